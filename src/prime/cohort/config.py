@@ -1,0 +1,173 @@
+"""The cohort file: one YAML that says where a cohort's tables and features are and how to read them."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from prime.errors import InputError
+
+
+class Strict(BaseModel):
+    """A configuration that refuses unknown keys and is frozen once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EndpointConfig(Strict):
+    """One time-to-event endpoint: which columns hold it, in which unit, and what means 'event'."""
+
+    time: str
+    event: str
+    event_values: tuple[str | int | float | bool, ...] = (1,)
+    censored_values: tuple[str | int | float | bool, ...] = (0,)
+    unit: Literal["days", "weeks", "months", "years"] = "days"
+
+
+class ExcludeConfig(Strict):
+    """Patients whose `column` holds one of `values` never serve evaluation."""
+
+    column: str
+    values: tuple[str, ...]
+    reason: str = "excluded by the clinical table"
+
+
+class ClinicalConfig(Strict):
+    """The clinical table. `tcga-cdr` fills in the column names of TCGA-CDR; `table` needs them stated."""
+
+    format: Literal["tcga-cdr", "table"]
+    path: str
+    sheet: str | None = None
+    patient_id: str | None = None
+    cohort: str | None = None
+    site: str | None = None
+    endpoints: dict[str, EndpointConfig] = Field(default_factory=dict)
+    exclude: tuple[ExcludeConfig, ...] = ()
+    covariates: tuple[str, ...] = ()
+
+
+class VectorSource(Strict):
+    """A table with one or several rows a patient; each row is a vector of numbers."""
+
+    reader: Literal["vector"]
+    path: str
+    patient_id: str = "patient_id"
+    ignore: tuple[str, ...] = ()
+    instances: Literal["mean", "tokens"] = "mean"
+    group_size: int = Field(default=32, ge=1)
+    groups: str | None = None
+    gene_list: str | None = None
+
+
+class TokenSource(Strict):
+    """A folder of HDF5 or `.pt` feature files (TRIDENT, CLAM, STAMP, marugoto), one or several a patient."""
+
+    reader: Literal["h5", "pt"]
+    path: str
+    file_pattern: str = "*"
+    patient_from: str = r"^(TCGA-[A-Za-z0-9]{2}-[A-Za-z0-9]{4})|^([^.]+)"
+    slide_table: str | None = None
+    dataset: str | None = None
+    max_tokens: int = Field(default=128, ge=1)
+
+
+class ReportSource(Strict):
+    """A table of report texts (`patient_filename,text`) run through a BERT-type encoder."""
+
+    reader: Literal["report"]
+    path: str
+    patient_id: str = "patient_filename"
+    text: str = "text"
+    encoder: str
+    max_tokens: int = Field(default=200, ge=3)
+    trained_on: str | None = None
+
+
+SourceConfig = Annotated[VectorSource | TokenSource | ReportSource, Field(discriminator="reader")]
+
+
+class CohortConfig(Strict):
+    """A cohort: its clinical table and any number of named modalities, each with named sources."""
+
+    name: str
+    root: str = "."
+    clinical: ClinicalConfig
+    modalities: dict[str, dict[str, SourceConfig]]
+
+    @model_validator(mode="after")
+    def _names(self) -> "CohortConfig":
+        if not self.modalities:
+            raise ValueError("modalities: name at least one")
+        seen: set[str] = set()
+        for modality, sources in self.modalities.items():
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", modality):
+                raise ValueError(f"modality {modality!r}: use letters, digits and _")
+            if not sources:
+                raise ValueError(f"modality {modality!r}: name at least one source")
+            for source in sources:
+                if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", source):
+                    raise ValueError(f"source {source!r}: use letters, digits and _")
+                if source in seen:
+                    raise ValueError(f"source {source!r} is named twice; source names are unique in a cohort")
+                seen.add(source)
+        return self
+
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+def expand_variables(text: str, where: str) -> str:
+    """Replace `${NAME}` and `${NAME:-default}` by the environment. Raises InputError where unset."""
+
+    def value(match: re.Match[str]) -> str:
+        name, default = match.group(1), match.group(2)
+        found = os.environ.get(name, default)
+        if found is None:
+            raise InputError(f"{where}: environment variable {name} is not set; set it or write ${{{name}:-default}}")
+        return found
+
+    return _VARIABLE.sub(value, text)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping. Raises InputError naming the file where it is missing or malformed."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        text = expand_variables(path.read_text(encoding="utf-8"), str(path))
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a YAML file ({error})") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a mapping of keys to values, found {type(value).__name__}")
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def validation_message(path: Path | str, error: ValidationError) -> str:
+    """One line for each key that pydantic refused: file, key, what was found, what is wrong."""
+    lines: list[str] = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"]) or "(top level)"
+        found = "" if item["type"] in ("missing", "value_error") else f", found {item['input']!r:.80}"
+        lines.append(f"{path}: {key}: {item['msg']}{found}")
+    return "\n".join(lines)
+
+
+def load_cohort(path: Path, root: str | None = None) -> CohortConfig:
+    """Read and validate a cohort file.
+
+    `root` overrides the file's own root folder; relative roots are taken from the YAML's folder.
+    Raises InputError naming the key at fault.
+    """
+    raw = read_yaml(path)
+    try:
+        config = CohortConfig.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(validation_message(path, error)) from None
+    base = Path(root).expanduser() if root is not None else (path.parent / Path(config.root).expanduser())
+    if not base.is_dir():
+        raise InputError(f"{path}: root: {base} is not a folder; give --root or correct the key")
+    return config.model_copy(update={"root": str(base.resolve())})
