@@ -1,0 +1,41 @@
+# Everything goes through .venv, which is built once from pyproject.toml and constraints.txt.
+PYTHON ?= python3
+WORKERS ?= 2
+ARGS ?=
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help .venv demo test lint types clean
+
+help:
+	@echo "make demo    simulate a cohort, pretrain, evaluate, predict: figures and tables in runs/demo"
+	@echo "make test    run the tests (ARGS='tests/model -k name' to choose)"
+	@echo "make lint    ruff: rules and layout"
+	@echo "make types   pyright, strict"
+	@echo "make clean   remove runs/demo, caches and .venv"
+
+.venv: .venv/.stamp
+
+# The stamp is written last, so an interrupted installation is taken up again.
+.venv/.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: .venv/.stamp
+	$(BIN)/prime demo --out runs/demo
+
+# One thread a worker: the workers share the cores.
+test: .venv/.stamp
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: .venv/.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.stamp
+	$(BIN)/pyright
+
+clean:
+	rm -rf runs/demo .venv .pytest_cache .ruff_cache .hypothesis dist
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
