@@ -19,6 +19,7 @@ from rich.progress import track
 from prime.cohort.simulated_world import (
     CENSOR_DAYS,
     FACTORS,
+    GENES,
     HAZARD,
     MAX_PATIENTS,
     MEDIAN_DAYS,

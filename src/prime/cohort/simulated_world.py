@@ -246,6 +246,6 @@ def write_report(factors: Floats, type_index: int, number: int, rng: np.random.G
     chosen: list[int] = rng.permutation(len(NOISE))[:3].tolist()
     noise = [NOISE[index].format(n=int(rng.integers(3, 13))) for index in chosen]
     body = findings + noise
-    order = rng.permutation(len(body))
+    order: list[int] = rng.permutation(len(body)).tolist()
     opening = f"Surgical pathology, accession S{number:06d}. {ORGAN[type_index].capitalize()}, resection."
     return " ".join([opening, *(body[index] for index in order), f"Pathologic {STAGE[stage]}."])
