@@ -126,7 +126,9 @@ def expand_variables(text: str, where: str) -> str:
         name, default = match.group(1), match.group(2)
         found = os.environ.get(name, default)
         if found is None:
-            raise InputError(f"{where}: environment variable {name} is not set; set it or write ${{{name}:-default}}")
+            raise InputError(
+                f"{where}: environment variable {name} is not set; set it or write ${{{name}:-default}}"
+            )
         return found
 
     return _VARIABLE.sub(value, text)

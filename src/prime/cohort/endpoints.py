@@ -1,0 +1,247 @@
+"""The clinical table: each patient's cohort, site, exclusion and time-to-event endpoints.
+
+Inside the project there is only `event`: 1 = observed, 0 = censored; every reader states its polarity. The
+columns of TCGA-CDR (Liu et al., Cell 2018) are spec/tcga.md 5.5.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from prime.cohort import barcode
+from prime.cohort.config import ClinicalConfig, EndpointConfig, ExcludeConfig
+from prime.cohort.tables import patient_ids, read_table, require_columns
+from prime.errors import InputError
+
+DAYS = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
+MISSING = frozenset(
+    {"", "#n/a", "n/a", "na", "nan", "none", "null", "<na>"}
+    | {f"[{name}]" for name in ("not available", "not applicable", "unknown", "not evaluated", "discrepancy")}
+)
+CDR_ENDPOINTS = {
+    name.lower(): EndpointConfig(time=f"{name}.time", event=name) for name in ("OS", "PFI", "DSS", "DFI")
+}
+CDR_REDACTED = ExcludeConfig(column="Redaction", values=("Redacted",), reason="redacted")
+
+
+@dataclass(frozen=True)
+class ClinicalTable:
+    """What is known of each patient.
+
+    Attributes:
+        frame: one row a patient: patient_id, cohort, site (text, may be empty), excluded (bool), exclude_reason,
+            `{endpoint}_time_days` and `{endpoint}_event` (float64, NaN missing, event 1 = observed) for each
+            endpoint, and `x_{name}` (float64, NaN missing) for each covariate asked for.
+        endpoints: their names.
+        notes: what was found missing or left out, one line each.
+        file: the table that was read.
+    """
+
+    frame: pd.DataFrame
+    endpoints: list[str]
+    notes: list[str]
+    file: Path
+
+
+@dataclass
+class _Table:
+    """The raw table as text and its patients, with what is needed for messages."""
+
+    cells: pd.DataFrame
+    ids: list[str]
+    path: Path
+    notes: list[str] = field(default_factory=list[str])
+
+    def at(self, row: int) -> str:
+        return f"clinical: {self.path}: row {row + 1} (patient {self.ids[row]})"
+
+
+def read_clinical(config: ClinicalConfig, root: Path | str) -> ClinicalTable:
+    """Read the clinical table.
+
+    A patient may lack any endpoint: a time without an event, or an event without a time, counts as missing and
+    is noted. A time of zero is kept.
+
+    Raises:
+        InputError: a missing file or column, no UTF-8, an empty table, a patient twice, an event value that
+            was not declared, a time that is negative or no number.
+    """
+    path = Path(root) / config.path
+    config = _resolved(config, path)
+    cells = read_table(path, "clinical", text=path.suffix.lower() != ".parquet", sheet=config.sheet)
+    if config.format == "tcga-cdr":
+        config = _with_cdr_endpoints(config, cells, path)
+    require_columns(cells, _needed(config), path, "clinical")
+    assert config.patient_id is not None
+    ids = [str(x) for x in patient_ids(cells[config.patient_id], path, "clinical")]
+    _refuse_duplicates(ids, path)
+    table = _Table(cells, ids, path)
+    columns: dict[str, object] = {
+        "patient_id": ids,
+        "cohort": _text(cells, config.cohort),
+        "site": _sites(config, cells, ids),
+    }
+    columns["excluded"], columns["exclude_reason"] = _excluded(config.exclude, table)
+    for name, endpoint in config.endpoints.items():
+        columns[f"{name}_time_days"], columns[f"{name}_event"] = _endpoint(name, endpoint, table)
+    for name in config.covariates:
+        columns[f"x_{name}"] = _covariate(name, table)
+    return ClinicalTable(pd.DataFrame(columns), list(config.endpoints), table.notes, path)
+
+
+def is_missing(value: object) -> bool:
+    """Whether a cell is empty or one of the spellings of missing (`#N/A`, `[Not Available]`, ...)."""
+    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+        return True
+    return str(value).strip().lower() in MISSING
+
+
+def _resolved(config: ClinicalConfig, path: Path) -> ClinicalConfig:
+    if config.format == "table":
+        return config
+    if config.patient_id is None:
+        config = config.model_copy(update={"patient_id": "bcr_patient_barcode"})
+    if config.cohort is None:
+        config = config.model_copy(update={"cohort": "type"})
+    if config.sheet is None and path.suffix.lower() == ".xlsx":
+        config = config.model_copy(update={"sheet": "TCGA-CDR"})
+    return config
+
+
+def _with_cdr_endpoints(config: ClinicalConfig, cells: pd.DataFrame, path: Path) -> ClinicalConfig:
+    """TCGA-CDR's endpoints and redactions, as far as the columns exist, under those the config states itself."""
+    found = {n: e for n, e in CDR_ENDPOINTS.items() if e.time in cells.columns and e.event in cells.columns}
+    endpoints = found | config.endpoints
+    if not endpoints:
+        raise InputError(
+            f"clinical: {path}: none of the columns OS and OS.time, PFI, DSS, DFI; is it TCGA-CDR?"
+        )
+    exclude = config.exclude
+    if CDR_REDACTED.column in cells.columns:
+        exclude = (CDR_REDACTED, *exclude)
+    return config.model_copy(update={"endpoints": endpoints, "exclude": exclude})
+
+
+def _needed(config: ClinicalConfig) -> list[str]:
+    names = [config.patient_id, config.cohort, config.site]
+    names += [column for e in config.endpoints.values() for column in (e.time, e.event)]
+    names += [e.column for e in config.exclude] + list(config.covariates)
+    return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def _refuse_duplicates(ids: list[str], path: Path) -> None:
+    seen: dict[str, int] = {}
+    for row, patient in enumerate(ids):
+        if patient in seen:
+            raise InputError(
+                f"clinical: {path}: patient {patient} stands twice, in rows {seen[patient] + 1} and {row + 1}; "
+                f"keep one row a patient"
+            )
+        seen[patient] = row
+
+
+def _text(cells: pd.DataFrame, column: str | None) -> list[str]:
+    if column is None:
+        return [""] * len(cells)
+    return ["" if is_missing(value) else str(value).strip() for value in cells[column]]
+
+
+def _sites(config: ClinicalConfig, cells: pd.DataFrame, ids: list[str]) -> list[str]:
+    if config.site is not None or config.format == "table":
+        return _text(cells, config.site)
+    return [barcode.site(patient) if barcode.is_tcga(patient) else "" for patient in ids]
+
+
+def _excluded(rules: Iterable[ExcludeConfig], table: _Table) -> tuple[NDArray[np.bool_], list[str]]:
+    excluded = np.zeros(len(table.ids), dtype=np.bool_)
+    reasons = [""] * len(table.ids)
+    for rule in rules:
+        hits = [
+            row for row, value in enumerate(table.cells[rule.column]) if str(value).strip() in rule.values
+        ]
+        for row in hits:
+            reasons[row] = reasons[row] or rule.reason
+            excluded[row] = True
+        if hits:
+            table.notes.append(f"{len(hits)} patients never serve evaluation: {rule.reason} ({rule.column})")
+    return excluded, reasons
+
+
+def _endpoint(
+    name: str, config: EndpointConfig, table: _Table
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Times in days and events (n,) each; both NaN where either is missing."""
+    times = _times(config, table)
+    events = _events(config, table)
+    for have, lack, what in ((times, events, "a time but no event"), (events, times, "an event but no time")):
+        half = ~np.isnan(have) & np.isnan(lack)
+        if half.any():
+            first = table.ids[int(half.argmax())]
+            table.notes.append(
+                f"{name}: {int(half.sum())} patients have {what} (first {first}): counted as missing"
+            )
+    missing = np.isnan(times) | np.isnan(events)
+    return np.where(missing, np.nan, times), np.where(missing, np.nan, events)
+
+
+def _times(config: EndpointConfig, table: _Table) -> NDArray[np.float64]:
+    times = np.full(len(table.ids), np.nan)
+    for row, value in enumerate(table.cells[config.time]):
+        if is_missing(value):
+            continue
+        times[row] = _number(value, config.time, table, row)
+        if times[row] < 0:
+            raise InputError(
+                f"{table.at(row)}: {config.time} is negative ({value}); correct it or leave it empty"
+            )
+    return times * DAYS[config.unit]
+
+
+def _events(config: EndpointConfig, table: _Table) -> NDArray[np.float64]:
+    meaning = {event_key(v): 1.0 for v in config.event_values} | {
+        event_key(v): 0.0 for v in config.censored_values
+    }
+    events = np.full(len(table.ids), np.nan)
+    for row, value in enumerate(table.cells[config.event]):
+        key = event_key(value)
+        if key in meaning:
+            events[row] = meaning[key]
+        elif not is_missing(value):
+            raise InputError(
+                f"{table.at(row)}: {config.event} is {str(value)!r}, neither an event value "
+                f"({', '.join(map(repr, config.event_values))}) nor a censored one "
+                f"({', '.join(map(repr, config.censored_values))}); state it in event_values or censored_values"
+            )
+    return events
+
+
+def event_key(value: object) -> str:
+    """One spelling for equal event values: 1, 1.0, "1", "1.0" and true are the same; text ignores case."""
+    text = str(value).strip().lower()
+    text = {"true": "1", "false": "0"}.get(text, text)
+    try:
+        return repr(float(text))
+    except ValueError:
+        return text
+
+
+def _covariate(name: str, table: _Table) -> NDArray[np.float64]:
+    cells = table.cells[name]
+    numbers = (np.nan if is_missing(v) else _number(v, name, table, row) for row, v in enumerate(cells))
+    return np.fromiter(numbers, dtype=np.float64, count=len(cells))
+
+
+def _number(value: object, column: str, table: _Table, row: int) -> float:
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = np.inf
+    if not np.isfinite(number):
+        raise InputError(f"{table.at(row)}: {column} is {str(value)!r}, not a finite number")
+    return number

@@ -1,0 +1,54 @@
+"""What identifies a file's content, quickly where its size and time of change tell, else by its hash."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from prime.files import sha256_file
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """A file as it was read.
+
+    Attributes:
+        path: relative to the cohort's root where it lies below it, else absolute.
+        size: bytes.
+        mtime_ns: time of change.
+        sha256: of its content.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+def name_below(path: Path, root: Path) -> str:
+    """The path relative to `root` where it lies below it, else absolute."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path.absolute())
+
+
+def stamp(path: Path, root: Path, known: dict[str, FileStamp] | None = None) -> FileStamp:
+    """A file's stamp; where `known` has it with the same size and time, its hash is taken over."""
+    facts = path.stat()
+    name = name_below(path, root)
+    old = None if known is None else known.get(name)
+    if old is not None and (old.size, old.mtime_ns) == (facts.st_size, facts.st_mtime_ns):
+        return old
+    return FileStamp(name, facts.st_size, facts.st_mtime_ns, sha256_file(path))
+
+
+def changed(root: Path, now: list[Path], before: list[FileStamp], what: str) -> list[str]:
+    """Reasons why files are not those stamped before: missing, new, or of other content."""
+    reasons: list[str] = []
+    known = {item.path: item for item in before}
+    names = {name_below(path, root): path for path in now}
+    for name in known:
+        if name not in names or not names[name].is_file():
+            reasons.append(f"{what}: {name} is missing")
+    for name, path in names.items():
+        if name not in known:
+            reasons.append(f"{what}: {name} is new")
+        elif path.is_file() and stamp(path, root, known).sha256 != known[name].sha256:
+            reasons.append(f"{what}: {name} changed")
+    return reasons

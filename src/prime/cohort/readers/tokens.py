@@ -1,0 +1,296 @@
+"""Token files: one HDF5 or `.pt` file a slide, from TRIDENT, CLAM, STAMP or marugoto."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from prime.cohort.config import TokenSource
+from prime.cohort.readers.registry import Keep, reader
+from prime.cohort.source import SourceRows
+from prime.cohort.tables import patient_ids, read_table
+from prime.errors import InputError
+
+SUFFIXES = {"h5": (".h5", ".hdf5"), "pt": (".pt",)}
+SLIDE_SUFFIXES = (".h5", ".hdf5", ".pt", ".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".czi")
+DATASETS = ("features", "feats", "patch_embeddings")
+SLIDE_TABLE_COLUMNS = (("PATIENT", "FILENAME"), ("case_id", "slide_id"))
+KEPT_ATTRIBUTES = (
+    "encoder",
+    "extractor",
+    "feature_names",
+    "feat_type",
+    "trained_on",
+    "stamp_version",
+    "unit",
+)
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """One file's tokens, (n, d) float32 (n may be 0, and d too for an empty slide), and what it says of itself."""
+
+    tokens: NDArray[np.float32]
+    detected: str
+    attributes: dict[str, str]
+
+
+def token_files(config: TokenSource, root: Path, where: str) -> list[Path]:
+    """The feature files and the slide table, sorted. Raises InputError where the folder or its files are missing."""
+    table = [] if config.slide_table is None else [root / config.slide_table]
+    return _feature_files(config, root, where) + table
+
+
+@reader("h5", "pt", files=token_files)
+def read_tokens(config: TokenSource, root: Path, where: str, keep: Keep = None) -> SourceRows:
+    """Read a folder of token files; a patient's slides are joined, and more than max_tokens rows thinned evenly.
+
+    An empty slide is noted and counted as missing.
+
+    Raises:
+        InputError: no such folder or files, a file that is truncated, holds no known dataset, has a shape that
+            is not (n, d), is not numeric, holds NaN or infinite numbers, is a pickle, differs in d from the
+            others, or has no patient in its name or in the slide table.
+    """
+    notes: list[str] = []
+    files = _feature_files(config, root, where)
+    of_patient = _by_patient(config, root, files, where, notes)
+    if keep is not None:
+        of_patient = {patient: found for patient, found in of_patient.items() if patient in keep}
+    first_path, first = _first_with_tokens(of_patient, config, where)
+    return SourceRows(
+        kind="sequence",
+        dim=first.tokens.shape[1],
+        feature_names=None,
+        patients=_rows(of_patient, config, (first_path, first.tokens.shape[1]), where, notes),
+        files=token_files(config, root, where),
+        detected=f"{first.detected}; {len(files)} files, {len(of_patient)} patients",
+        notes=notes,
+        attributes=first.attributes,
+    )
+
+
+def _feature_files(config: TokenSource, root: Path, where: str) -> list[Path]:
+    folder = root / config.path
+    if not folder.is_dir():
+        raise InputError(f"{where}: {folder}: no such folder of feature files")
+    suffixes = SUFFIXES[config.reader]
+    found = sorted(p for p in folder.glob(config.file_pattern) if p.suffix.lower() in suffixes)
+    if not found:
+        raise InputError(
+            f"{where}: {folder}: no {' or '.join(suffixes)} file matches {config.file_pattern!r}"
+        )
+    return found
+
+
+def _by_patient(
+    config: TokenSource, root: Path, files: list[Path], where: str, notes: list[str]
+) -> dict[str, list[Path]]:
+    """Each patient's files, patients sorted, by the slide table where there is one, else by the file names."""
+    table = None if config.slide_table is None else _slide_table(root / config.slide_table, where)
+    found: dict[str, list[Path]] = {}
+    unlisted = 0
+    for path in files:
+        if table is None:
+            patient = _patient_of_name(config.patient_from, path, where)
+        else:
+            patient = table.get(_slide_stem(path.name))
+            if patient is None:
+                unlisted += 1
+                continue
+        found.setdefault(patient, []).append(path)
+    if table is not None:
+        present = {_slide_stem(path.name) for path in files}
+        absent = sum(slide not in present for slide in table)
+        if absent:
+            notes.append(f"{absent} slides of {config.slide_table} have no file")
+        if unlisted:
+            notes.append(f"{unlisted} files are not in {config.slide_table}: left out")
+        if not found:
+            raise InputError(f"{where}: no file in {config.path} is named in {config.slide_table}")
+    return dict(sorted(found.items()))
+
+
+def _patient_of_name(pattern: str, path: Path, where: str) -> str:
+    match = re.search(pattern, path.stem)
+    groups = [] if match is None else [group for group in (match.groups() or (match.group(),)) if group]
+    if not groups:
+        raise InputError(f"{where}: {path}: patient_from {pattern!r} finds no patient in the file's name")
+    return groups[0]
+
+
+def _slide_stem(name: str) -> str:
+    """A slide's name without the suffixes of slide and feature files; other dots stay."""
+    while name.lower().endswith(SLIDE_SUFFIXES):
+        name = name[: name.rindex(".")]
+    return name
+
+
+def _slide_table(path: Path, where: str) -> dict[str, str]:
+    """Slide name (without suffix) to patient, from `PATIENT,FILENAME` (STAMP) or `case_id,slide_id` (CLAM)."""
+    table = read_table(path, f"{where}: slide_table", text=True)
+    for patient, slide in SLIDE_TABLE_COLUMNS:
+        if patient in table.columns and slide in table.columns:
+            ids = patient_ids(table[patient], path, where)
+            slides = [_slide_stem(str(name).strip()) for name in table[slide]]
+            result: dict[str, str] = {}
+            for name, owner in zip(slides, ids, strict=True):
+                if result.setdefault(name, owner) != owner:
+                    raise InputError(
+                        f"{where}: {path}: slide {name!r} has two patients, {result[name]} and {owner}"
+                    )
+            return result
+    raise InputError(
+        f"{where}: {path}: expected columns PATIENT,FILENAME or case_id,slide_id; "
+        f"found {', '.join(map(repr, table.columns))}"
+    )
+
+
+def _first_with_tokens(
+    of_patient: dict[str, list[Path]], config: TokenSource, where: str
+) -> tuple[Path, TokenFile]:
+    """The first file that has a token: it tells the dimension. Raises InputError where all are empty."""
+    for paths in of_patient.values():
+        for path in paths:
+            file = read_token_file(path, config, where)
+            if file.tokens.shape[1] > 0:
+                return path, file
+    raise InputError(f"{where}: {config.path}: no file has a single token; correct path or remove the source")
+
+
+def _rows(
+    of_patient: dict[str, list[Path]],
+    config: TokenSource,
+    first: tuple[Path, int],
+    where: str,
+    notes: list[str],
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Yield each patient that has a token, with its tokens (n, d), n at most max_tokens."""
+    thinned = 0
+    for patient, paths in of_patient.items():
+        slides: list[NDArray[np.float32]] = []
+        for path in paths:
+            tokens = read_token_file(path, config, where).tokens
+            if len(tokens) == 0:
+                notes.append(f"{path.name} is empty (no tokens): counted as missing")
+                continue
+            if tokens.shape[1] != first[1]:
+                raise InputError(
+                    f"{where}: {path} has {tokens.shape[1]} features a token but {first[0]} has {first[1]}; "
+                    f"keep one encoder a source"
+                )
+            slides.append(tokens)
+        if not slides:
+            continue
+        rows = slides[0] if len(slides) == 1 else np.concatenate(slides)
+        thinned += len(rows) > config.max_tokens
+        yield patient, thin(rows, config.max_tokens)
+    if thinned:
+        notes.append(f"{thinned} patients had more than {config.max_tokens} tokens: thinned evenly")
+
+
+def thin(rows: NDArray[np.float32], limit: int) -> NDArray[np.float32]:
+    """At most `limit` of the rows (n, d), evenly spaced, first and last kept; always the same ones."""
+    if len(rows) <= limit:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, limit).round().astype(np.int64)]
+
+
+def read_token_file(path: Path, config: TokenSource, where: str) -> TokenFile:
+    """Read one file. Raises InputError naming it, see read_tokens."""
+    file = _read_h5(path, config.dataset, where) if config.reader == "h5" else _read_pt(path, where)
+    if not np.isfinite(file.tokens).all():
+        row = int(np.argwhere(~np.isfinite(file.tokens))[0][0])
+        raise InputError(
+            f"{where}: {path}: token {row} holds NaN or an infinite number; encode this slide again"
+        )
+    return file
+
+
+def _read_h5(path: Path, dataset: str | None, where: str) -> TokenFile:
+    try:
+        with h5py.File(path, "r") as file:
+            name = _dataset_name(file, dataset, path, where)
+            data = file[name]
+            attributes = _attributes(file.attrs) | _attributes(data.attrs)
+            raw = np.asarray(data[()])
+            detected = f"{_layout(name, file)} h5: {name}{', coords' if 'coords' in file else ''}"
+            augmented = np.asarray(file["augmented"][()]) if "augmented" in file else None
+    except (OSError, RuntimeError, KeyError) as error:
+        raise InputError(
+            f"{where}: {path}: not a whole HDF5 file ({error}); copy or encode it again"
+        ) from None
+    tokens = _matrix(raw, path, where)
+    if augmented is not None:
+        if len(augmented) != len(tokens):
+            raise InputError(
+                f"{where}: {path}: augmented has {len(augmented)} rows, {name} has {len(tokens)}"
+            )
+        tokens = tokens[~augmented.astype(bool).reshape(-1)]
+    return TokenFile(tokens, detected, attributes)
+
+
+def _dataset_name(file: h5py.File, wanted: str | None, path: Path, where: str) -> str:
+    names = [wanted] if wanted is not None else list(DATASETS)
+    for name in names:
+        if isinstance(file.get(name), h5py.Dataset):
+            return name
+    raise InputError(
+        f"{where}: {path}: no dataset {' or '.join(map(repr, names))}; found {', '.join(map(repr, file)) or 'none'}; "
+        f"name the right one with dataset:"
+    )
+
+
+def _layout(name: str, file: h5py.File) -> str:
+    """Which program wrote the file, by its dataset names and attributes."""
+    if "augmented" in file:
+        return "marugoto"
+    if "stamp_version" in file.attrs or name == "patch_embeddings":
+        return "STAMP"
+    if name == "feats":
+        return "STAMP or marugoto"
+    if name != "features":
+        return "HDF5"
+    return "TRIDENT" if "encoder" in file[name].attrs or file[name].ndim == 3 else "TRIDENT or CLAM"
+
+
+def _attributes(found: Any) -> dict[str, str]:
+    kept = {name: found[name] for name in KEPT_ATTRIBUTES if name in found}
+    return {name: value.decode() if isinstance(value, bytes) else str(value) for name, value in kept.items()}
+
+
+def _read_pt(path: Path, where: str) -> TokenFile:
+    import torch
+
+    try:
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a file that is not its own
+        raise InputError(
+            f"{where}: {path}: not a plain tensor file ({type(error).__name__}); only a tensor saved by torch.save "
+            f"is read, never a pickle of other objects"
+        ) from None
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        kind = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
+        raise InputError(f"{where}: {path}: expected a tensor (n, d) of floating-point numbers, found {kind}")
+    return TokenFile(_matrix(value.float().numpy(), path, where), "CLAM pt: tensor", {})
+
+
+def _matrix(raw: NDArray[Any], path: Path, where: str) -> NDArray[np.float32]:
+    """Bring (n, d), (1, n, d), a slide's (d,) or an empty (0,) to (n, d) float32."""
+    if not (np.issubdtype(raw.dtype, np.floating) or np.issubdtype(raw.dtype, np.integer)):
+        raise InputError(f"{where}: {path}: expected numbers, found {raw.dtype}")
+    if raw.ndim == 3 and raw.shape[0] == 1:
+        raw = raw[0]
+    if raw.ndim == 1:
+        raw = raw[None, :] if raw.shape[0] else raw.reshape(0, 0)
+    if raw.ndim != 2:
+        raise InputError(f"{where}: {path}: expected tokens (n, d), found shape {raw.shape}")
+    with np.errstate(over="ignore"):
+        return raw.astype(np.float32)

@@ -1,0 +1,159 @@
+"""Vector tables: each row is a patient's (or a slide's, or a sample's) vector of named numbers."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from prime.cohort.config import VectorSource
+from prime.cohort.readers.registry import Keep, reader
+from prime.cohort.source import SourceRows
+from prime.cohort.tables import patient_ids, read_table, require_columns
+from prime.errors import InputError
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+MINIMUM_GENE_OVERLAP = 0.5
+
+
+def vector_files(config: VectorSource, root: Path, where: str) -> list[Path]:
+    """The table, and the group and gene lists where they are given."""
+    named = [config.path, config.groups, config.gene_list]
+    return [root / name for name in named if name is not None]
+
+
+@reader("vector", files=vector_files)
+def read_vector(config: VectorSource, root: Path, where: str, keep: Keep = None) -> SourceRows:
+    """Read a vector table.
+
+    NaN stays NaN (a later step imputes it); a row without any number counts as missing and is noted.
+    With `instances: mean`, a patient's rows are averaged over the rows that have the number.
+
+    Raises:
+        InputError: a missing file or column, a column of text, an infinite or too large number, an empty
+            table, a patient id left empty, a feature without a group, or a gene overlap below a half.
+    """
+    path = root / config.path
+    frame = read_table(path, where)
+    require_columns(frame, [config.patient_id, *config.ignore], path, where)
+    ids = patient_ids(frame[config.patient_id], path, where)
+    features = frame.drop(columns=[config.patient_id, *config.ignore])
+    features.columns = features.columns.astype(str)
+    values = _numbers(features, ids, path, where)
+    names = list(features.columns)
+    notes: list[str] = []
+    if config.gene_list is not None:
+        notes.append(_gene_overlap(names, root / config.gene_list, where))
+    groups = _groups(config, root, names, where, notes)
+    if keep is not None:
+        wanted = ids.isin(list(keep)).to_numpy()
+        ids, values = ids[wanted], values[wanted]
+    missing = np.isnan(values).all(axis=1)
+    if missing.any():
+        notes.append(f"{int(missing.sum())} of {len(missing)} rows have no number at all: counted as missing")
+    rows = _by_patient(ids[~missing], values[~missing], average=config.instances == "mean")
+    return SourceRows(
+        kind="vector",
+        dim=len(names),
+        feature_names=names,
+        patients=rows,
+        files=vector_files(config, root, where),
+        detected=f"{path.suffix[1:]} table: {len(frame)} rows, {len(names)} features by {config.patient_id}",
+        notes=notes,
+        groups=groups,
+    )
+
+
+def _numbers(features: pd.DataFrame, ids: "pd.Series[str]", path: Path, where: str) -> NDArray[np.float32]:
+    """The features as float32 (rows, d). Raises InputError on text, infinite or too large numbers."""
+    if features.shape[1] == 0:
+        raise InputError(f"{where}: {path}: no feature column is left after patient_id and ignore")
+    for name in features.columns:
+        kind = features[name].dtype
+        if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)):
+            if features[name].isna().all():
+                continue
+            raise InputError(
+                f"{where}: {path}: column {name!r} holds {kind} values (first {features[name].iloc[0]!r:.40}), "
+                f"not numbers; correct it or add it to ignore"
+            )
+    wide = features.to_numpy(dtype=np.float64, na_value=np.nan)
+    bad = np.argwhere(np.abs(wide) > FLOAT32_MAX)
+    if len(bad):
+        row, column = bad[0]
+        raise InputError(
+            f"{where}: {path}: column {features.columns[column]!r}, row {row + 1} (patient {ids.iloc[row]}) is "
+            f"{wide[row, column]:g}; use a finite number that fits float32, or leave it empty"
+        )
+    return wide.astype(np.float32)
+
+
+def _by_patient(
+    ids: "pd.Series[str]", values: NDArray[np.float32], average: bool
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Yield each patient once, in the order of the ids, with its rows (n, d) or their mean (1, d)."""
+    if len(ids) == 0:
+        return
+    codes, unique = pd.factorize(ids, sort=True)
+    order = np.argsort(codes, kind="stable")
+    starts = np.searchsorted(codes[order], np.arange(len(unique)))
+    ends = np.append(starts[1:], len(order))
+    for patient, start, end in zip(unique, starts, ends, strict=True):
+        rows = values[order[start:end]]
+        yield str(patient), _nan_mean(rows) if average and len(rows) > 1 else rows
+
+
+def _nan_mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean over rows of the numbers that are there, (n, d) to (1, d); NaN where there is none."""
+    there = ~np.isnan(rows)
+    count = there.sum(axis=0, keepdims=True)
+    total = np.where(there, rows, 0.0).sum(axis=0, keepdims=True, dtype=np.float64)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+
+def _groups(
+    config: VectorSource, root: Path, names: list[str], where: str, notes: list[str]
+) -> NDArray[np.int64]:
+    """The group of each feature, (d,) int64: as the group table says, else contiguous runs of group_size."""
+    if config.groups is None:
+        return np.arange(len(names), dtype=np.int64) // config.group_size
+    path = root / config.groups
+    table = read_table(path, where, text=True)
+    require_columns(table, ["feature", "group"], path, where)
+    if bool(table["feature"].duplicated().any()):
+        twice = table["feature"][table["feature"].duplicated()].iloc[0]
+        raise InputError(f"{where}: {path}: feature {twice!r} has two rows; keep one group for each feature")
+    group_of = dict(zip(table["feature"], table["group"], strict=True))
+    without = [name for name in names if name not in group_of]
+    if without:
+        raise InputError(f"{where}: {path}: {len(without)} features have no group, first {without[0]!r}")
+    codes, _ = pd.factorize(pd.Series([group_of[name] for name in names]))
+    unused = len(group_of) - len(names)
+    if unused:
+        notes.append(f"{unused} features of {path.name} are not in the table")
+    return codes.astype(np.int64)
+
+
+def _gene_overlap(names: list[str], path: Path, where: str) -> str:
+    """How many of the listed genes the table has. Raises InputError below a half."""
+    if not path.is_file():
+        raise InputError(f"{where}: gene_list: {path}: no such file")
+    try:
+        listed = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise InputError(f"{where}: gene_list: {path}: not UTF-8") from None
+    if not listed:
+        raise InputError(f"{where}: gene_list: {path}: the file is empty; write one id a line")
+    present = set(names)
+    found = sum(gene in present for gene in listed)
+    report = f"gene overlap {found}/{len(listed)}"
+    if found < MINIMUM_GENE_OVERLAP * len(listed):
+        absent = next(gene for gene in listed if gene not in present)
+        raise InputError(
+            f"{where}: {report} with {path}, under 50%; first absent {absent!r}, the table has {names[0]!r}; "
+            f"check that both use the same ids (symbols, or Ensembl without version)"
+        )
+    return report
