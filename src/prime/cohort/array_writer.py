@@ -20,7 +20,7 @@ class ArrayWriter:
     """Appends float rows (n, d) to a C-ordered `.npy` file; the header is completed on exit.
 
     Raises:
-        TooLargeForFloat16: by `append`, where dtype is float16 and a number's magnitude is above FLOAT16_LIMIT.
+        TooLargeForFloat16: by `append`, where dtype is float16 and a magnitude is above FLOAT16_LIMIT.
     """
 
     def __init__(self, path: Path, dim: int, dtype: str) -> None:

@@ -27,14 +27,15 @@ def site(barcode: str) -> str:
 
 
 def sample_type(barcode: str) -> str | None:
-    """The two digits of the sample type (01 primary, 06 metastatic, 10 to 19 normal, ...), None where absent."""
+    """The sample type's two digits (01 primary, 06 metastatic, 10 to 19 normal, ...), None where absent."""
     match = _SAMPLE.match(barcode)
     return None if match is None else match.group(1)
 
 
 def preferred_sample(barcodes: Iterable[str]) -> str | None:
-    """The sample that stands for a patient: 01, else 03, else 06; of these the lowest vial, portion and aliquot.
+    """The sample that stands for a patient: 01, else 03, else 06; of these the lowest barcode.
 
+    The lowest barcode has the lowest vial, then portion, then aliquot, and is the same on every run.
     None where no barcode has one of the three types (for example, only normal tissue).
     """
     by_type: dict[str, list[str]] = {}

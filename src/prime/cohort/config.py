@@ -26,6 +26,13 @@ class EndpointConfig(Strict):
     censored_values: tuple[str | int | float | bool, ...] = (0,)
     unit: Literal["days", "weeks", "months", "years"] = "days"
 
+    @model_validator(mode="after")
+    def _polarity(self) -> "EndpointConfig":
+        both = {str(v).lower() for v in self.event_values} & {str(v).lower() for v in self.censored_values}
+        if not self.event_values or both:
+            raise ValueError("event_values and censored_values must be stated and must not share a value")
+        return self
+
 
 class ExcludeConfig(Strict):
     """Patients whose `column` holds one of `values` never serve evaluation."""
@@ -47,6 +54,15 @@ class ClinicalConfig(Strict):
     endpoints: dict[str, EndpointConfig] = Field(default_factory=dict)
     exclude: tuple[ExcludeConfig, ...] = ()
     covariates: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _stated(self) -> "ClinicalConfig":
+        if self.format == "table" and self.patient_id is None:
+            raise ValueError("format `table` needs patient_id, the name of the column")
+        for name in self.endpoints:
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+                raise ValueError(f"endpoint {name!r}: use letters, digits and _")
+        return self
 
 
 class VectorSource(Strict):
@@ -123,7 +139,8 @@ def expand_variables(text: str, where: str) -> str:
     """Replace `${NAME}` and `${NAME:-default}` by the environment. Raises InputError where unset."""
 
     def value(match: re.Match[str]) -> str:
-        name, default = match.group(1), match.group(2)
+        name: str = match.group(1)
+        default: str | None = match.group(2)
         found = os.environ.get(name, default)
         if found is None:
             raise InputError(

@@ -35,9 +35,9 @@ class ClinicalTable:
     """What is known of each patient.
 
     Attributes:
-        frame: one row a patient: patient_id, cohort, site (text, may be empty), excluded (bool), exclude_reason,
-            `{endpoint}_time_days` and `{endpoint}_event` (float64, NaN missing, event 1 = observed) for each
-            endpoint, and `x_{name}` (float64, NaN missing) for each covariate asked for.
+        frame: one row a patient: patient_id, cohort, site (text, may be empty), excluded (bool),
+            exclude_reason, `{endpoint}_time_days` and `{endpoint}_event` (float64, NaN missing, event
+            1 = observed) for each endpoint, and `x_{name}` (float64, NaN missing) for each covariate.
         endpoints: their names.
         notes: what was found missing or left out, one line each.
         file: the table that was read.
@@ -65,8 +65,8 @@ class _Table:
 def read_clinical(config: ClinicalConfig, root: Path | str) -> ClinicalTable:
     """Read the clinical table.
 
-    A patient may lack any endpoint: a time without an event, or an event without a time, counts as missing and
-    is noted. A time of zero is kept.
+    A patient may lack any endpoint: a time without an event, or an event without a time, counts as missing
+    and is noted. A time of zero is kept.
 
     Raises:
         InputError: a missing file or column, no UTF-8, an empty table, a patient twice, an event value that
@@ -115,7 +115,7 @@ def _resolved(config: ClinicalConfig, path: Path) -> ClinicalConfig:
 
 
 def _with_cdr_endpoints(config: ClinicalConfig, cells: pd.DataFrame, path: Path) -> ClinicalConfig:
-    """TCGA-CDR's endpoints and redactions, as far as the columns exist, under those the config states itself."""
+    """Add TCGA-CDR's endpoints and redactions, as far as the columns exist; the config's own win."""
     found = {n: e for n, e in CDR_ENDPOINTS.items() if e.time in cells.columns and e.event in cells.columns}
     endpoints = found | config.endpoints
     if not endpoints:
@@ -140,8 +140,8 @@ def _refuse_duplicates(ids: list[str], path: Path) -> None:
     for row, patient in enumerate(ids):
         if patient in seen:
             raise InputError(
-                f"clinical: {path}: patient {patient} stands twice, in rows {seen[patient] + 1} and {row + 1}; "
-                f"keep one row a patient"
+                f"clinical: {path}: patient {patient} stands twice, in rows {seen[patient] + 1} and "
+                f"{row + 1}; keep one row a patient"
             )
         seen[patient] = row
 
@@ -216,7 +216,7 @@ def _events(config: EndpointConfig, table: _Table) -> NDArray[np.float64]:
             raise InputError(
                 f"{table.at(row)}: {config.event} is {str(value)!r}, neither an event value "
                 f"({', '.join(map(repr, config.event_values))}) nor a censored one "
-                f"({', '.join(map(repr, config.censored_values))}); state it in event_values or censored_values"
+                f"({', '.join(map(repr, config.censored_values))}); list it in one of the two"
             )
     return events
 

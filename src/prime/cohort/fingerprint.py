@@ -40,12 +40,10 @@ def stamp(path: Path, root: Path, known: dict[str, FileStamp] | None = None) -> 
 
 def changed(root: Path, now: list[Path], before: list[FileStamp], what: str) -> list[str]:
     """Reasons why files are not those stamped before: missing, new, or of other content."""
-    reasons: list[str] = []
     known = {item.path: item for item in before}
     names = {name_below(path, root): path for path in now}
-    for name in known:
-        if name not in names or not names[name].is_file():
-            reasons.append(f"{what}: {name} is missing")
+    gone = [name for name in known if name not in names or not names[name].is_file()]
+    reasons = [f"{what}: {name} is missing" for name in gone]
     for name, path in names.items():
         if name not in known:
             reasons.append(f"{what}: {name} is new")

@@ -57,6 +57,10 @@ class SourceManifest:
         known["files"] = [FileStamp(**item) for item in known["files"]]
         return cls(**known)
 
+    def identity(self) -> tuple[str, str, str]:
+        """What decides whether the source must be read again: modality, files and options."""
+        return self.modality, self.source_hash, self.config_hash
+
     def to_json(self) -> dict[str, Any]:
         """The fields as plain values."""
         return asdict(self)

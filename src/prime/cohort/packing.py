@@ -58,9 +58,10 @@ def _pack_source(name: str, modality: str, options: SourceConfig, root: Path, ou
     known = None if before is None else {item.path: item for item in before.files}
     stamps = [stamp(path, root, known) for path in source_files(name, options, root)]
     source_hash = combined_hash(stamps)
-    if before is not None and before.modality == modality and before.source_hash == source_hash:
-        if before.config_hash == source_config_hash(options) and _intact(name, before, out):
-            return before
+    wanted = (modality, source_hash, source_config_hash(options))
+    if before is not None and before.identity() == wanted and _intact(name, before, out):
+        return before
+    (out / "manifest.json").unlink(missing_ok=True)
     (out / f"{name}.json").unlink(missing_ok=True)
     source, dtype, index = _write(name, options, root, out)
     part = SourceManifest(
@@ -201,7 +202,7 @@ def _whole(out: Path, parts: dict[str, SourceManifest]) -> bool:
 
 
 def join_patients(clinical: ClinicalTable, rows: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """All patients: the clinical table's in its order, then those with features only, sorted, outcomes missing."""
+    """The clinical table's patients in its order, then those with features only, sorted, without outcomes."""
     known = set(clinical.frame["patient_id"])
     others = sorted(set(_all_ids(rows)) - known)
     if not others:

@@ -1,6 +1,6 @@
 """One progress display at a time: work within work adds its line to the display that is already shown."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -12,7 +12,7 @@ _active: ContextVar[Progress | None] = ContextVar("prime_progress", default=None
 
 
 @contextmanager
-def progress_display(shown: bool = True) -> Iterator[Progress]:
+def progress_display(shown: bool = True) -> Generator[Progress]:
     """The display in use, or a new one for the length of the block (without output where not shown)."""
     outer = _active.get()
     if outer is not None:

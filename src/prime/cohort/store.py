@@ -1,4 +1,4 @@
-"""The store: a cohort packed once into memory-mapped arrays, with checksums and the hashes of its source files.
+"""The store: a cohort packed once into memory-mapped arrays, with checksums and its files' hashes.
 
 A folder holds `manifest.json`, `patients.parquet`, and for each source `{source}.npy` (rows, d) with
 `{source}.index.npy` (P, 2): where each patient's rows start, and how many there are. `{source}.json` and
@@ -32,8 +32,8 @@ class Store:
 
     Attributes:
         path: its folder.
-        manifest: the manifest as plain values: name, version, format, config, modalities, clinical, endpoints,
-            patients_sha256, index_sha256 and sources.
+        manifest: the manifest as plain values: name, version, format, config, modalities, clinical,
+            endpoints, patients_sha256, index_sha256 and sources.
         patients: one row a patient, as in `ClinicalTable.frame`; the row number is the patient's index.
         modalities: modality to its sources, in the order of the cohort file.
         sources: source to its manifest.

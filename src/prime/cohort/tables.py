@@ -1,6 +1,6 @@
 """Reading a user's table (parquet, csv, tsv, xlsx) with one clear error for each thing that can be wrong."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import csv
 from collections import Counter
@@ -21,11 +21,11 @@ def read_table(path: Path, where: str, *, text: bool = False, sheet: str | None 
     Args:
         path: a `.parquet`, `.csv`, `.tsv`, `.txt` (tabs) or `.xlsx` file.
         where: what the table is for, named first in every error.
-        text: read every cell of a csv, tsv or xlsx as text, with nothing taken for missing but the empty cell.
+        text: read every cell of a csv, tsv or xlsx as text, an empty cell as empty text.
         sheet: the sheet of an xlsx; the first one where None.
 
     Raises:
-        InputError: the file is missing, of another kind, not UTF-8, malformed, empty, or names a column twice.
+        InputError: the file is missing, of another kind, not UTF-8, malformed, empty, or has a column twice.
     """
     if not path.is_file():
         raise InputError(f"{where}: {path}: no such file")
@@ -52,12 +52,13 @@ def require_columns(frame: pd.DataFrame, names: list[str], path: Path, where: st
         found = [str(name) for name in frame.columns[:20]]
         more = ", ..." if len(frame.columns) > 20 else ""
         raise InputError(
-            f"{where}: {path}: no column {', '.join(map(repr, missing))}; found {', '.join(map(repr, found))}{more}"
+            f"{where}: {path}: no column {', '.join(map(repr, missing))}; "
+            f"found {', '.join(map(repr, found))}{more}"
         )
 
 
 def patient_ids(column: "pd.Series[str]", path: Path, where: str) -> "pd.Series[str]":
-    """The column as stripped text, whole numbers without a decimal point. Raises InputError on an empty cell."""
+    """The column as stripped text, whole numbers without decimals. Raises InputError on an empty cell."""
     if pd.api.types.is_float_dtype(column) and bool((column.dropna() % 1 == 0).all()):
         column = column.astype("Int64")  # pyright: ignore[reportAssignmentType]
     ids = column.astype("string").str.strip()

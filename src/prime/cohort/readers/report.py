@@ -40,7 +40,7 @@ def report_files(config: ReportSource, root: Path, where: str) -> list[Path]:
 
 @reader("report", files=report_files)
 def read_reports(config: ReportSource, root: Path, where: str, keep: Keep = None) -> SourceRows:
-    """Read and encode reports; a patient's tokens are the encoder's last hidden states, special tokens included.
+    """Read and encode reports: a token is a word piece's last hidden state, special tokens included.
 
     The patient is what stands before the first dot of the file name; several reports of a patient are joined
     with a line break, in file order. A text is cut at max_tokens word pieces. Vectors are kept as float16 in
@@ -64,7 +64,7 @@ def read_reports(config: ReportSource, root: Path, where: str, keep: Keep = None
         feature_names=None,
         patients=_encoded(texts, folder, cache, where),
         files=[root / config.path, *files],
-        detected=f"{len(texts)} reports, encoder {config.encoder} ({dim} features, {config.max_tokens} tokens)",
+        detected=f"{len(texts)} reports, encoder {config.encoder}, {dim} features, {config.max_tokens} tokens",
         notes=notes,
         attributes=attributes,
     )
@@ -151,7 +151,7 @@ _INSTALL = "pip install prime-prognosis[text]"
 
 
 def encoder_files(folder: Path, where: str) -> list[Path]:
-    """An encoder's configuration, vocabulary and weights, sorted. Raises InputError where one kind is missing."""
+    """An encoder's configuration, vocabulary and weights, sorted. Raises InputError where any is missing."""
     texts = [folder / name for name in ENCODER_FILES if (folder / name).is_file()]
     weights = next((found for p in WEIGHT_PATTERNS if (found := sorted(folder.glob(p)))), [])
     if not (folder / "config.json").is_file() or not weights:
@@ -185,8 +185,8 @@ def _texts(config: ReportSource, path: Path, where: str, keep: Keep, notes: list
     if several:
         notes.append(f"{several} patients have several reports: joined")
     joined = {patient: "\n".join(text for text in texts if text) for patient, texts in sorted(found.items())}
-    for patient in (patient for patient, text in joined.items() if not text):
-        notes.append(f"the report of {patient} is empty: counted as missing")
+    empty = [patient for patient, text in joined.items() if not text]
+    notes += [f"the report of {patient} is empty: counted as missing" for patient in empty]
     kept = {p: text for p, text in joined.items() if text and (keep is None or p in keep)}
     if not kept and keep is None:
         raise InputError(f"{where}: {path}: every report is empty; check the column {config.text!r}")
@@ -258,7 +258,7 @@ def _forward(model: Any, ids: list[list[int]], bfloat16: bool) -> list[NDArray[n
 
 
 def fast_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 matrices in hardware (then three times as fast as float32)."""
+    """Whether this processor multiplies bfloat16 matrices in hardware (three times as fast as float32)."""
     import torch
 
     capabilities = getattr(torch.cpu, "get_capabilities", None)

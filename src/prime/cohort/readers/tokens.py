@@ -1,12 +1,12 @@
 """Token files: one HDF5 or `.pt` file a slide, from TRIDENT, CLAM, STAMP or marugoto."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import numpy as np
@@ -35,7 +35,7 @@ KEPT_ATTRIBUTES = (
 
 @dataclass(frozen=True)
 class TokenFile:
-    """One file's tokens, (n, d) float32 (n may be 0, and d too for an empty slide), and what it says of itself."""
+    """One file's tokens, (n, d) float32 (an empty slide may be (0, 0)), and what it says of itself."""
 
     tokens: NDArray[np.float32]
     detected: str
@@ -43,21 +43,22 @@ class TokenFile:
 
 
 def token_files(config: TokenSource, root: Path, where: str) -> list[Path]:
-    """The feature files and the slide table, sorted. Raises InputError where the folder or its files are missing."""
+    """The feature files, sorted, and the slide table. Raises InputError where there are none."""
     table = [] if config.slide_table is None else [root / config.slide_table]
     return _feature_files(config, root, where) + table
 
 
 @reader("h5", "pt", files=token_files)
 def read_tokens(config: TokenSource, root: Path, where: str, keep: Keep = None) -> SourceRows:
-    """Read a folder of token files; a patient's slides are joined, and more than max_tokens rows thinned evenly.
+    """Read a folder of token files; a patient's slides are joined.
 
-    An empty slide is noted and counted as missing.
+    More than max_tokens rows of a patient are thinned evenly, always to the same ones. An empty slide is
+    noted and counted as missing.
 
     Raises:
-        InputError: no such folder or files, a file that is truncated, holds no known dataset, has a shape that
-            is not (n, d), is not numeric, holds NaN or infinite numbers, is a pickle, differs in d from the
-            others, or has no patient in its name or in the slide table.
+        InputError: no such folder or files, or a file that is truncated, has no known dataset, is not of
+            shape (n, d), is not numeric, holds NaN or infinite numbers, is a pickle, differs in d from the others,
+            or has no patient in its name or in the slide table.
     """
     notes: list[str] = []
     files = _feature_files(config, root, where)
@@ -93,7 +94,7 @@ def _feature_files(config: TokenSource, root: Path, where: str) -> list[Path]:
 def _by_patient(
     config: TokenSource, root: Path, files: list[Path], where: str, notes: list[str]
 ) -> dict[str, list[Path]]:
-    """Each patient's files, patients sorted, by the slide table where there is one, else by the file names."""
+    """Each patient's files, patients sorted, by the slide table where there is one, else by file name."""
     table = None if config.slide_table is None else _slide_table(root / config.slide_table, where)
     found: dict[str, list[Path]] = {}
     unlisted = 0
@@ -134,7 +135,7 @@ def _slide_stem(name: str) -> str:
 
 
 def _slide_table(path: Path, where: str) -> dict[str, str]:
-    """Slide name (without suffix) to patient, from `PATIENT,FILENAME` (STAMP) or `case_id,slide_id` (CLAM)."""
+    """Slide (without suffix) to patient, from `PATIENT,FILENAME` (STAMP) or `case_id,slide_id` (CLAM)."""
     table = read_table(path, f"{where}: slide_table", text=True)
     for patient, slide in SLIDE_TABLE_COLUMNS:
         if patient in table.columns and slide in table.columns:
@@ -218,11 +219,12 @@ def _read_h5(path: Path, dataset: str | None, where: str) -> TokenFile:
     try:
         with h5py.File(path, "r") as file:
             name = _dataset_name(file, dataset, path, where)
-            data = file[name]
+            data = cast(h5py.Dataset, file[name])
             attributes = _attributes(file.attrs) | _attributes(data.attrs)
             raw = np.asarray(data[()])
-            detected = f"{_layout(name, file)} h5: {name}{', coords' if 'coords' in file else ''}"
-            augmented = np.asarray(file["augmented"][()]) if "augmented" in file else None
+            detected = f"{_layout(name, data, file)} h5: {name}{', coords' if 'coords' in file else ''}"
+            flags = file.get("augmented")
+            augmented = np.asarray(flags[()]) if isinstance(flags, h5py.Dataset) else None
     except (OSError, RuntimeError, KeyError) as error:
         raise InputError(
             f"{where}: {path}: not a whole HDF5 file ({error}); copy or encode it again"
@@ -243,12 +245,12 @@ def _dataset_name(file: h5py.File, wanted: str | None, path: Path, where: str) -
         if isinstance(file.get(name), h5py.Dataset):
             return name
     raise InputError(
-        f"{where}: {path}: no dataset {' or '.join(map(repr, names))}; found {', '.join(map(repr, file)) or 'none'}; "
-        f"name the right one with dataset:"
+        f"{where}: {path}: no dataset {' or '.join(map(repr, names))}; "
+        f"found {', '.join(map(repr, file)) or 'none'}; name the right one with dataset:"
     )
 
 
-def _layout(name: str, file: h5py.File) -> str:
+def _layout(name: str, data: h5py.Dataset, file: h5py.File) -> str:
     """Which program wrote the file, by its dataset names and attributes."""
     if "augmented" in file:
         return "marugoto"
@@ -258,7 +260,7 @@ def _layout(name: str, file: h5py.File) -> str:
         return "STAMP or marugoto"
     if name != "features":
         return "HDF5"
-    return "TRIDENT" if "encoder" in file[name].attrs or file[name].ndim == 3 else "TRIDENT or CLAM"
+    return "TRIDENT" if "encoder" in data.attrs or data.ndim == 3 else "TRIDENT or CLAM"
 
 
 def _attributes(found: Any) -> dict[str, str]:
@@ -273,8 +275,8 @@ def _read_pt(path: Path, where: str) -> TokenFile:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a file that is not its own
         raise InputError(
-            f"{where}: {path}: not a plain tensor file ({type(error).__name__}); only a tensor saved by torch.save "
-            f"is read, never a pickle of other objects"
+            f"{where}: {path}: not a plain tensor file ({type(error).__name__}); only a tensor saved by "
+            f"torch.save is read, never a pickle of other objects"
         ) from None
     if not isinstance(value, torch.Tensor) or not value.is_floating_point():
         kind = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__

@@ -51,7 +51,7 @@ def read_vector(config: VectorSource, root: Path, where: str, keep: Keep = None)
     if keep is not None:
         wanted = ids.isin(list(keep)).to_numpy()
         ids, values = ids[wanted], values[wanted]
-    missing = np.isnan(values).all(axis=1)
+    missing: NDArray[np.bool_] = np.asarray(np.isnan(values).all(axis=1))
     if missing.any():
         notes.append(f"{int(missing.sum())} of {len(missing)} rows have no number at all: counted as missing")
     rows = _by_patient(ids[~missing], values[~missing], average=config.instances == "mean")
@@ -77,16 +77,16 @@ def _numbers(features: pd.DataFrame, ids: "pd.Series[str]", path: Path, where: s
             if features[name].isna().all():
                 continue
             raise InputError(
-                f"{where}: {path}: column {name!r} holds {kind} values (first {features[name].iloc[0]!r:.40}), "
-                f"not numbers; correct it or add it to ignore"
+                f"{where}: {path}: column {name!r} holds {kind} values (first "
+                f"{features[name].iloc[0]!r:.40}), not numbers; correct it or add it to ignore"
             )
     wide = features.to_numpy(dtype=np.float64, na_value=np.nan)
     bad = np.argwhere(np.abs(wide) > FLOAT32_MAX)
     if len(bad):
         row, column = bad[0]
         raise InputError(
-            f"{where}: {path}: column {features.columns[column]!r}, row {row + 1} (patient {ids.iloc[row]}) is "
-            f"{wide[row, column]:g}; use a finite number that fits float32, or leave it empty"
+            f"{where}: {path}: column {features.columns[column]!r}, row {row + 1} (patient {ids.iloc[row]}) "
+            f"is {wide[row, column]:g}; use a finite number that fits float32, or leave it empty"
         )
     return wide.astype(np.float32)
 
