@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import Progress
 
 from prime.cohort.check_outcomes import check_endpoints
@@ -38,7 +39,7 @@ def check(config: CohortConfig, progress: bool = True) -> CheckReport:
     clinical = read_clinical(config.clinical, config.root)
     errors: list[str] = []
     found: list[SourceFindings] = []
-    with Progress(transient=True, disable=not progress) as bar:
+    with Progress(transient=True, disable=not progress, console=Console(stderr=True)) as bar:
         task = bar.add_task("checking", total=sum(len(sources) for sources in config.modalities.values()))
         for modality, sources in config.modalities.items():
             for name, options in sources.items():

@@ -19,7 +19,7 @@ FEW_EVENTS = 20
 Floats = NDArray[np.float64]
 
 _OUTCOME_NAME = re.compile(
-    r"(?<![a-z])(?:os|pfi|dss|dfi|pfs|dfs|efs|rfs|event|events|death|dead|died|deceased|alive)(?![a-z])"
+    r"(?<![a-z])(?:os|pfi|dss|dfi|pfs|dfs|efs|rfs|event|events|death|dead|died|deceased|alive)(?![a-z0-9])"
     r"|survival|survived|vital.?status|days?.?to.?(?:death|last|follow|event|new)|^days_to_|time.?to.?(?:death|event)"
     r"|follow.?up|censor|(?<![a-z])relapsed?(?![a-z])|(?<![a-z])recurrence(?![a-z])",
     re.IGNORECASE,

@@ -117,9 +117,10 @@ def render(report: CheckReport, console: Console) -> None:
         console.print(_types_table(report, "sources"))
     console.print(_combination_table(report))
     console.print(
-        f"At least one modality: {report.any_modality:,} patients ({report.listed_any_modality:,} of them in the "
-        f"clinical table), complete {report.complete:,}, partial {report.partial:,}\n"
-        f"Nothing: {report.nothing:,} patients of the clinical table",
+        f"At least one modality: {report.any_modality:,} patients "
+        f"({report.listed_any_modality:,} of them in the clinical table)\n"
+        f"Complete: {report.complete:,}; partial: {report.partial:,}; "
+        f"nothing: {report.nothing:,} of the clinical table",
         soft_wrap=True,
     )
     if report.endpoints:

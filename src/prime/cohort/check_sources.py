@@ -77,8 +77,8 @@ def _check_encoder(found: SourceFindings) -> None:
     overlap = sum(barcode.is_tcga(patient) for patient in found.patients)
     if "tcga" in trained_on.lower() and overlap:
         found.warnings.append(
-            f"source {found.summary.source}: its encoder was trained on {trained_on} and {overlap:,} patients "
-            f"here are from TCGA: results on them are not of unseen patients"
+            f"source {found.summary.source}: its encoder was trained on {trained_on} and {overlap:,} "
+            f"patients here are from TCGA: results on them are not of unseen patients"
         )
 
 
