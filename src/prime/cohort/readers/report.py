@@ -64,7 +64,7 @@ def read_reports(config: ReportSource, root: Path, where: str, keep: Keep = None
         feature_names=None,
         patients=_encoded(texts, folder, cache, where),
         files=[root / config.path, *files],
-        detected=f"{len(texts)} reports, encoder {config.encoder}, {dim} features, {config.max_tokens} tokens",
+        detected=f"{len(texts)} reports, encoder {config.encoder}, {dim} features, {config.max_tokens} long",
         notes=notes,
         attributes=attributes,
     )

@@ -57,8 +57,8 @@ def read_tokens(config: TokenSource, root: Path, where: str, keep: Keep = None) 
 
     Raises:
         InputError: no such folder or files, or a file that is truncated, has no known dataset, is not of
-            shape (n, d), is not numeric, holds NaN or infinite numbers, is a pickle, differs in d from the others,
-            or has no patient in its name or in the slide table.
+            shape (n, d), is not numeric, holds NaN or infinite numbers, is a pickle, differs in d from the
+            others, or has no patient in its name or in the slide table.
     """
     notes: list[str] = []
     files = _feature_files(config, root, where)
