@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from prime.cohort.config import ReportSource, TokenSource, VectorSource
-from prime.cohort.readers import READERS, read_source, source_files
+from prime.cohort.readers import READERS, read_source, report, source_files
 from prime.cohort.readers.tokens import thin
 from prime.cohort.source import SourceRows
 from prime.errors import InputError
@@ -398,6 +398,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
     torch.manual_seed(0)
     shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    shape |= {"initializer_range": 1.0}
     BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=32, **shape)).save_pretrained(folder)
     return folder
 
@@ -425,7 +426,10 @@ def reference(encoder: Path, text: str, limit: int) -> NDArray[np.float32]:
         return model(**inputs).last_hidden_state[0].numpy()
 
 
-def test_reports_equal_the_encoder_run_alone(tmp_path: Path, encoder: Path) -> None:
+def test_reports_equal_the_encoder_run_alone(
+    tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "fast_bfloat16", lambda: False)
     (tmp_path / "r.csv").write_text(REPORTS)
     source = reports(tmp_path, encoder, trained_on="nothing")
     rows = rows_of(source)
@@ -436,20 +440,18 @@ def test_reports_equal_the_encoder_run_alone(tmp_path: Path, encoder: Path) -> N
         "the report of c is empty: counted as missing",
     ]
     assert {k: v.shape for k, v in rows.items()} == {"a": (6, 8), "b": (4, 8)}
-    np.testing.assert_allclose(rows["a"], reference(encoder, "tumour margin clear\ngrade", 16), atol=0.05)
-    np.testing.assert_allclose(rows["b"], reference(encoder, "tumour node", 16), atol=0.05)
+    np.testing.assert_allclose(rows["a"], reference(encoder, "tumour margin clear\ngrade", 16), atol=5e-3)
+    np.testing.assert_allclose(rows["b"], reference(encoder, "tumour node", 16), atol=5e-3)
 
 
 def test_reports_are_cut(tmp_path: Path, encoder: Path) -> None:
     (tmp_path / "r.csv").write_text(REPORTS)
     rows = rows_of(reports(tmp_path, encoder, max_tokens=4))
     assert rows["a"].shape == (4, 8)
-    np.testing.assert_allclose(rows["a"], reference(encoder, "tumour margin", 4), atol=0.05)
+    np.testing.assert_allclose(rows["a"], reference(encoder, "tumour margin", 4), atol=0.1)
 
 
 def test_reports_are_encoded_once(tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from prime.cohort.readers import report
-
     (tmp_path / "r.csv").write_text(REPORTS)
     first = rows_of(reports(tmp_path, encoder, {"a"}))
     encoded: list[str] = []
