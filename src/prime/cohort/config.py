@@ -136,12 +136,15 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 def expand_variables(text: str, where: str) -> str:
-    """Replace `${NAME}` and `${NAME:-default}` by the environment. Raises InputError where unset."""
+    """Replace `${NAME}` and `${NAME:-default}` by the environment; as in a shell, an empty
+    variable takes the default too. Raises InputError where unset."""
 
     def value(match: re.Match[str]) -> str:
         name: str = match.group(1)
         default: str | None = match.group(2)
-        found = os.environ.get(name, default)
+        found = os.environ.get(name)
+        if not found and default is not None:
+            return default
         if found is None:
             raise InputError(
                 f"{where}: environment variable {name} is not set; set it or write ${{{name}:-default}}"
