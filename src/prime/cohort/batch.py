@@ -1,0 +1,64 @@
+"""The one batch that flows through everything."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SourceBatch:
+    """One source of B patients.
+
+    Attributes:
+        values: (B, L, d) float32; rows of a source, padded to L. What stands in masked rows never matters.
+        token_mask: (B, L) bool; True = a real row.
+    """
+
+    values: Tensor
+    token_mask: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B patients, their sources, and which modalities they have.
+
+    Attributes:
+        patient_ids: B identifiers.
+        modalities: modality name to its source names; M = len(modalities), in a fixed order.
+        sources: source name to its rows.
+        cohort_codes: (B,) int64; cancer type by number, for samplers and diagnostics, never an input.
+    """
+
+    patient_ids: tuple[str, ...]
+    modalities: dict[str, tuple[str, ...]]
+    sources: dict[str, SourceBatch]
+    cohort_codes: Tensor
+
+    @property
+    def observed(self) -> Tensor:
+        """(B, M) bool: a modality is observed when any of its sources has a real row."""
+        columns = [
+            torch.stack([self.sources[name].token_mask.any(dim=1) for name in names]).any(dim=0)
+            for names in self.modalities.values()
+        ]
+        return torch.stack(columns, dim=1)  # (B, M)
+
+    def keep(self, kept: Tensor) -> "Batch":
+        """The batch with every modality hidden where `kept` (B, M) bool is False."""
+        sources = dict(self.sources)
+        for m, names in enumerate(self.modalities.values()):
+            for name in names:
+                source = sources[name]
+                sources[name] = replace(source, token_mask=source.token_mask & kept[:, m, None])
+        return replace(self, sources=sources)
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The batch on another device."""
+        sources = {
+            name: SourceBatch(
+                s.values.to(device, non_blocking=True), s.token_mask.to(device, non_blocking=True)
+            )
+            for name, s in self.sources.items()
+        }
+        return replace(self, sources=sources, cohort_codes=self.cohort_codes.to(device))

@@ -1,0 +1,105 @@
+"""PRIME: tokenizers, prototype bank, refiners and backbone (paper section III)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from prime.cohort.batch import Batch
+from prime.model.attention import init_linear
+from prime.model.backbone import Backbone
+from prime.model.config import InputSpec, ModelConfig
+from prime.model.heads import ProjectionHead
+from prime.model.moe import Routing
+from prime.model.prototypes import PrototypeBank, consensus, impute
+from prime.model.refiner import Refiner
+from prime.model.tokenizer import ModalityTokenizer
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A batch seen by PRIME.
+
+    Attributes:
+        observed: (B, M) bool.
+        tokens: (B, M, K, D) tokens before refinement, own or imputed (U, Eq. 6).
+        refined: (B, M, K, D) what enters the backbone (Eq. 7).
+        fused: (B, M, K, D) contextualised tokens.
+        consensus: (B, N) prototype consensus (Eq. 5).
+        routings: one for each sparse block.
+    """
+
+    observed: Tensor
+    tokens: Tensor
+    refined: Tensor
+    fused: Tensor
+    consensus: Tensor
+    routings: list[Routing]
+
+
+def reliability_pool(fused: Tensor, reliable: Tensor) -> Tensor:
+    """Mean of the fused tokens over reliable positions only (Eq. 13).
+
+    fused (B, M, K, D), reliable (B, M, K) bool. Zero where a patient has no reliable token. Returns (B, D).
+    """
+    weight = reliable.to(torch.float32)[..., None]
+    total = torch.where(weight > 0, fused.float(), 0.0).sum(dim=(1, 2))
+    return total / weight.sum(dim=(1, 2)).clamp_min(1.0)
+
+
+class Prime(nn.Module):
+    """The whole network. It never looks at a modality by name: M, K and D are all it knows."""
+
+    def __init__(self, inputs: InputSpec, config: ModelConfig) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.config = config
+        names = list(inputs.modalities)
+        self.tokenizers = nn.ModuleDict(
+            {
+                name: ModalityTokenizer({s: inputs.sources[s] for s in inputs.modalities[name]}, config)
+                for name in names
+            }
+        )
+        self.bank = PrototypeBank(config)
+        self.refiners = nn.ModuleDict({name: Refiner(config) for name in names})
+        self.backbone = Backbone(len(names), config)
+        self.alignment_heads = nn.ModuleDict(
+            {name: ProjectionHead(config.dim, config.projection_dim) for name in names}
+        )
+        self.fusion_head = ProjectionHead(config.dim, config.projection_dim)
+        self.apply(init_linear)
+
+    def tokenize(self, batch: Batch) -> Tensor:
+        """Tokens of the observed modalities (Eq. 2), zeros elsewhere. Returns (B, M, K, D)."""
+        parts = [
+            self.tokenizers[name]({s: batch.sources[s] for s in sources})
+            for name, sources in self.inputs.modalities.items()
+        ]
+        return torch.stack(parts, dim=1).float()
+
+    def align(self, tokens: Tensor) -> Tensor:
+        """Alignment embeddings of each modality (Eq. 10): (B, M, K, D) to (B, M, P)."""
+        heads = list(self.alignment_heads.values())
+        return torch.stack([head(tokens[:, m].mean(dim=1)) for m, head in enumerate(heads)], dim=1)
+
+    def refine(self, tokens: Tensor, observed: Tensor) -> Tensor:
+        """Refined tokens (Eq. 7), (B, M, K, D); own tokens pass unrefined where the settings say so."""
+        refined = torch.stack(
+            [refiner(tokens[:, m]) for m, refiner in enumerate(self.refiners.values())], dim=1
+        ).float()
+        return (
+            refined
+            if self.config.refine_observed
+            else torch.where(observed[..., None, None], tokens, refined)
+        )
+
+    def forward(self, batch: Batch) -> Encoding:
+        """Encode patients with whatever they have. Raises ValueError for a patient with nothing."""
+        observed = batch.observed
+        own = self.tokenize(batch)
+        agreed = consensus(self.bank.assign(own), observed)  # (B, N)
+        tokens = impute(own, observed, self.bank.mix(agreed)[:, None].expand_as(own))
+        refined = self.refine(tokens, observed)
+        fused, routings = self.backbone(refined)
+        return Encoding(observed, tokens, refined, fused.float(), agreed, routings)

@@ -1,0 +1,132 @@
+"""A trained network on disk: safetensors weights and scaling, a JSON config and a JSON manifest."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from prime.cohort.scaling import Scaling, SourceScaling
+from prime.cohort.store import Store
+from prime.errors import InputError
+from prime.files import read_json, replacing, write_json
+from prime.model.config import InputSpec, ModelConfig, SourceSpec
+from prime.model.prime import Prime
+
+WEIGHTS, CONFIG, MANIFEST = "model.safetensors", "config.json", "manifest.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network and everything needed to feed it.
+
+    Attributes:
+        model: PRIME with its weights.
+        scaling: the feature scaling fitted with it.
+        config: the resolved experiment as JSON.
+        manifest: version, data hashes, seed, patients seen.
+    """
+
+    model: Prime
+    scaling: Scaling
+    config: dict[str, Any]
+    manifest: dict[str, Any]
+
+
+def input_spec(store: Store) -> InputSpec:
+    """What the model must know of a store's modalities and sources."""
+    return InputSpec(
+        modalities={m: tuple(names) for m, names in store.modalities.items()},
+        sources={
+            name: SourceSpec(
+                kind=source.kind,
+                dim=source.dim,
+                groups=None if source.kind == "sequence" else tuple(int(g) for g in source.groups or ()),
+            )
+            for name, source in store.sources.items()
+        },
+    )
+
+
+def scaling_tensors(scaling: Scaling) -> dict[str, torch.Tensor]:
+    """A scaling as named tensors."""
+    tensors: dict[str, torch.Tensor] = {}
+    for name, s in scaling.items():
+        tensors[f"scaling.{name}.centre"] = torch.from_numpy(s.centre.copy())
+        tensors[f"scaling.{name}.scale"] = torch.from_numpy(s.scale.copy())
+        tensors[f"scaling.{name}.clip"] = torch.tensor(s.clip, dtype=torch.float32)
+    return tensors
+
+
+def scaling_from(tensors: dict[str, torch.Tensor], sources: list[str]) -> Scaling:
+    """The inverse of `scaling_tensors`."""
+    return {
+        name: SourceScaling(
+            np.asarray(tensors[f"scaling.{name}.centre"]),
+            np.asarray(tensors[f"scaling.{name}.scale"]),
+            float(tensors[f"scaling.{name}.clip"]),
+        )
+        for name in sources
+    }
+
+
+def save_network(folder: Path, model: Prime, scaling: Scaling) -> None:
+    """Write the weights and the scaling to `folder`/model.safetensors, atomically."""
+    tensors = {
+        f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()
+    }
+    with replacing(folder / WEIGHTS) as temporary:
+        save_file({**tensors, **scaling_tensors(scaling)}, temporary)
+
+
+def save_description(folder: Path, model: Prime, config: dict[str, Any], manifest: dict[str, Any]) -> None:
+    """Write config.json (experiment, model and inputs) and manifest.json."""
+    described = {
+        "model": model.config.model_dump(mode="json"),
+        "inputs": model.inputs.model_dump(mode="json"),
+        "experiment": config,
+    }
+    write_json(folder / CONFIG, described)
+    write_json(folder / MANIFEST, manifest)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint folder. Raises InputError where it is missing, damaged or of another shape."""
+    if not (folder / WEIGHTS).is_file():
+        raise InputError(f"{folder}: no {WEIGHTS} here; give the --out folder of a finished `prime pretrain`")
+    described = read_json(folder / CONFIG)
+    try:
+        inputs = InputSpec.model_validate(described["inputs"])
+        model = Prime(inputs, ModelConfig.model_validate(described["model"]))
+        tensors = load_file(folder / WEIGHTS)
+        state = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+        model.load_state_dict(state)
+        scaling = scaling_from(tensors, list(inputs.sources))
+    except (SafetensorError, ValidationError, KeyError, RuntimeError, OSError) as error:
+        raise InputError(f"{folder}: damaged checkpoint ({str(error).splitlines()[0]})") from None
+    return Checkpoint(model.eval(), scaling, described["experiment"], read_json(folder / MANIFEST))
+
+
+def require_same_inputs(checkpoint: InputSpec, store: InputSpec, where: str) -> None:
+    """Raise InputError unless the store offers the sources that the checkpoint was trained on, in shape."""
+    for modality, sources in checkpoint.modalities.items():
+        found = store.modalities.get(modality)
+        if found is None:
+            raise InputError(
+                f"{where}: the model needs modality {modality!r}; the cohort has {list(store.modalities)}"
+            )
+        if set(sources) != set(found):
+            raise InputError(
+                f"{where}: the model reads {modality} from {list(sources)}, the cohort offers {list(found)};"
+                " name the same sources (a source may be empty)"
+            )
+    for name, spec in checkpoint.sources.items():
+        if store.sources[name] != spec:
+            raise InputError(
+                f"{where}: source {name!r} has {store.sources[name].dim} features here,"
+                f" {spec.dim} in the model, or other feature groups; use the same features in the same order"
+            )

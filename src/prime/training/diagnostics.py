@@ -1,0 +1,53 @@
+"""What the losses do not tell: retrieval, spread, expert and prototype use. Pure functions of tensors."""
+
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from prime.model.attention import normalise
+
+
+def retrieval(
+    embeddings: Tensor, observed: Tensor, groups: Tensor | None, names: list[str]
+) -> dict[str, float]:
+    """Top-1 retrieval between each pair of modalities, both directions averaged, and its chance level.
+
+    embeddings (B, M, P) on the unit sphere, observed (B, M). With `groups` (B,) int64 a patient competes only
+    with patients of its own group (cancer type), which is the harder question. Returns "a-b" and "a-b/chance".
+    """
+    result: dict[str, float] = {}
+    for a, b in combinations(range(len(names)), 2):
+        both = observed[:, a] & observed[:, b]
+        if int(both.sum()) < 2:
+            continue
+        scores = embeddings[both, a] @ embeddings[both, b].T
+        allowed = torch.ones_like(scores, dtype=torch.bool)
+        if groups is not None:
+            allowed = groups[both][:, None] == groups[both][None, :]
+        scores = scores.masked_fill(~allowed, -torch.inf)
+        truth = torch.arange(len(scores), device=scores.device)
+        hits = [(s.argmax(dim=1) == truth).float().mean() for s in (scores, scores.T)]
+        key = f"{names[a]}-{names[b]}"
+        result[key] = float(torch.stack(hits).mean())
+        result[f"{key}/chance"] = float((1.0 / allowed.sum(dim=1)).mean())
+    return result
+
+
+def neighbour_accuracy(embeddings: Tensor, labels: Tensor, k: int = 5) -> float:
+    """Leave-one-out accuracy of a k-nearest-neighbour vote, by cosine. embeddings (B, D), labels (B,) int64."""
+    z = normalise(embeddings)
+    near = (z @ z.T).fill_diagonal_(-torch.inf).topk(min(k, len(z) - 1), dim=1).indices
+    votes = torch.nn.functional.one_hot(labels[near]).sum(dim=1)
+    return float((votes.argmax(dim=1) == labels).float().mean())
+
+
+def perplexity(distribution: Tensor) -> float:
+    """exp(entropy) of a distribution (N,): the number of entries in even use that it amounts to."""
+    p = distribution.double()
+    return float(torch.exp(-(p * p.clamp_min(1e-12).log()).sum()))
+
+
+def spread(embeddings: Tensor) -> float:
+    """Mean standard deviation of unit-length embeddings over patients, times sqrt(D): 1 even, 0 collapsed."""
+    return float(normalise(embeddings).std(dim=0).mean() * embeddings.shape[-1] ** 0.5)

@@ -1,0 +1,36 @@
+"""Which patients meet in a batch: over all cancer types, within one, or a share of each."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prime.cohort.splits import named_seed
+
+Indices = NDArray[np.int64]
+
+
+def _even_batches(patients: Indices, size: int) -> list[Indices]:
+    """Near-equal batches of at most `size`, so that the number of negatives hardly varies."""
+    return [] if len(patients) == 0 else np.array_split(patients, -(-len(patients) // size))
+
+
+def epoch_batches(
+    patients: Indices, cohort_codes: NDArray[np.int64], size: int, within_type: float, seed: int, epoch: int
+) -> list[Indices]:
+    """All patients once, in batches of at most `size`, the same for the same seed and epoch.
+
+    patients: positions; cohort_codes (P,): the cancer type of every position. A share `within_type` of the
+    patients meets only its own cancer type; a type's left-overs of fewer than 8 join the mixed batches.
+    """
+    rng = np.random.default_rng(named_seed(seed, "batches", epoch))
+    order = rng.permutation(patients)
+    split = round(within_type * len(order))
+    within, mixed = order[:split], [order[split:]]
+    batches: list[Indices] = []
+    for code in np.unique(cohort_codes[within]):
+        members = within[cohort_codes[within] == code]
+        if len(members) < 8:
+            mixed.append(members)
+        else:
+            batches += _even_batches(members, size)
+    batches += _even_batches(rng.permutation(np.concatenate(mixed)), size)
+    return [batches[i] for i in rng.permutation(len(batches)) if len(batches[i]) > 1]
