@@ -59,7 +59,8 @@ class ProbeConfig(Strict):
 
     readout: ReadoutConfig = ReadoutConfig()
     components: int = Field(default=32, ge=1)
-    ridge: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
+    spectrum_power: float = Field(default=0.5, ge=0, le=1)
+    ridge: tuple[float, ...] = Field(default=(0.03, 0.1, 0.3, 1.0), min_length=1)
     hazard: Literal["proportional", "free"] = "proportional"
     heads: Literal["shared", "per_pattern"] = "shared"
     train_patterns: Literal["observed", "all"] = "observed"
