@@ -59,11 +59,19 @@ def normalise(x: Tensor) -> Tensor:
 
 
 def init_linear(module: nn.Module) -> None:
-    """Truncated-normal weights (std 0.02 scaled to fan-in as in ViT) and zero biases for linear layers."""
+    """Xavier-uniform weights and zero biases for linear layers."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]
             nn.init.zeros_(module.bias)
+
+
+def module_key(name: str) -> str:
+    """The key of a user's name in a ModuleDict, which refuses names of its own attributes ("type", "values").
+
+    Such a name gets a "-", which no modality or source name can hold.
+    """
+    return f"{name}-" if hasattr(nn.ModuleDict(), name) else name
 
 
 def zeros_like_rows(rows: int, template: Tensor) -> Tensor:

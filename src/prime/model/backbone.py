@@ -1,4 +1,4 @@
-"""The shared fusion backbone: vanilla and mixture-of-experts Transformer blocks in turn (paper III-D, Eq. 8)."""
+"""The fusion backbone: vanilla and mixture-of-experts Transformer blocks in turn (paper III-D, Eq. 8)."""
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,7 @@ class Backbone(nn.Module):
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, list[Routing]]:
-        """tokens (B, M, K, D), concatenated in modality order (Eq. 8). Returns the same shape, and routings."""
+        """tokens (B, M, K, D), joined in modality order (Eq. 8). Returns the same shape, and routings."""
         x = tokens.flatten(1, 2)  # (B, M*K, D)
         if self.modality_embedding is not None:
             x = x + self.modality_embedding[self.modality]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from prime.cohort.batch import Batch
-from prime.model.attention import init_linear
+from prime.model.attention import init_linear, module_key
 from prime.model.backbone import Backbone
 from prime.model.config import InputSpec, ModelConfig
 from prime.model.heads import ProjectionHead
@@ -57,15 +57,17 @@ class Prime(nn.Module):
         names = list(inputs.modalities)
         self.tokenizers = nn.ModuleDict(
             {
-                name: ModalityTokenizer({s: inputs.sources[s] for s in inputs.modalities[name]}, config)
+                module_key(name): ModalityTokenizer(
+                    {s: inputs.sources[s] for s in inputs.modalities[name]}, config
+                )
                 for name in names
             }
         )
         self.bank = PrototypeBank(config)
-        self.refiners = nn.ModuleDict({name: Refiner(config) for name in names})
+        self.refiners = nn.ModuleDict({module_key(name): Refiner(config) for name in names})
         self.backbone = Backbone(len(names), config)
         self.alignment_heads = nn.ModuleDict(
-            {name: ProjectionHead(config.dim, config.projection_dim) for name in names}
+            {module_key(name): ProjectionHead(config.dim, config.projection_dim) for name in names}
         )
         self.fusion_head = ProjectionHead(config.dim, config.projection_dim)
         self.apply(init_linear)
@@ -73,7 +75,7 @@ class Prime(nn.Module):
     def tokenize(self, batch: Batch) -> Tensor:
         """Tokens of the observed modalities (Eq. 2), zeros elsewhere. Returns (B, M, K, D)."""
         parts = [
-            self.tokenizers[name]({s: batch.sources[s] for s in sources})
+            self.tokenizers[module_key(name)]({s: batch.sources[s] for s in sources})
             for name, sources in self.inputs.modalities.items()
         ]
         return torch.stack(parts, dim=1).float()

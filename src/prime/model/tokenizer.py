@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from prime.cohort.batch import SourceBatch
-from prime.model.attention import FeedForward, MultiHeadAttention, zeros_like_rows
+from prime.model.attention import FeedForward, MultiHeadAttention, module_key, zeros_like_rows
 from prime.model.config import ModelConfig, SourceSpec
 
 
@@ -61,12 +61,12 @@ class ModalityTokenizer(nn.Module):
         dim = config.dim
         self.projections = nn.ModuleDict()
         for name, spec in sources.items():
-            self.projections[name] = (
+            self.projections[module_key(name)] = (
                 SequenceProjection(spec.dim, dim)
                 if spec.groups is None
                 else GroupProjection(spec.groups, dim)
             )
-        self.source_norm = nn.ModuleDict({name: nn.LayerNorm(dim) for name in sources})
+        self.source_norm = nn.ModuleDict({module_key(name): nn.LayerNorm(dim) for name in sources})
         self.queries = nn.Parameter(torch.randn(config.queries, dim))
         self.attention = MultiHeadAttention(dim, config.heads, config.attention)
         self.norm = nn.LayerNorm(dim)
@@ -93,5 +93,6 @@ class ModalityTokenizer(nn.Module):
     def _project(self, name: str, source: SourceBatch, rows: Tensor) -> tuple[Tensor, Tensor]:
         mask = source.token_mask[rows]
         values = source.values[rows].masked_fill(~mask[..., None], 0.0)
-        tokens, token_mask = self.projections[name](values, mask)
-        return self.source_norm[name](tokens), token_mask
+        key = module_key(name)
+        tokens, token_mask = self.projections[key](values, mask)
+        return self.source_norm[key](tokens), token_mask

@@ -33,7 +33,7 @@ def sparsify(assignment: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
 
 
 def dirichlet_weights(assignment: Tensor, kappa: float, top_k: int, noise: bool = True) -> Tensor:
-    """Mixture weights w ~ Dirichlet(kappa * sparse assignment), scattered back over all N prototypes (Eq. 12).
+    """Mixture weights w ~ Dirichlet(kappa * sparse assignment), scattered over all N prototypes (Eq. 12).
 
     assignment (..., N), rows on the simplex. Only the kept entries are sampled: a Dirichlet needs strictly
     positive concentrations. Sampled in float32 (no bfloat16 kernel exists on a CPU); gradients reach the

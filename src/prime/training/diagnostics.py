@@ -13,8 +13,9 @@ def retrieval(
 ) -> dict[str, float]:
     """Top-1 retrieval between each pair of modalities, both directions averaged, and its chance level.
 
-    embeddings (B, M, P) on the unit sphere, observed (B, M). With `groups` (B,) int64 a patient competes only
-    with patients of its own group (cancer type), which is the harder question. Returns "a-b" and "a-b/chance".
+    embeddings (B, M, P) on the unit sphere, observed (B, M). With `groups` (B,) int64 a patient competes
+    only with patients of its own group (cancer type), which is the harder question. Returns "a-b" and
+    "a-b/chance".
     """
     result: dict[str, float] = {}
     for a, b in combinations(range(len(names)), 2):
@@ -35,7 +36,10 @@ def retrieval(
 
 
 def neighbour_accuracy(embeddings: Tensor, labels: Tensor, k: int = 5) -> float:
-    """Leave-one-out accuracy of a k-nearest-neighbour vote, by cosine. embeddings (B, D), labels (B,) int64."""
+    """Leave-one-out accuracy of a k-nearest-neighbour vote, by cosine.
+
+    embeddings (B, D), labels (B,) int64.
+    """
     z = normalise(embeddings)
     near = (z @ z.T).fill_diagonal_(-torch.inf).topk(min(k, len(z) - 1), dim=1).indices
     votes = torch.nn.functional.one_hot(labels[near]).sum(dim=1)
