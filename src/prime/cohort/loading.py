@@ -1,5 +1,7 @@
 """Batches from a packed store: scaled, padded, masked."""
 
+# pyright: reportUnknownMemberType=false
+
 from collections.abc import Sequence
 
 import numpy as np

@@ -24,7 +24,8 @@ class SourceScaling:
 
     def __call__(self, values: NDArray[np.generic]) -> NDArray[np.float32]:
         """Scaled float32 values of any shape (..., d); a NaN feature becomes 0, the training median."""
-        scaled = (np.asarray(values, dtype=np.float32) - self.centre) / self.scale
+        with np.errstate(over="ignore"):  # what overflows is clipped like any other large value
+            scaled = (np.asarray(values, dtype=np.float32) - self.centre) / self.scale
         return np.nan_to_num(np.clip(scaled, -self.clip, self.clip), nan=0.0)
 
 
@@ -41,7 +42,7 @@ def fit_scaling(values: NDArray[np.generic], clip: float, seed: int = 0) -> Sour
     empty = np.isnan(x).all(axis=0) if len(x) else np.ones(x.shape[1], dtype=bool)
     x = np.where(empty, 0.0, x) if len(x) else np.zeros((1, x.shape[1]))
     low, centre, high = np.nanpercentile(x, [25, 50, 75], axis=0)
-    scale = (high - low) / 1.349
+    scale: NDArray[np.float64] = (high - low) / 1.349
     scale = np.where(scale > 1e-9, scale, np.nanstd(x, axis=0))
     scale = np.where(scale > 1e-9, scale, 1.0)
     return SourceScaling(centre.astype(np.float32), scale.astype(np.float32), clip)

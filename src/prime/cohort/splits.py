@@ -1,5 +1,8 @@
 """Who trains, who validates, who tests: patient-level, seeded, disjoint, saved."""
 
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,10 +56,11 @@ def _with_validation(
 ) -> Fold:
     """Take one eighth of the rest for validation, stratified by event (70/10/20 in all)."""
     labels = event[rest]
-    few = np.bincount(labels.astype(int), minlength=2).min() < 2
+    held = max(1, round(len(rest) / 8))
+    few = held < 2 or np.bincount(labels.astype(int), minlength=2).min() < 2
     train, validation = train_test_split(
         rest,
-        test_size=max(1, round(len(rest) / 8)),
+        test_size=held,
         stratify=None if few else labels,
         random_state=named_seed(seed, "validation", cohort, fold),
     )

@@ -1,6 +1,9 @@
 """Sparse mixture of experts with a modality-aware gate (paper III-D, Eq. 9)."""
 
+# pyright: reportUnknownMemberType=false
+
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -63,10 +66,10 @@ class MixtureOfExperts(nn.Module):
         weights, routing = route(self.gate_logits(x, modality), self.top_k)
         slots = routing.experts.flatten()  # (S*k,)
         order = slots.argsort(stable=True)
-        counts = torch.bincount(slots, minlength=self.weight_in.shape[0]).tolist()
+        counts = cast(list[int], torch.bincount(slots, minlength=self.weight_in.shape[0]).tolist())
         token = order // self.top_k
         gathered = x.index_select(0, token)
-        outputs = [self._expert(expert, part) for expert, part in enumerate(gathered.split(counts))]
+        outputs = [self._expert(expert, part) for expert, part in enumerate(torch.split(gathered, counts))]
         scaled = torch.cat(outputs).float() * weights.flatten().index_select(0, order)[:, None]
         result = torch.zeros(x.shape, dtype=torch.float32, device=x.device).index_add(0, token, scaled)
         return result, routing

@@ -107,10 +107,10 @@ class PretrainingModel(nn.Module):
         pooled = reliability_pool(fused, kept)  # (V*B, D)
 
         def by_patient(x: Tensor) -> Tensor:
-            return x.unflatten(0, (VIEWS, -1)).transpose(0, 1)  # (B, V, ...)
+            return x.view(VIEWS, -1, *x.shape[1:]).transpose(0, 1)  # (B, V, ...)
 
         def slots(x: Tensor) -> Tensor:
-            return by_patient(x.unflatten(0, (len(fused), -1))).flatten(1, 2)  # (B, V*M*K, ...)
+            return by_patient(x.view(len(fused), -1, x.shape[-1])).flatten(1, 2)  # (B, V*M*K, ...)
 
         out: dict[str, Tensor | list[Tensor]] = {
             "observed": observed,

@@ -34,7 +34,8 @@ def consensus(assignments: Tensor, observed: Tensor) -> Tensor:
 
 def mix(weights: Tensor, prototypes: Tensor) -> Tensor:
     """Mixture of prototypes: weights (..., N), prototypes (N, K, D). Returns (..., K, D)."""
-    return (weights @ prototypes.float().flatten(1)).unflatten(-1, prototypes.shape[1:])
+    mixed = weights @ prototypes.float().flatten(1)
+    return mixed.view(*weights.shape[:-1], *prototypes.shape[1:])
 
 
 def impute(tokens: Tensor, observed: Tensor, filling: Tensor) -> Tensor:

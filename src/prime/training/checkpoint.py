@@ -1,8 +1,10 @@
 """A trained network on disk: safetensors weights and scaling, a JSON config and a JSON manifest."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -43,7 +45,7 @@ def input_spec(store: Store) -> InputSpec:
         modalities={m: tuple(names) for m, names in store.modalities.items()},
         sources={
             name: SourceSpec(
-                kind=source.kind,
+                kind=cast(Literal["vector", "sequence"], source.kind),
                 dim=source.dim,
                 groups=None if source.kind == "sequence" else tuple(int(g) for g in source.groups or ()),
             )
@@ -106,9 +108,11 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         state = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
         model.load_state_dict(state)
         scaling = scaling_from(tensors, list(inputs.sources))
-    except (SafetensorError, ValidationError, KeyError, RuntimeError, OSError) as error:
-        raise InputError(f"{folder}: damaged checkpoint ({str(error).splitlines()[0]})") from None
-    return Checkpoint(model.eval(), scaling, described["experiment"], read_json(folder / MANIFEST))
+        experiment = described["experiment"]
+    except (SafetensorError, ValidationError, KeyError, TypeError, RuntimeError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{folder}: damaged checkpoint ({reason}); train it again or copy it anew") from None
+    return Checkpoint(model.eval(), scaling, experiment, read_json(folder / MANIFEST))
 
 
 def require_same_inputs(checkpoint: InputSpec, store: InputSpec, where: str) -> None:

@@ -1,5 +1,7 @@
 """The figure of a pretraining run."""
 
+# pyright: reportUnknownMemberType=false
+
 from pathlib import Path
 from typing import Any
 

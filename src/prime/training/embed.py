@@ -1,5 +1,7 @@
 """Each patient embedded once for each subset of modalities: the cache behind linear probes."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -53,8 +55,10 @@ def _subsets(
     observed: NDArray[np.bool_], patients: Indices, patterns: dict[str, tuple[bool, ...]]
 ) -> tuple[Indices, NDArray[np.bool_], dict[str, Indices]]:
     """Distinct (patient, kept) rows: patient of each row, kept (rows, M), and each pattern's row number."""
-    bit = 1 << np.arange(observed.shape[1])
-    keys = {name: (observed[patients] & np.array(keep)) @ bit for name, keep in patterns.items()}
+    bit: Indices = 1 << np.arange(observed.shape[1])
+    keys: dict[str, Indices] = {
+        name: (observed[patients] & np.array(keep)) @ bit for name, keep in patterns.items()
+    }
     span = 1 << observed.shape[1]
     every = np.concatenate([patients * span + key for key in keys.values()])
     nonempty = np.concatenate([key > 0 for key in keys.values()])
@@ -65,7 +69,7 @@ def _subsets(
     for name, part in zip(keys, np.split(numbers, len(keys)), strict=True):
         rows[name] = np.full(len(observed), -1, dtype=np.int64)
         rows[name][patients] = part
-    kept = ((distinct % span)[:, None] & bit) > 0
+    kept: NDArray[np.bool_] = ((distinct % span)[:, None] & bit) > 0
     return distinct // span, kept, rows
 
 

@@ -1,7 +1,10 @@
 """Label-free pretraining on every patient who has anything (paper III-E, IV-C2)."""
 
+# pyright: reportUnknownMemberType=false
+
 import json
 import math
+import pickle
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +125,11 @@ class Pretraining:
         self.train, self.validation = pretraining_split(
             cohorts, patients, self.settings.validation_share, config.seed
         )
+        if min(len(self.train), len(self.validation)) < 2:
+            raise InputError(
+                f"{store.path}: {len(self.train)} patients to train and {len(self.validation)} to validate"
+                " are too few; at least 2 each are needed (raise validation_share, or add patients)"
+            )
         self.scaling = fit_scalings(store, self.train, config.clip)
         self.loader = PatientLoader(store, self.scaling)
         model = build_model(store, config)
@@ -154,10 +162,13 @@ class Pretraining:
             epoch,
         )
 
+    def _shared(self, batch: Indices) -> Indices:
+        """A global batch, shortened so that every rank has an equal share."""
+        return batch[: len(batch) // self.fabric.world_size * self.fabric.world_size]
+
     def _mine(self, batch: Indices) -> Indices:
         """This rank's equal share of a global batch."""
-        world = self.fabric.world_size
-        each = len(batch) // world
+        each = len(batch) // self.fabric.world_size
         return batch[self.fabric.global_rank * each : (self.fabric.global_rank + 1) * each]
 
     def forward(self, batch: Indices, *seed_names: object) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -209,9 +220,9 @@ class Pretraining:
             use.append(self._expert_counts(outputs))
         total = sum(map(len, plan))
         result: dict[str, Any] = {f"validation/{name}": value / total for name, value in sums.items()}
-        codes = torch.from_numpy(self.loader.cohort_codes[np.concatenate(plan)])
+        codes = torch.from_numpy(self.loader.cohort_codes[np.concatenate([self._shared(b) for b in plan])])
         joined = {name: torch.cat(parts).float().cpu() for name, parts in kept.items()}
-        return result | self._diagnose(joined, codes[: len(joined["observed"])], torch.stack(use).sum(dim=0))
+        return result | self._diagnose(joined, codes, torch.stack(use).sum(dim=0))
 
     def _expert_counts(self, outputs: dict[str, Any]) -> Tensor:
         """Routed slots by sparse block, modality and expert: (blocks, M, E)."""
@@ -267,14 +278,19 @@ class Pretraining:
         path = self.out / STATE
         if not path.is_file():
             return 0, math.inf, []
-        state = torch.load(path, weights_only=True, map_location="cpu")
-        if state["fingerprint"] != self._fingerprint():
+        try:
+            state = torch.load(path, weights_only=True, map_location="cpu")
+            fingerprint, log = state["fingerprint"], json.loads(state["log"])
+        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{path}: damaged ({reason}); remove {self.out} to start anew") from None
+        if fingerprint != self._fingerprint():
             raise InputError(
                 f"{self.out}: holds a run with other settings, data or exclusions; give another --out"
             )
         self.raw.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        return int(state["epoch"]) + 1, float(state["best"]), json.loads(state["log"])
+        return int(state["epoch"]) + 1, float(state["best"]), log
 
     def run(self) -> None:
         """Train every epoch that is left, keep the best network by validation loss, log and plot."""

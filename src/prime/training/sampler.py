@@ -10,13 +10,27 @@ Indices = NDArray[np.int64]
 
 def _even_batches(patients: Indices, size: int) -> list[Indices]:
     """Near-equal batches of at most `size`, so that the number of negatives hardly varies."""
-    return [] if len(patients) == 0 else np.array_split(patients, -(-len(patients) // size))
+    if len(patients) == 0:
+        return []
+    parts: list[Indices] = np.array_split(patients, -(-len(patients) // size))
+    return parts
+
+
+def _without_singles(batches: list[Indices]) -> list[Indices]:
+    """Single patients moved into the last batch of several; where there is none, all singles together."""
+    several = [batch for batch in batches if len(batch) > 1]
+    singles = [batch for batch in batches if len(batch) == 1]
+    if singles:
+        several[-1:] = [np.concatenate([*several[-1:], *singles])]
+    return several
 
 
 def epoch_batches(
     patients: Indices, cohort_codes: NDArray[np.int64], size: int, within_type: float, seed: int, epoch: int
 ) -> list[Indices]:
     """All patients once, in batches of at most `size`, the same for the same seed and epoch.
+
+    A batch of one would have no negative: its patient joins another batch.
 
     patients: positions; cohort_codes (P,): the cancer type of every position. A share `within_type` of the
     patients meets only its own cancer type; a type's left-overs of fewer than 8 join the mixed batches.
@@ -33,4 +47,4 @@ def epoch_batches(
         else:
             batches += _even_batches(members, size)
     batches += _even_batches(rng.permutation(np.concatenate(mixed)), size)
-    return [batches[i] for i in rng.permutation(len(batches)) if len(batches[i]) > 1]
+    return _without_singles([batches[i] for i in rng.permutation(len(batches))])
