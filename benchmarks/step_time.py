@@ -1,0 +1,154 @@
+"""Time a pretraining step: plain float32 eager, the default, and the floor of its matrix products.
+
+    python benchmarks/step_time.py [--store STORE --config EXPERIMENT.yaml] [--repeats 15] [--batch 256]
+
+Plain is float32 with torch's scaled_dot_product_attention; the default is the experiment's own precision and
+attention. The floor is the step's matrix-product operations (counted over one step, forward and backward)
+divided by the rate this machine reaches on large bfloat16 products (and on float32 ones, shown beside it).
+All of them take turns in every repeat. A step is forward, losses, backward, clipping and the optimiser; the
+batch is made beforehand. Prints medians, ratios, patients per second, and the peak memory of the process.
+"""
+
+import argparse
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from kill_resume import simulated_store
+from torch.utils.flop_counter import FlopCounterMode
+
+from prime.cohort.batch import Batch
+from prime.cohort.loading import PatientLoader, fit_scalings
+from prime.cohort.store import Store
+from prime.model.pretraining import Wrapped
+from prime.training.config import ExperimentConfig, load_experiment
+from prime.training.losses import pretraining_losses
+from prime.training.pretrain import build_model, choose_patients, parameter_groups
+
+Step = Callable[[], None]
+
+
+def make_step(
+    store: Store, config: ExperimentConfig, batch: Batch, device: str, precision: str, attention: str
+) -> Step:
+    """One training step as a function without arguments."""
+    model_config = config.model.model_copy(update={"attention": attention})
+    model = build_model(store, config.model_copy(update={"model": model_config})).to(device).train()
+    groups = parameter_groups(model, config.pretrain.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=config.pretrain.learning_rate)
+    mixed = precision == "bf16-mixed"
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=mixed):
+            outputs = model(Wrapped(batch))
+        pretraining_losses(outputs, model.temperature(), config.pretrain)["total"].backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.pretrain.gradient_clip)
+        optimizer.step()
+
+    return step
+
+
+def seconds(work: Step, device: str) -> float:
+    """Wall time of one call."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    started = time.perf_counter()
+    work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def count_operations(step: Step) -> int:
+    """Floating-point operations of a step's matrix products, two for each multiply-add."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
+
+
+def big_product(device: str, dtype: torch.dtype, size: int) -> Step:
+    a, b = torch.randn((2, size, size), device=device).to(dtype)
+
+    def work() -> None:
+        torch.mm(a, b)
+
+    return work
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--store", type=Path, help="a packed store; default: simulate one")
+    parser.add_argument("--config", type=Path, help="an experiment; default: all defaults")
+    parser.add_argument("--patients", type=int, default=300, help="of the simulated cohort")
+    parser.add_argument("--batch", type=int, help="default: the experiment's batch_size")
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--product", type=int, help="size of the large products; default 2048, 8192 on a GPU")
+    return parser.parse_args()
+
+
+def report(medians: dict[str, float], operations: int, size: int, patients: int) -> None:
+    """Print times, ratios and rates."""
+    rate = {name: 2 * size**3 / medians[name] for name in ("product bf16", "product float32")}
+    floor = operations / max(rate.values())
+    print(f"matrix products of a step: {operations / 1e9:.1f} G operations")
+    for name, value in rate.items():
+        print(f"{name}: {value / 1e9:.0f} G operations a second, {size} x {size}")
+    for name in ("plain", "default"):
+        per_second = patients / medians[name]
+        print(
+            f"{name}: {medians[name] * 1e3:.1f} ms a step, {per_second:.0f} patients a second,"
+            f" {medians[name] / floor:.2f} times the floor"
+        )
+    print(f"floor: {floor * 1e3:.1f} ms")
+    print(f"plain / default: {medians['plain'] / medians['default']:.2f}")
+
+
+def main() -> None:
+    options = read_options()
+    device: str = options.device
+    with tempfile.TemporaryDirectory() as name:
+        store = Store.open(options.store) if options.store else simulated_store(Path(name), options.patients)
+        config = (
+            load_experiment(options.config)
+            if options.config
+            else ExperimentConfig.model_validate({"cohort": "cohort.yaml"})
+        )
+        able = choose_patients(store, config.pretrain, frozenset())
+        loader = PatientLoader(store, fit_scalings(store, able, config.clip))
+        size = min(options.batch or config.pretrain.batch_size, len(able))
+        chosen = np.sort(np.random.default_rng(0).choice(able, size, replace=False))
+        batch = loader.batch(chosen).to(device)
+    large = options.product or (8192 if device == "cuda" else 2048)
+    plain = make_step(store, config, batch, device, "32-true", "sdpa")
+    default = make_step(store, config, batch, device, config.pretrain.precision, config.model.attention)
+    work = {
+        "plain": plain,
+        "default": default,
+        "product bf16": big_product(device, torch.bfloat16, large),
+        "product float32": big_product(device, torch.float32, large),
+    }
+    print(f"{size} patients a step, {device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    operations = count_operations(plain)
+    times: dict[str, list[float]] = {kind: [] for kind in work}
+    for repeat in range(options.repeats + 2):  # two to warm up
+        for kind, function in work.items():
+            taken = seconds(function, device)
+            if repeat >= 2:
+                times[kind].append(taken)
+    report({kind: statistics.median(values) for kind, values in times.items()}, operations, large, size)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    print(f"peak memory of the process, all four together: {peak / 2**30:.2f} GiB")
+    if device == "cuda":
+        print(f"peak memory of the device: {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB")
+
+
+if __name__ == "__main__":
+    main()
