@@ -3,7 +3,8 @@
     python benchmarks/kill_resume.py [--store STORE --config EXPERIMENT.yaml] [--kills 10] [--seed 0]
 
 Prints one line a kill: where it struck, and the SHA-256 of the final model.safetensors. Ends with status 1
-where a hash, or the log of any epoch, differs. Without --store a cohort is simulated (no reports, so no text encoder is needed).
+where a hash, or the log of any epoch, differs. Without --store a
+cohort is simulated (no reports, so no text encoder is needed).
 """
 
 import argparse
@@ -74,7 +75,7 @@ def finished_epochs(out: Path) -> int:
 
 
 def timeless_log(out: Path) -> list[dict[str, Any]]:
-    """Every epoch's figures but its speed: the best epoch's weights alone would not show a later difference."""
+    """Every epoch's figures but its speed: the best weights alone would hide a later difference."""
     rows = [json.loads(line) for line in (out / LOG).read_text(encoding="utf-8").splitlines()]
     return [{key: value for key, value in row.items() if key != "patients_per_second"} for row in rows]
 
