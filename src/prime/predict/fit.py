@@ -20,7 +20,7 @@ from prime.cohort.store import Store
 from prime.errors import InputError
 from prime.evaluation.metrics import concordance_within
 from prime.evaluation.missingness import patterns
-from prime.files import sha256_file, sha256_text
+from prime.files import read_json, sha256_file, sha256_text
 from prime.predict.model_folder import HEAD, FittedModel, HeadDescription, load_model, save_model
 from prime.training.checkpoint import (
     MANIFEST,
@@ -159,13 +159,17 @@ def _digest(fingerprint: dict[str, Any]) -> str:
 
 
 def _already_there(out: Path, fingerprint: dict[str, Any]) -> bool:
-    """Whether `out` holds this very model. Raises InputError where it holds another, or is in other use."""
+    """Whether `out` holds this very model, whole. Raises InputError where it holds another."""
     if not (out / MANIFEST).is_file():
         return False
     if not (out / HEAD).is_file():
         raise InputError(f"{out}: holds something else ({MANIFEST}, no {HEAD}); name another folder")
-    if load_model(out).checkpoint.manifest.get("fingerprint") != _digest(fingerprint):
+    if read_json(out / MANIFEST).get("fingerprint") != _digest(fingerprint):
         raise InputError(f"{out}: holds a model of other data or settings; name another folder")
+    try:
+        load_model(out)
+    except InputError:  # damaged: the same fit may replace it
+        return False
     return True
 
 

@@ -98,8 +98,8 @@ def score_patients(model: FittedModel, store: Store) -> pd.DataFrame:
 
     Columns: patient_id, cohort, status (scored / not scored), reason, pattern (the modalities used), imputed
     (those filled in), risk (higher = worse), percentile (0 to 100 against the training cohort seen through
-    the same pattern), the bin in which survival falls to one half (median_after_days, median_by_days; the latter
-    empty where that is not reached), and `s_DAYS`, the survival probability at each bin edge.
+    the same pattern), the bin in which survival falls to one half (median_after_days, median_by_days; the
+    latter empty where that is not reached), and `s_DAYS`, the survival probability at each bin edge.
 
     Raises InputError where the cohort's sources are not the model's.
     """
