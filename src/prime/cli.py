@@ -277,7 +277,10 @@ def _add_prediction_commands(add: "Adder") -> None:
 
     command = add("demo", run_demo, "the whole way on a simulated cohort, in minutes")
     command.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="(runs/demo)")
-    _threads(command)
+    command.add_argument(
+        "--threads", type=positive, default=1, metavar="N",
+        help="processor threads (1: the model is small, and the table is then the same everywhere)",
+    )  # fmt: skip
     add("config", run_config, "print an experiment file with every setting and its default")
 
 

@@ -1,0 +1,53 @@
+"""How well anyone could do on the simulated cohort: the true hazard, as far as the modalities show it."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from prime.cohort.store import Store
+from prime.evaluation.metrics import concordance
+from prime.evaluation.missingness import patterns
+from prime.evaluation.summary import summarise
+from prime.files import read_json
+
+
+def true_risk(store: Store, cohort: Path, keep: tuple[bool, ...]) -> NDArray[np.float64]:
+    """The part of each patient's log hazard that comes from factors which a kept, observed modality shows.
+
+    A factor counts where any such modality carries it, noise set aside. `cohort` is the simulated folder,
+    keep M flags. Returns (P,) in the store's order.
+    """
+    facts: dict[str, Any] = read_json(cohort / "truth.json")
+    weights: dict[str, float] = facts["hazard_weights"]
+    truth = pd.read_csv(cohort / "truth.csv").set_index("patient_id").loc[store.patients["patient_id"]]
+    shown = np.array([[f in facts["visible"][m] for f in weights] for m in store.modalities])  # (M, F)
+    seen = (store.observed() & np.array(keep)) @ shown  # (P, F)
+    values = truth[list(weights)].to_numpy(dtype=np.float64)
+    return (values * seen) @ np.array(list(weights.values()))
+
+
+def oracle_summary(store: Store, cohort: Path, predictions: pd.DataFrame) -> pd.DataFrame:
+    """The oracle on the test patients of an evaluation, fold by fold, summarised like a method's rows."""
+    position = {patient: row for row, patient in enumerate(store.patients["patient_id"])}
+    first = predictions[predictions["init"] == predictions["init"].iloc[0]]
+    tested = first[(first["mode"] == first["mode"].iloc[0]) & (first["seed"] == first["seed"].iloc[0])]
+    rows: list[dict[str, Any]] = []
+    for name, keep in patterns(list(store.modalities)).items():
+        risk = true_risk(store, cohort, keep)
+        for (cohort_name, fold), part in tested[tested["pattern"] == name].groupby(["cohort", "fold"]):
+            where = [position[patient] for patient in part["patient_id"]]
+            event = part["event"].to_numpy(dtype=bool)
+            score = concordance(part["time_days"].to_numpy(dtype=np.float64), event, risk[where])
+            rows.append(
+                {
+                    "method": "oracle", "init": "oracle", "mode": "truth", "task": part["task"].iloc[0],
+                    "cohort": cohort_name, "fold": fold, "seed": 0, "pattern": name, "metric": "c_index",
+                    "value": score.value, "n": score.n, "events": score.events,
+                }
+            )  # fmt: skip
+    return summarise(pd.DataFrame(rows))
