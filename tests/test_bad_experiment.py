@@ -14,6 +14,7 @@ from prime.cohort.simulate import simulate
 
 SMALL = {
     "cohort": "cohort/cohort.yaml",
+    "store": "store",
     "model": {
         "dim": 16, "queries": 2, "heads": 2, "blocks": 2, "experts": 2, "top_k": 1, "prototypes": 4,
         "projection_dim": 8,
@@ -116,10 +117,14 @@ def test_bad_settings(
 
 FOLDS: list[tuple[str, Callable[[pd.DataFrame], pd.DataFrame], tuple[str, ...]]] = [
     ("no fold column", lambda t: t.rename(columns={"fold": "part"}), ("folds.csv", "no column 'fold'")),
-    ("wrong cohort", lambda t: t.assign(cohort="BRCA"), ("folds.csv", "no patient of cohort SIM", "BRCA")),
+    ("wrong cohort", lambda t: t.assign(cohort="BRCA"), ("BRCA", "no patient", "SIMA")),
     ("fold in words", lambda t: t.assign(fold="first"), ("folds.csv", "row 2", "'first'")),
     ("patient in two folds", lambda t: pd.concat([t, t.iloc[[4]]]), ("SIM-0005", "two rows")),
-    ("unknown patients", lambda t: t.assign(patient_id="X" + t["patient_id"]), ("folds.csv", "two folds")),
+    (
+        "unknown patients",
+        lambda t: t.assign(patient_id="X" + t["patient_id"]),
+        ("folds.csv", "XSIM-0001", "not in the cohort"),
+    ),
     ("one fold only", lambda t: t.assign(fold=0), ("folds.csv", "at least two folds")),
 ]
 
