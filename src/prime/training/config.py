@@ -1,7 +1,7 @@
 """The experiment file: cohort, model, pretraining and evaluation in one YAML. Unknown keys are refused."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -34,7 +34,6 @@ class PretrainConfig(Strict):
     negatives: Literal["other_view", "both_views"] = "other_view"
     drop_modality: float = Field(default=0.3, ge=0, lt=1)
     drop_token: float = Field(default=0.2, ge=0, lt=1)
-    drop_input: float = Field(default=0.0, ge=0, lt=1)
     kappa: float = Field(default=50.0, gt=0)
     top_k: int = Field(default=8, ge=1)
     dirichlet_noise: bool = True
@@ -60,7 +59,7 @@ class ProbeConfig(Strict):
     readout: ReadoutConfig = ReadoutConfig()
     components: int = Field(default=32, ge=1)
     spectrum_power: float = Field(default=0.5, ge=0, le=1)
-    ridge: tuple[float, ...] = Field(default=(0.03, 0.1, 0.3, 1.0), min_length=1)
+    ridge: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(0.03, 0.1, 0.3, 1.0), min_length=1)
     hazard: Literal["proportional", "free"] = "proportional"
     heads: Literal["shared", "per_pattern"] = "shared"
     train_patterns: Literal["observed", "all"] = "observed"
@@ -68,8 +67,9 @@ class ProbeConfig(Strict):
 
 
 class FinetuneConfig(Strict):
-    """Full fine-tuning, from a checkpoint or from scratch."""
+    """Full fine-tuning, from a checkpoint or from scratch. Its head reads all that it trains."""
 
+    readout: ReadoutConfig = ReadoutConfig()
     epochs: int = Field(default=50, ge=1)
     batch_size: int = Field(default=64, ge=2)
     learning_rate: float = Field(default=1e-4, gt=0)
@@ -130,7 +130,7 @@ def _override(raw: dict[str, Any], setting: str) -> None:
     if not equals:
         raise InputError(f"--set {setting}: write it as key=value, for example pretrain.epochs=10")
     *parents, last = key.split(".")
-    node = raw
+    node: dict[str, Any] = raw
     for parent in parents:
         node = node.setdefault(parent, {})
         if not isinstance(node, dict):  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -1,5 +1,7 @@
 """Cross-validated prognosis: linear probe and fine-tuning, pretrained and from scratch, in every pattern."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import hashlib
 import json
 from collections.abc import Iterator
@@ -53,8 +55,15 @@ class Fit:
 
 
 def prediction_rows(
-    store: Store, outcome: Outcome, fit: Fit, fold: Fold, task: str, pattern: str, patients: Indices,
-    survival: NDArray[np.float64], edges: NDArray[np.float64],
+    store: Store,
+    outcome: Outcome,
+    fit: Fit,
+    fold: Fold,
+    task: str,
+    pattern: str,
+    patients: Indices,
+    survival: NDArray[np.float64],
+    edges: NDArray[np.float64],
 ) -> pd.DataFrame:
     """The rows of predictions.csv of one fold and pattern; survival (n, T), edges (T + 1,) in days."""
     frame = pd.DataFrame(
@@ -128,9 +137,13 @@ class Evaluation:
         relevant = {
             "endpoint": settings["endpoint"],
             "bins": [settings["bins"], settings["alpha"]],
-            "mode": settings["probe"] if fit.mode == "lp" else [settings["finetune"], settings["probe"]["readout"]],
+            "mode": settings["probe"]
+            if fit.mode == "lp"
+            else [settings["finetune"], settings["probe"]["readout"]],
             "model": self.config.model.model_dump(mode="json") if fit.init == "scratch" else None,
-            "weights": self.hashes["weights"].get(str(fit.seed)) if fit.init == "pretrained" else self.config.clip,
+            "weights": self.hashes["weights"].get(str(fit.seed))
+            if fit.init == "pretrained"
+            else self.config.clip,
             "store": self.hashes["store"],
             "folds": [[f.train.tolist(), f.validation.tolist(), f.test.tolist()] for f in fit.folds],
             "version": __version__,
@@ -182,10 +195,7 @@ class Evaluation:
         """Predictions of one fine-tuned fold."""
         (fold,) = fit.folds
         pair = self.pretrained(fit.seed) if fit.init == "pretrained" else self.scratch(fit.seed, fold)
-        tuned = Finetuning(
-            *pair, self.outcome, fold, self.settings.finetune, self.settings.probe.readout, self.settings.bins,
-            self.settings.alpha, fit.seed,
-        )  # fmt: skip
+        tuned = Finetuning(*pair, self.outcome, fold, self.settings, fit.seed)
         tuned.fit()
         frames: list[pd.DataFrame] = []
         for pattern, keep in self.patterns.items():
@@ -249,7 +259,7 @@ def score_folds(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def cohort_intervals(predictions: pd.DataFrame, replicates: int) -> pd.DataFrame:
-    """C over all test patients of a cohort, pairs within a fold only, with a bootstrap interval over patients."""
+    """C over a cohort's test patients, pairs within a fold only, with a bootstrap interval over patients."""
     keys = [k for k in KEYS if k != "fold"]
     rows: list[dict[str, Any]] = []
     for key, part in predictions.groupby(keys, sort=False):
@@ -259,15 +269,33 @@ def cohort_intervals(predictions: pd.DataFrame, replicates: int) -> pd.DataFrame
         interval = bootstrap_interval(concordance_within, *arrays, replicates=replicates, seed=0)
         row = dict(zip(keys, key, strict=True))  # pyright: ignore[reportArgumentType]
         row |= {"metric": "c_index_within_fold", "value": score.value, "low": interval.low}
-        rows.append(row | {"high": interval.high, "n": score.n, "events": score.events, "reason": score.reason})
+        rows.append(
+            row | {"high": interval.high, "n": score.n, "events": score.events, "reason": score.reason}
+        )
     return pd.DataFrame(rows)
 
 
-def write_tables(predictions: pd.DataFrame, manifest: dict[str, Any], out: Path, replicates: int) -> pd.DataFrame:
+def write_tables(
+    predictions: pd.DataFrame, manifest: dict[str, Any], out: Path, replicates: int
+) -> pd.DataFrame:
     """Write predictions.csv, folds.csv, summary.csv, intervals.csv and manifest.json. Returns folds.csv."""
     folds = score_folds(predictions)
-    first = ["method", "init", "mode", "task", "pattern", "patient_id", "cohort", "fold", "seed", "risk", "event"]
-    ordered = predictions[[*first, "time_days", *[c for c in predictions if str(c)[:5] in ("edge_", "survi")]]]
+    first = [
+        "method",
+        "init",
+        "mode",
+        "task",
+        "pattern",
+        "patient_id",
+        "cohort",
+        "fold",
+        "seed",
+        "risk",
+        "event",
+    ]
+    ordered = predictions[
+        [*first, "time_days", *[c for c in predictions if str(c)[:5] in ("edge_", "survi")]]
+    ]
     tables = {"predictions": ordered, "folds": folds, "summary": summarise(folds)}
     if replicates:
         tables["intervals"] = cohort_intervals(predictions, replicates)

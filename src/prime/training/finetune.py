@@ -1,5 +1,7 @@
 """Full fine-tuning of PRIME with a survival head, from a checkpoint or from random weights (paper IV-C)."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import copy
 from collections.abc import Iterator
 
@@ -13,7 +15,7 @@ from prime.cohort.loading import PatientLoader
 from prime.cohort.splits import Fold, named_seed
 from prime.model.prime import Prime
 from prime.objectives.survival import assign_bins, bin_edges, nll, survival
-from prime.training.config import FinetuneConfig, ReadoutConfig
+from prime.training.config import EvaluateConfig, ReadoutConfig
 from prime.training.embed import read_out
 from prime.training.outcomes import Outcome
 
@@ -54,11 +56,18 @@ class Finetuning:
     """One fit: a cohort's fold, its bins, its model."""
 
     def __init__(
-        self, prime: Prime, loader: PatientLoader, outcome: Outcome, fold: Fold, config: FinetuneConfig,
-        readout: ReadoutConfig, bins: int, alpha: float, seed: int,
+        self,
+        prime: Prime,
+        loader: PatientLoader,
+        outcome: Outcome,
+        fold: Fold,
+        settings: EvaluateConfig,
+        seed: int,
     ) -> None:
-        self.loader, self.outcome, self.fold, self.config, self.alpha = loader, outcome, fold, config, alpha
-        self.edges = bin_edges(outcome.time_days[fold.train], outcome.event[fold.train], bins)
+        self.loader, self.outcome, self.fold = loader, outcome, fold
+        self.config, self.alpha = settings.finetune, settings.alpha
+        readout = settings.finetune.readout
+        self.edges = bin_edges(outcome.time_days[fold.train], outcome.event[fold.train], settings.bins)
         self.observed = loader.store.observed()
         self.rng = np.random.default_rng(named_seed(seed, "finetune", fold.cohort, fold.fold))
         torch.manual_seed(named_seed(seed, "finetune", fold.cohort, fold.fold))
@@ -72,7 +81,8 @@ class Finetuning:
         config = self.config
         rates = {"prime": config.learning_rate, "head": config.head_learning_rate}
         groups = [
-            {"params": list(getattr(self.model, name).parameters()), "lr": rate} for name, rate in rates.items()
+            {"params": list(getattr(self.model, name).parameters()), "lr": rate}
+            for name, rate in rates.items()
         ]
         return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
 
@@ -89,7 +99,7 @@ class Finetuning:
         return nll(self._logits(patients, kept), label, event, alpha)
 
     def fit(self) -> int:
-        """Train with early stopping on the validation likelihood; the best epoch's weights stay. Returns it."""
+        """Train, stopping early on the validation likelihood. Returns the best epoch, whose weights stay."""
         optimizer, best, best_epoch = self._optimizer(), float("inf"), -1
         state = copy.deepcopy(self.model.state_dict())
         for epoch in range(self.config.epochs):
@@ -122,7 +132,8 @@ class Finetuning:
         self.model.eval()
         kept = self.observed[patients] & np.array(keep)
         parts = [
-            survival(self._logits(patients[part], kept[part])).double().cpu().numpy() for part in _slices(len(patients), size)
+            survival(self._logits(patients[part], kept[part])).double().cpu().numpy()
+            for part in _slices(len(patients), size)
         ]
         return np.concatenate(parts)
 

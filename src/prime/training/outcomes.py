@@ -1,5 +1,7 @@
 """Who can serve evaluation of an endpoint, and their times and events."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +37,9 @@ def read_outcome(store: Store, endpoint: str) -> Outcome:
     """The endpoint of every patient. Raises InputError where the cohort does not have it."""
     column = f"{endpoint}_time_days"
     if column not in store.patients.columns:
-        raise InputError(f"{store.path}: no endpoint {endpoint!r}; the cohort has {', '.join(store.endpoints)}")
+        raise InputError(
+            f"{store.path}: no endpoint {endpoint!r}; the cohort has {', '.join(store.endpoints)}"
+        )
     time_days = store.patients[column].to_numpy(dtype=np.float64)
     flag = store.patients[f"{endpoint}_event"].to_numpy(dtype=np.float64)
     reasons = {
@@ -68,10 +72,13 @@ def evaluation_folds(store: Store, outcome: Outcome, config: EvaluateConfig, see
         members = np.flatnonzero(outcome.usable & (cohorts == name))
         if not len(members):
             raise InputError(
-                f"cohort {name!r}: no patient with outcome and modality; cohorts that have them: {', '.join(able)}"
+                f"cohort {name!r}: no patient with outcome and modality;"
+                f" cohorts that have them: {', '.join(able)}"
             )
         if not outcome.event[members].any():
-            raise InputError(f"cohort {name!r}: all {len(members)} patients are censored; nothing to learn or test")
+            raise InputError(
+                f"cohort {name!r}: all {len(members)} patients are censored; nothing to learn or test"
+            )
         if table is None:
             folds += stratified_folds(
                 name, members, outcome.time_days, outcome.event, config.fold_count, seed
@@ -89,5 +96,6 @@ def _refuse_unknown(patients: list[str], store: Store, source: str) -> None:
     unknown = [p for p in patients if p not in known]
     if unknown:
         raise InputError(
-            f"{source}: patient {unknown[0]} is not in the cohort ({len(unknown)} such rows); remove or correct them"
+            f"{source}: patient {unknown[0]} is not in the cohort ({len(unknown)} such rows);"
+            " remove or correct them"
         )

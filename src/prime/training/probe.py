@@ -1,5 +1,7 @@
 """Linear probes: heads on frozen, cached embeddings, all folds of a cohort fitted in one batch."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,7 +97,9 @@ def _pad(parts: list[Tensor], fill: float = 0.0) -> Tensor:
     return out
 
 
-def fit_heads(examples: list[Examples], ridges: list[float], config: ProbeConfig, bins: int) -> list[list[FittedHead]]:
+def fit_heads(
+    examples: list[Examples], ridges: list[float], config: ProbeConfig, bins: int
+) -> list[list[FittedHead]]:
     """One head for each set of examples and each ridge, all fitted at once: result[set][ridge].
 
     The time bins, scaling and components of a head come from its own examples alone.
@@ -139,7 +143,9 @@ def head_nll(head: FittedHead, examples: Examples) -> float:
     return float(np.average(loss, weights=examples.weight))
 
 
-def take_examples(cache: EmbeddingCache, outcome: Outcome, patients: Indices, patterns: list[str]) -> Examples:
+def take_examples(
+    cache: EmbeddingCache, outcome: Outcome, patients: Indices, patterns: list[str]
+) -> Examples:
     """Rows of these patients under these patterns; each patient weighs one in all."""
     present = [patients[cache.row[name][patients] >= 0] for name in patterns]
     who = np.concatenate(present)
@@ -159,7 +165,12 @@ def _training_patterns(config: ProbeConfig, pattern: str, patterns: list[str]) -
 
 
 def select_and_fit(
-    cache: EmbeddingCache, outcome: Outcome, folds: list[Fold], config: ProbeConfig, bins: int, names: list[str]
+    cache: EmbeddingCache,
+    outcome: Outcome,
+    folds: list[Fold],
+    config: ProbeConfig,
+    bins: int,
+    names: list[str],
 ) -> list[FittedHead]:
     """One head a fold, trained on the patterns `names`; the ridge with the lowest validation loss.
 
@@ -182,7 +193,12 @@ def select_and_fit(
 
 
 def probe_folds(
-    cache: EmbeddingCache, outcome: Outcome, folds: list[Fold], config: ProbeConfig, bins: int, patterns: list[str]
+    cache: EmbeddingCache,
+    outcome: Outcome,
+    folds: list[Fold],
+    config: ProbeConfig,
+    bins: int,
+    patterns: list[str],
 ) -> dict[str, list[FittedHead]]:
     """The heads of every fold of one cohort, by test pattern. Shared heads are fitted once.
 
@@ -205,6 +221,6 @@ def probe_folds(
 
 
 def _trainable(cache: EmbeddingCache, outcome: Outcome, fold: Fold, names: list[str]) -> bool:
-    """Enough to fit a pattern's own head: 20 patients, 4 of them with an event; else the head of "all" serves."""
+    """Enough for a pattern's own head: 20 patients, 4 with an event; else the head of "all" serves."""
     examples = take_examples(cache, outcome, fold.train, names)
     return len(examples.event) >= 20 and int(examples.event.sum()) >= 4
