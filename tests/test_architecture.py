@@ -21,7 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": GROUND | {"cohort", "objectives", "evaluation"},
     "training": GROUND | {"cohort", "objectives", "evaluation", "model"},
     "predict": GROUND | {"cohort", "objectives", "evaluation", "model", "training"},
-    "cli": GROUND | {"cohort", "objectives", "evaluation", "model", "training", "predict"},
+    "demo": GROUND | {"cohort", "objectives", "evaluation", "model", "training", "predict"},
+    "cli": GROUND | {"cohort", "objectives", "evaluation", "model", "training", "predict", "demo"},
 }
 PLACE = re.compile(r"(?<![\w.~})\-])/(?:work|home|root|Users|opt|tmp|mnt|scratch)/\w|\b[A-Z]:\\\\?Users")
 

@@ -179,12 +179,14 @@ def validation_message(path: Path | str, error: ValidationError) -> str:
 
 
 def load_cohort(path: Path, root: str | None = None) -> CohortConfig:
-    """Read and validate a cohort file.
+    """Read and validate a cohort file, or the cohort file that an experiment file names.
 
     `root` overrides the file's own root folder; relative roots are taken from the YAML's folder.
     Raises InputError naming the key at fault.
     """
     raw = read_yaml(path)
+    if isinstance(raw.get("cohort"), str) and "modalities" not in raw:  # an experiment file names its cohort
+        return load_cohort(path.parent / Path(raw["cohort"]).expanduser(), root)
     try:
         config = CohortConfig.model_validate(raw)
     except ValidationError as error:

@@ -28,8 +28,6 @@ evaluate:
     train_patterns: all
   finetune:
     epochs: 8
-    patience: 3
-    learning_rate: 0.0005
     batch_size: 32
     drop_modality: 0.3
 """

@@ -137,9 +137,7 @@ class Evaluation:
         relevant = {
             "endpoint": settings["endpoint"],
             "bins": [settings["bins"], settings["alpha"]],
-            "mode": settings["probe"]
-            if fit.mode == "lp"
-            else [settings["finetune"], settings["probe"]["readout"]],
+            "mode": settings["probe" if fit.mode == "lp" else "finetune"],
             "model": self.config.model.model_dump(mode="json") if fit.init == "scratch" else None,
             "weights": self.hashes["weights"].get(str(fit.seed))
             if fit.init == "pretrained"
