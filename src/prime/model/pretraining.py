@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from prime.cohort.batch import Batch
+from prime.cohort.principal import Components
 from prime.model.config import InputSpec, ModelConfig
 from prime.model.prime import Prime, reliability_pool
 from prime.model.prototypes import consensus
+from prime.model.retention import RetentionDecoder
 from prime.objectives.augmentation import dirichlet_weights, fill_dropped, sample_kept
 
 VIEWS = 2
@@ -59,12 +61,16 @@ class PretrainingModel(nn.Module):
         temperature: float,
         learn_temperature: bool,
         predict: bool,
+        summaries: dict[str, Components] | None = None,
+        hide_input: float = 0.0,
     ) -> None:
         super().__init__()
         self.prime = Prime(inputs, config)
         self.augmentation = augmentation
         self.log_temperature = nn.Parameter(torch.tensor(temperature).log(), requires_grad=learn_temperature)
         self.predictor = Predictor(config.dim) if predict else None
+        self.retention = None if summaries is None else RetentionDecoder(inputs, summaries, config.dim)
+        self.hide_input = hide_input
 
     def temperature(self) -> Tensor:
         """The InfoNCE temperature; where learned, held within [0.01, 0.5]."""
@@ -92,11 +98,12 @@ class PretrainingModel(nn.Module):
 
         observed (B, M); own (B, M, K, D); alignment (B, M, P); views (B, V, P); pooled (B, V, D);
         kept (B, V, M, K); consensus (B, N); probabilities and experts of every sparse block, (B, V*M*K, E)
-        and (B, V*M*K, k); predicted (B, V, M, K, D) where the prediction loss is on.
+        and (B, V*M*K, k); predicted (B, V, M, K, D) where the prediction loss is on; decoded and summaries
+        (B, S, C), has_source (B, S) and components (B, S) where the retention loss is on.
         """
         batch = wrapped.batch
         observed = batch.observed
-        own = self.prime.tokenize(batch)
+        own = self.prime.tokenize(batch, self.hide_input if self.training else 0.0)
         assignments = self.prime.bank.assign(own)  # (B, M, N)
         agreed = consensus(assignments, observed)  # (B, N)
         made = [self.view(own, observed, assignments, agreed) for _ in range(VIEWS)]
@@ -125,4 +132,7 @@ class PretrainingModel(nn.Module):
         }
         if self.predictor is not None:
             out["predicted"] = by_patient(self.predictor(fused).float())
+        if self.retention is not None:
+            out["decoded"], out["summaries"], out["has_source"] = self.retention(own, batch)
+            out["components"] = self.retention.components.expand(len(observed), -1)
         return out

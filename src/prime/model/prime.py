@@ -72,10 +72,13 @@ class Prime(nn.Module):
         self.fusion_head = ProjectionHead(config.dim, config.projection_dim)
         self.apply(init_linear)
 
-    def tokenize(self, batch: Batch) -> Tensor:
-        """Tokens of the observed modalities (Eq. 2), zeros elsewhere. Returns (B, M, K, D)."""
+    def tokenize(self, batch: Batch, hide: float = 0.0) -> Tensor:
+        """Tokens of the observed modalities (Eq. 2), zeros elsewhere. Returns (B, M, K, D).
+
+        `hide` is the share of input tokens hidden at random, for pretraining.
+        """
         parts = [
-            self.tokenizers[module_key(name)]({s: batch.sources[s] for s in sources})
+            self.tokenizers[module_key(name)]({s: batch.sources[s] for s in sources}, hide)
             for name, sources in self.inputs.modalities.items()
         ]
         return torch.stack(parts, dim=1).float()

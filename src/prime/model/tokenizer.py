@@ -8,6 +8,13 @@ from prime.model.attention import FeedForward, MultiHeadAttention, module_key, z
 from prime.model.config import ModelConfig, SourceSpec
 
 
+def hide_tokens(mask: Tensor, rate: float) -> Tensor:
+    """A mask (B, L) with a share `rate` of its real tokens hidden at random; every row keeps at least one."""
+    noise = torch.where(mask, torch.rand(mask.shape, device=mask.device), -1.0)
+    rescued = torch.zeros_like(mask).scatter(1, noise.argmax(dim=1, keepdim=True), True)
+    return mask & ((noise >= rate) | rescued)
+
+
 class SequenceProjection(nn.Module):
     """Rows of a sequence source to tokens: LayerNorm and Linear."""
 
@@ -73,9 +80,10 @@ class ModalityTokenizer(nn.Module):
         self.feed_forward = FeedForward(dim, config.mlp_ratio, config.dropout)
         self.output_norm = nn.LayerNorm(dim)
 
-    def forward(self, sources: dict[str, SourceBatch]) -> Tensor:
+    def forward(self, sources: dict[str, SourceBatch], hide: float = 0.0) -> Tensor:
         """Tokens (B, K, D) of the patients; zero for a patient without any of the sources.
 
+        `hide` is the share of input tokens hidden at random, for pretraining.
         Only patients who have the modality are computed; padding is masked and can hold anything.
         """
         present = torch.stack([s.token_mask.any(dim=1) for s in sources.values()]).any(dim=0)  # (B,)
@@ -85,6 +93,8 @@ class ModalityTokenizer(nn.Module):
             touched = sum((p.sum() * 0.0 for p in self.parameters()), self.queries.new_zeros(()))
             return self.queries.new_zeros((len(present), *self.queries.shape)) + touched
         memory, mask = torch.cat(tokens, dim=1), torch.cat(masks, dim=1)  # (b, L, D), (b, L)
+        if hide > 0.0:
+            mask = hide_tokens(mask, hide)
         queries = self.queries.expand(len(rows), -1, -1)  # (b, K, D)
         x = queries + self.attention(queries, memory, mask)
         x = self.output_norm(x + self.feed_forward(self.norm(x)))

@@ -28,6 +28,9 @@ class PretrainConfig(Strict):
     consistency_weight: float = Field(default=0.5, ge=0)
     balance_weight: float = Field(default=0.01, ge=0)
     prediction_weight: float = Field(default=0.0, ge=0)
+    retention_weight: float = Field(default=0.0, ge=0)
+    retention_components: int = Field(default=32, ge=1)
+    hide_input: float = Field(default=0.0, ge=0, lt=1)
     temperature: float = Field(default=0.2, gt=0)
     learn_temperature: bool = False
     pair_weighting: Literal["pairs", "patients"] = "pairs"

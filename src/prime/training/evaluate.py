@@ -143,11 +143,19 @@ class Evaluation:
             if fit.init == "pretrained"
             else self.config.clip,
             "store": self.hashes["store"],
+            "modalities": {name: list(sources) for name, sources in self.store.modalities.items()},
+            "outcomes": self._outcomes(fit),
             "folds": [[f.train.tolist(), f.validation.tolist(), f.test.tolist()] for f in fit.folds],
             "version": __version__,
         }
         digest = hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
         return self.out / "parts" / f"{fit.name}-{digest}.parquet"
+
+    def _outcomes(self, fit: Fit) -> list[list[Any]]:
+        """Who stands in the folds of a fit, with time and event."""
+        who = np.unique(np.concatenate([np.concatenate([f.train, f.validation, f.test]) for f in fit.folds]))
+        ids = self.store.patients["patient_id"].to_numpy(dtype=object)[who]
+        return [ids.tolist(), self.outcome.time_days[who].tolist(), self.outcome.event[who].tolist()]
 
     def pretrained(self, seed: int) -> tuple[Prime, PatientLoader]:
         """The checkpoint of a seed, and a loader with its scaling."""
@@ -224,21 +232,23 @@ class Evaluation:
 
     def manifest(self) -> dict[str, Any]:
         """Versions, settings, hashes, who was left out, and who pretraining saw of each test fold."""
-        seen: set[str] = set()
-        if "pretrained" in self.settings.inits:
-            for seed in self.settings.seeds:
-                trained = load_checkpoint(self.checkpoint_path(seed)).manifest
-                seen |= set(trained["train_patients"]) | set(trained["validation_patients"])
         ids = self.store.patients["patient_id"].to_numpy(dtype=object)
-        tested = {str(p) for folds in self.folds.values() for f in folds for p in ids[f.test]}
+        tested: set[str] = set()
+        known: set[str] = set()  # tested with a checkpoint whose pretraining saw them
+        for seed, folds in self.folds.items():
+            test = {str(p) for fold in folds for p in ids[fold.test]}
+            tested |= test
+            if "pretrained" in self.settings.inits:
+                trained = load_checkpoint(self.checkpoint_path(seed)).manifest
+                known |= test & {*trained["train_patients"], *trained["validation_patients"]}
         return {
             "version": __version__,
             "config": self.config.model_dump(mode="json"),
             "hashes": self.hashes,
             "left_out": self.outcome.left_out,
             "test_patients": len(tested),
-            "test_patients_seen_unlabelled_in_pretraining": len(tested & seen),
-            "protocol": "transductive" if tested & seen else "inductive",
+            "test_patients_seen_unlabelled_in_pretraining": len(known),
+            "protocol": "transductive" if known else "inductive",
         }
 
 

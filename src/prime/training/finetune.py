@@ -72,10 +72,11 @@ class Finetuning:
         self.rng = np.random.default_rng(named_seed(seed, "finetune", fold.cohort, fold.fold))
         torch.manual_seed(named_seed(seed, "finetune", fold.cohort, fold.fold))
         prime = copy.deepcopy(prime).train()
-        with torch.no_grad():
-            shape = read_out(prime(loader.batch(fold.train[:2])), readout).shape
-        self.model = SurvivalModel(prime, readout, shape[1], shape[2], len(self.edges) - 1)
         self.device = next(prime.parameters()).device
+        with torch.no_grad():
+            shape = read_out(prime(loader.batch(fold.train[:2]).to(self.device)), readout).shape
+        blocks, width = shape[1], shape[2]
+        self.model = SurvivalModel(prime, readout, blocks, width, len(self.edges) - 1).to(self.device)
 
     def _optimizer(self) -> torch.optim.Optimizer:
         config = self.config

@@ -12,6 +12,7 @@ from prime.objectives.alignment import alignment_loss
 from prime.objectives.balance import balance_loss
 from prime.objectives.consistency import consistency_loss
 from prime.objectives.prediction import prediction_loss
+from prime.objectives.retention import retention_loss
 from prime.training.config import PretrainConfig
 
 Outputs = dict[str, Tensor | list[Tensor]]
@@ -59,7 +60,7 @@ def _balance(outputs: Outputs, count_imputed: bool) -> Tensor:
 def pretraining_losses(outputs: Outputs, temperature: Tensor, config: PretrainConfig) -> dict[str, Tensor]:
     """The loss and its parts (Eq. 16), on the patients of all ranks.
 
-    L = a * alignment + c * consistency + b * balance (+ p * prediction, an option of ours).
+    L = a * alignment + c * consistency + b * balance (+ p * prediction + r * retention, options of ours).
     """
     tensors = {name: value for name, value in outputs.items() if isinstance(value, Tensor)}
     views = tensors["views"]
@@ -80,6 +81,11 @@ def pretraining_losses(outputs: Outputs, temperature: Tensor, config: PretrainCo
         hidden = tensors["observed"][:, None, :, None] & ~tensors["kept"]
         parts["prediction"] = lambda: prediction_loss(tensors["predicted"], target, hidden)
         weights["prediction"] = config.prediction_weight
+    if "decoded" in tensors:
+        parts["retention"] = lambda: retention_loss(
+            tensors["decoded"], tensors["summaries"], tensors["has_source"], tensors["components"][0]
+        )
+        weights["retention"] = config.retention_weight
     losses = {name: part() for name, part in parts.items()}
     losses["total"] = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
     return losses

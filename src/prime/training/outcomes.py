@@ -65,7 +65,7 @@ def evaluation_folds(store: Store, outcome: Outcome, config: EvaluateConfig, see
     table = read_folds(Path(config.folds)) if config.folds else None
     if table is not None:
         _refuse_unknown(table["patient_id"].tolist(), store, str(config.folds))
-    able = sorted(set(cohorts[outcome.usable]) - {""})
+    able = sorted({str(name) for name in cohorts[outcome.usable]} - {""})
     names = config.cohorts or (able if table is None else sorted(set(table["cohort"])))
     folds: list[Fold] = []
     for name in names:

@@ -18,7 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from prime import __version__
-from prime.cohort.loading import PatientLoader, fit_scalings
+from prime.cohort.loading import PatientLoader, fit_scalings, gather_rows
+from prime.cohort.principal import Components, fit_components, patient_means
+from prime.cohort.scaling import Scaling
 from prime.cohort.splits import named_seed, pretraining_split
 from prime.cohort.store import Store
 from prime.errors import InputError
@@ -58,7 +60,24 @@ class Machine:
         return fabric
 
 
-def build_model(store: Store, config: ExperimentConfig) -> PretrainingModel:
+def fit_summaries(
+    store: Store, scaling: Scaling, patients: Indices, components: int
+) -> dict[str, Components]:
+    """Principal components of every source within cancer types, from the rows of these patients only."""
+    types = np.unique(store.patients["cohort"].to_numpy(dtype=str), return_inverse=True)[1]
+    summaries: dict[str, Components] = {}
+    for name in store.sources:
+        index = store.index(name)
+        owners = patients[index[patients, 1] > 0]
+        rows = scaling[name](store.values(name)[gather_rows(index, owners)])
+        owner = np.repeat(np.arange(len(owners)), index[owners, 1])
+        summaries[name] = fit_components(patient_means(rows, owner, len(owners)), types[owners], components)
+    return summaries
+
+
+def build_model(
+    store: Store, config: ExperimentConfig, summaries: dict[str, Components] | None = None
+) -> PretrainingModel:
     """The network of an experiment, initialised from the experiment's seed."""
     settings = config.pretrain
     torch.manual_seed(named_seed(config.seed, "weights"))
@@ -77,6 +96,8 @@ def build_model(store: Store, config: ExperimentConfig) -> PretrainingModel:
         settings.temperature,
         settings.learn_temperature,
         settings.prediction_weight > 0,
+        summaries,
+        settings.hide_input,
     )
 
 
@@ -132,7 +153,10 @@ class Pretraining:
             )
         self.scaling = fit_scalings(store, self.train, config.clip)
         self.loader = PatientLoader(store, self.scaling)
-        model = build_model(store, config)
+        summaries = None
+        if self.settings.retention_weight > 0:
+            summaries = fit_summaries(store, self.scaling, self.train, self.settings.retention_components)
+        model = build_model(store, config, summaries)
         optimizer = torch.optim.AdamW(parameter_groups(model, self.settings.weight_decay), lr=0.0)
         self.raw = model
         self.model, self.optimizer = self.fabric.setup(model, optimizer)

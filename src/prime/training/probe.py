@@ -212,12 +212,28 @@ def probe_folds(
     for pattern in patterns:
         names = tuple(_training_patterns(config, pattern, patterns))
         if names not in fitted:
-            able = all(_trainable(cache, outcome, fold, list(names)) for fold in folds)
-            fitted[names] = select_and_fit(
-                cache, outcome, folds, config, bins, list(names) if able else ["all"]
-            )
+            fitted[names] = _fit_able(cache, outcome, folds, config, bins, list(names))
         result[pattern] = fitted[names]
     return result
+
+
+def _fit_able(
+    cache: EmbeddingCache,
+    outcome: Outcome,
+    folds: list[Fold],
+    config: ProbeConfig,
+    bins: int,
+    names: list[str],
+) -> list[FittedHead]:
+    """The heads of the folds, each fold on its own merits: trained on `names`, or else on "all"."""
+    able = [_trainable(cache, outcome, fold, names) for fold in folds]
+    heads: dict[int, FittedHead] = {}
+    for wanted, use in ((True, names), (False, ["all"])):
+        chosen = [i for i, found in enumerate(able) if found == wanted]
+        if chosen:
+            parts = select_and_fit(cache, outcome, [folds[i] for i in chosen], config, bins, use)
+            heads |= dict(zip(chosen, parts, strict=True))
+    return [heads[i] for i in range(len(folds))]
 
 
 def _trainable(cache: EmbeddingCache, outcome: Outcome, fold: Fold, names: list[str]) -> bool:
