@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from prime.cohort.splits import Fold
 from prime.cohort.store import Store
 from prime.errors import InputError
 from prime.training.config import EvaluateConfig
@@ -21,7 +23,7 @@ def changed_store(store: Store, column: str, patients: list[int], value: object)
 class Blind(Store):
     """A store whose first two patients have no modality."""
 
-    def observed(self) -> np.ndarray:
+    def observed(self) -> NDArray[np.bool_]:
         observed = super().observed().copy()
         observed[:2] = False
         return observed
@@ -60,7 +62,7 @@ def test_unknown_endpoint_names_those_there_are(made_up_store: Store) -> None:
         read_outcome(made_up_store, "dss")
 
 
-def folds_of(store: Store, outcome: Outcome | None = None, seed: int = 0, **changes: object) -> list:
+def folds_of(store: Store, outcome: Outcome | None = None, seed: int = 0, **changes: object) -> list[Fold]:
     config = EvaluateConfig.model_validate({"fold_count": 3, **changes})
     return evaluation_folds(store, outcome or read_outcome(store, "os"), config, seed)
 
