@@ -58,7 +58,7 @@ def macro(folds: pd.DataFrame) -> list[str]:
 def by_cohort(folds: pd.DataFrame) -> list[str]:
     """Mean and standard deviation over folds of each cohort, everything observed."""
     summary = summarise(folds[folds["pattern"] == "all"])
-    cohorts = [c for c in dict.fromkeys(folds["cohort"])]
+    cohorts = list(dict.fromkeys(folds["cohort"]))
     first = summary.drop_duplicates("cohort").set_index("cohort")
     heads = [f"{c} (n={int(first.loc[c, 'n'])}, {int(first.loc[c, 'events'])} events)" for c in cohorts]
     lines = ["| method | " + " | ".join(heads) + " |", "|---|" + "---|" * len(cohorts)]
