@@ -29,7 +29,7 @@ from prime.cohort.store import Store
 from prime.model.pretraining import Wrapped
 from prime.training.config import ExperimentConfig, load_experiment
 from prime.training.losses import pretraining_losses
-from prime.training.pretrain import build_model, choose_patients, parameter_groups
+from prime.training.setup import build_model, choose_patients, parameter_groups
 
 Step = Callable[[], None]
 

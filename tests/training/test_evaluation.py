@@ -19,7 +19,7 @@ from prime.training import evaluate as module
 from prime.training.checkpoint import save_description, save_network
 from prime.training.config import ExperimentConfig
 from prime.training.evaluate import Evaluation, evaluate
-from prime.training.pretrain import build_model
+from prime.training.setup import build_model
 
 FOLD_COLUMNS = "method,init,mode,task,cohort,fold,seed,pattern,metric,value,n,events"
 PREDICTION_COLUMNS = "method,init,mode,task,pattern,patient_id,cohort,fold,seed,risk,event,time_days"

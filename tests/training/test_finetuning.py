@@ -20,7 +20,7 @@ from prime.model.prime import Prime
 from prime.training.config import EvaluateConfig
 from prime.training.finetune import Finetuning, _drop_modalities
 from prime.training.outcomes import Outcome, read_outcome
-from prime.training.pretrain import build_model
+from prime.training.setup import build_model
 
 FOLD = Fold("A", 0, np.arange(0, 60, 2), np.arange(1, 30, 4), np.arange(31, 60, 4))
 Make = Callable[..., Finetuning]

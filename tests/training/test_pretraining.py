@@ -14,14 +14,8 @@ from prime.cohort.store import Store
 from prime.errors import InputError
 from prime.training.checkpoint import load_checkpoint
 from prime.training.config import PretrainConfig
-from prime.training.pretrain import (
-    Machine,
-    Pretraining,
-    choose_patients,
-    learning_rate_at,
-    parameter_groups,
-    pretrain,
-)
+from prime.training.pretrain import Machine, Pretraining, pretrain
+from prime.training.setup import choose_patients, learning_rate_at, parameter_groups
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:

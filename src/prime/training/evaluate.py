@@ -30,8 +30,8 @@ from prime.training.config import ExperimentConfig
 from prime.training.embed import EmbeddingCache, embed
 from prime.training.finetune import Finetuning
 from prime.training.outcomes import Outcome, evaluation_folds, read_outcome
-from prime.training.pretrain import build_model
 from prime.training.probe import probe_folds
+from prime.training.setup import build_model
 
 Indices = NDArray[np.int64]
 METHOD = "prime"
