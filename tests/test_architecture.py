@@ -22,7 +22,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": GROUND | {"cohort", "objectives", "evaluation", "model"},
     "predict": GROUND | {"cohort", "objectives", "evaluation", "model", "training"},
     "demo": GROUND | {"cohort", "objectives", "evaluation", "model", "training", "predict"},
-    "cli": GROUND | {"cohort", "objectives", "evaluation", "model", "training", "predict", "demo"},
+    "study": GROUND | {"cohort", "objectives", "evaluation", "model", "training", "predict"},
+    "cli": GROUND | {"cohort", "objectives", "evaluation", "model", "training", "predict", "demo", "study"},
 }
 PLACE = re.compile(r"(?<![\w.~})\-])/(?:work|home|root|Users|opt|tmp|mnt|scratch)/\w|\b[A-Z]:\\\\?Users")
 
