@@ -286,18 +286,41 @@ class Figure:
         """Labels of all series, each once, in the order in which they first come."""
         return list(dict.fromkeys(series.label for series in self._series()))
 
+    def one_legend(self) -> bool:
+        """Whether one legend serves all panels: some panel has every label. Otherwise each has its own."""
+        every = set(self.labels())
+        return any({series.label for series in panel.series} == every for panel in self._plain())
+
+    def slots(self) -> dict[str, int]:
+        """A number for every label, 0 first, that fixes its colour and marker in all panels.
+
+        With one legend no two labels share a number; with a legend a panel only labels that never meet in
+        a panel may.
+        """
+        panels = [{series.label for series in panel.series} for panel in self._plain()]
+        slots: dict[str, int] = {}
+        for label in self.labels():
+            met = set[str]().union(*(names for names in panels if label in names))
+            taken = {slot for other, slot in slots.items() if other in met or self.one_legend()}
+            slots[label] = next(slot for slot in range(len(taken) + 1) if slot not in taken)
+        return slots
+
     def colours(self) -> dict[str, str]:
-        """A colour for every label: the series' own, otherwise the next of `PALETTE`, over again after 8."""
+        """A colour for every label: the series' own, otherwise of `PALETTE` by its slot, again after 8."""
         own = {series.label: series.colour for series in self._series() if series.colour is not None}
-        free = [colour for colour in PALETTE if colour not in own.values()] or list(PALETTE)
-        open_labels = [label for label in self.labels() if label not in own]
-        return own | {label: free[place % len(free)] for place, label in enumerate(open_labels)}
+        free = [colour for colour in PALETTE if colour not in own.values()] or PALETTE
+        return {label: free[slot % len(free)] for label, slot in self.slots().items()} | own
 
     def shared_y(self) -> bool:
-        """Whether all panels have one y axis: asked for, several upright ones, and the same quantity."""
-        panels = [panel for panel in self.panels if isinstance(panel, Panel) and not panel.horizontal]
+        """Whether all panels have one y axis: asked for, several of them, and the same quantity or names."""
+        panels = self._plain()
         same = len({(panel.y_label, panel.y_range) for panel in panels}) == 1
+        if any(panel.horizontal for panel in panels):
+            same = all(panel.horizontal for panel in panels) and len({p.categories for p in panels}) == 1
         return self.share_y and same and len(panels) == len(self.panels) > 1
 
+    def _plain(self) -> list[Panel]:
+        return [panel for panel in self.panels if isinstance(panel, Panel)]
+
     def _series(self) -> Iterator[Series]:
-        return (series for panel in self.panels if isinstance(panel, Panel) for series in panel.series)
+        return (series for panel in self._plain() for series in panel.series)
