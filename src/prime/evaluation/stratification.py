@@ -1,0 +1,371 @@
+"""High against low risk: survival curves, the log-rank test and the hazard ratio of two groups.
+
+Times may be in any one unit, days elsewhere in this package. Where a figure is undefined it is NaN with the
+reason. Lifelines is imported inside the functions, because importing it takes a second.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false
+
+import warnings
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_NAN = float("nan")
+_NO_PATIENT_HIGH = "no patient in the high-risk group"
+_NO_PATIENT_LOW = "no patient in the low-risk group"
+_NO_EVENTS = "no events"
+_NEVER_BOTH = "no event while both groups were at risk"
+_SEPARATED = "perfect separation: while both groups were at risk, all events fell in the {} group"
+
+
+@dataclass(frozen=True)
+class KaplanMeier:
+    """A product-limit curve as steps: `survival[i]` holds from `times[i]` up to the next time.
+
+    Attributes:
+        times: (points,) ascending, 0 first; events and censorings both have a point.
+        survival: (points,) share still alive, in [0, 1]; NaN for nobody.
+        low, high: (points,) pointwise interval by Greenwood's variance of log(-log S).
+        median: first time at which survival is one half or less; NaN where it never is.
+    """
+
+    times: NDArray[np.float64]
+    survival: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    median: float
+
+
+@dataclass(frozen=True)
+class LogRank:
+    """The log-rank test of two groups, with one degree of freedom.
+
+    Attributes:
+        statistic: chi-squared; NaN where undefined.
+        p_value: two-sided.
+        n, events: patients in both groups and events among them.
+        reason: why it is NaN; None where it is defined.
+    """
+
+    statistic: float
+    p_value: float
+    n: int
+    events: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class HazardRatio:
+    """Hazard of the high-risk group over that of the low-risk group.
+
+    Attributes:
+        ratio: above 1 where the high-risk group fares worse; NaN where undefined.
+        low, high: Wald interval, on the scale of the ratio.
+        p_value: Wald test of ratio = 1, two-sided.
+        reason: why it is NaN; None where it is defined.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    p_value: float
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class _EventTimes:
+    """Counts at the distinct event times of one stratum, each (times,)."""
+
+    at_risk: NDArray[np.float64]
+    at_risk_high: NDArray[np.float64]
+    events: NDArray[np.float64]
+    events_high: NDArray[np.float64]
+
+
+def high_risk(risk: NDArray[np.floating], fold: NDArray[np.generic] | None = None) -> NDArray[np.bool_]:
+    """Who is in the high-risk group: (n,) bool, True where risk > median; ties at the median are low.
+
+    Without `fold` the median is that of all risks, as papers pool their test folds. Each fold's model has its
+    own scale, so that split partly separates folds; with `fold` each patient is held against the median of
+    its own fold.
+
+    Args:
+        risk: (n,), higher = worse.
+        fold: (n,) of any type that compares equal; None pools all patients.
+
+    Raises:
+        ValueError: shapes that disagree, or a risk that is not finite.
+    """
+    risks = _finite(risk, "risk")
+    labels = _labels(fold, len(risks), "fold")
+    high = np.zeros(len(risks), dtype=np.bool_)
+    for label in np.unique(labels):
+        rows = labels == label
+        high[rows] = risks[rows] > np.median(risks[rows])
+    return high
+
+
+def kaplan_meier(time: NDArray[np.floating], event: NDArray[np.bool_], level: float = 0.95) -> KaplanMeier:
+    """Product-limit estimate of survival with a pointwise interval.
+
+    Source: Kaplan & Meier, "Nonparametric estimation from incomplete observations", JASA 1958.
+
+    Args:
+        time: (n,) >= 0.
+        event: (n,) bool, True = event observed.
+        level: coverage of the interval, in (0, 1).
+
+    Raises:
+        ValueError: shapes that disagree, event not bool, a time that is negative or not finite, or level
+            outside (0, 1).
+    """
+    times, events = _outcomes(time, event)
+    _check_level(level)
+    if not len(times):
+        return KaplanMeier(np.zeros(1), *(np.full(1, _NAN) for _ in range(3)), median=_NAN)
+    from lifelines import KaplanMeierFitter
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fitted: Any = KaplanMeierFitter(alpha=1.0 - level).fit(times, event_observed=events)
+    interval = fitted.confidence_interval_.to_numpy(dtype=np.float64)
+    median = float(fitted.median_survival_time_)
+    return KaplanMeier(
+        times=fitted.survival_function_.index.to_numpy(dtype=np.float64),
+        survival=fitted.survival_function_.iloc[:, 0].to_numpy(dtype=np.float64),
+        low=interval[:, 0],
+        high=interval[:, 1],
+        median=median if np.isfinite(median) else _NAN,
+    )
+
+
+def numbers_at_risk(time: NDArray[np.floating], at: ArrayLike) -> NDArray[np.int64]:
+    """(q,) patients still followed just before each of the (q,) times `at`: those with time >= at.
+
+    Raises:
+        ValueError: a time that is negative or not finite.
+    """
+    times = np.sort(_times(time))
+    return (len(times) - np.searchsorted(times, np.asarray(at, dtype=np.float64), side="left")).astype(
+        np.int64
+    )
+
+
+def log_rank(
+    time: NDArray[np.floating],
+    event: NDArray[np.bool_],
+    high: NDArray[np.bool_],
+    strata: NDArray[np.generic] | None = None,
+) -> LogRank:
+    """Log-rank test of the high-risk against the low-risk group, one degree of freedom.
+
+    With U the events observed less those expected in the high-risk group, and V its hypergeometric variance,
+    the statistic is U^2 / V. Given strata (folds, whose models differ), U and V are summed over them,
+    so that patients are compared only within a stratum. Source: Mantel, "Evaluation of survival data and two
+    new rank order statistics", Cancer Chemother. Rep. 1966.
+
+    Args:
+        time: (n,) >= 0.
+        event: (n,) bool, True = event observed.
+        high: (n,) bool, as `high_risk` gives it.
+        strata: (n,) of any type that compares equal; None for none.
+
+    Returns:
+        The test; NaN with a reason where a group is empty, there are no events, or no event fell at a time
+        when both groups were at risk.
+
+    Raises:
+        ValueError: shapes that disagree, event or high not bool, or a time that is negative or not finite.
+    """
+    times, events, groups, labels = _grouped(time, event, high, strata)
+    n, total = len(times), int(events.sum())
+    reason = _degenerate(events, groups)
+    if reason is not None:
+        return LogRank(_NAN, _NAN, n, total, reason)
+    excess = variance = 0.0
+    for counts in _by_stratum(times, events, groups, labels):
+        share = counts.at_risk_high / counts.at_risk
+        excess += float((counts.events_high - counts.events * share).sum())
+        several = np.maximum(counts.at_risk - 1.0, 1.0)  # with one patient at risk the share is 0 or 1
+        variance += float(
+            (counts.events * share * (1.0 - share) * (counts.at_risk - counts.events) / several).sum()
+        )
+    if variance <= 0.0:
+        return LogRank(_NAN, _NAN, n, total, _NEVER_BOTH)
+    from scipy.stats import chi2
+
+    statistic = excess**2 / variance
+    return LogRank(statistic, float(chi2.sf(statistic, 1)), n, total)
+
+
+def hazard_ratio(
+    time: NDArray[np.floating],
+    event: NDArray[np.bool_],
+    high: NDArray[np.bool_],
+    strata: NDArray[np.generic] | None = None,
+    level: float = 0.95,
+) -> HazardRatio:
+    """Hazard ratio of the high-risk group by a Cox model with that one covariate, ties by Efron's method.
+
+    The likelihood has a finite maximum exactly when, at times when both groups of a stratum are at risk,
+    events fall in both groups. Elsewhere a solver would stop at an arbitrary huge ratio; here it is NaN.
+    Source: Cox, "Regression models and life-tables", JRSS B 1972.
+
+    Args:
+        time, event, high, strata: as for `log_rank`; each stratum has its own baseline hazard.
+        level: coverage of the interval, in (0, 1).
+
+    Returns:
+        The ratio; NaN with a reason where a group is empty, there are no events, the groups are perfectly
+        separated, or the fit did not converge.
+
+    Raises:
+        ValueError: as for `log_rank`, or level outside (0, 1).
+    """
+    times, events, groups, labels = _grouped(time, event, high, strata)
+    _check_level(level)
+    reason = _degenerate(events, groups) or _monotone(times, events, groups, labels)
+    if reason is not None:
+        return HazardRatio(_NAN, _NAN, _NAN, _NAN, reason)
+    return _cox(times, events, groups, labels, level)
+
+
+def _cox(
+    time: NDArray[np.float64],
+    event: NDArray[np.bool_],
+    high: NDArray[np.bool_],
+    labels: NDArray[np.generic],
+    level: float,
+) -> HazardRatio:
+    """The fit itself, its warnings and errors turned into a reason."""
+    import pandas as pd
+    from lifelines import CoxPHFitter
+    from lifelines.exceptions import ConvergenceError
+
+    stratum = np.unique(labels, return_inverse=True)[1]
+    table = pd.DataFrame({"time": time, "event": event, "high": high.astype(float), "stratum": stratum})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            fitted: Any = CoxPHFitter(alpha=1.0 - level).fit(
+                table, duration_col="time", event_col="event", strata=["stratum"]
+            )
+        except (ConvergenceError, np.linalg.LinAlgError) as error:
+            return HazardRatio(_NAN, _NAN, _NAN, _NAN, f"the Cox fit failed: {error}".splitlines()[0])
+    # Other warnings (low variance given the event) only guess at what `_monotone` has decided exactly.
+    if any("failed to converge" in str(warning.message) for warning in caught):
+        return HazardRatio(_NAN, _NAN, _NAN, _NAN, "the Cox fit did not converge")
+    log_low, log_high = fitted.confidence_intervals_.loc["high"].to_numpy(dtype=np.float64)
+    return HazardRatio(
+        ratio=float(np.exp(fitted.params_["high"])),
+        low=float(np.exp(log_low)),
+        high=float(np.exp(log_high)),
+        p_value=float(fitted.summary.loc["high", "p"]),
+    )
+
+
+def _degenerate(event: NDArray[np.bool_], high: NDArray[np.bool_]) -> str | None:
+    if not high.any():
+        return _NO_PATIENT_HIGH
+    if high.all():
+        return _NO_PATIENT_LOW
+    return None if event.any() else _NO_EVENTS
+
+
+def _monotone(
+    time: NDArray[np.float64],
+    event: NDArray[np.bool_],
+    high: NDArray[np.bool_],
+    labels: NDArray[np.generic],
+) -> str | None:
+    """Why the partial likelihood has no finite maximum; None where it has one."""
+    in_high = in_low = False
+    for counts in _by_stratum(time, event, high, labels):
+        both = (counts.at_risk_high > 0) & (counts.at_risk_high < counts.at_risk)
+        in_high |= bool((counts.events_high[both] > 0).any())
+        in_low |= bool((counts.events[both] > counts.events_high[both]).any())
+    if in_high and in_low:
+        return None
+    if not in_high and not in_low:
+        return _NEVER_BOTH
+    return _SEPARATED.format("high-risk" if in_high else "low-risk")
+
+
+def _by_stratum(
+    time: NDArray[np.float64],
+    event: NDArray[np.bool_],
+    high: NDArray[np.bool_],
+    labels: NDArray[np.generic],
+) -> Generator[_EventTimes]:
+    for label in np.unique(labels):
+        rows = labels == label
+        yield _event_times(time[rows], event[rows], high[rows])
+
+
+def _event_times(time: NDArray[np.float64], event: NDArray[np.bool_], high: NDArray[np.bool_]) -> _EventTimes:
+    at, position = np.unique(time[event], return_inverse=True)
+    return _EventTimes(
+        at_risk=numbers_at_risk(time, at).astype(np.float64),
+        at_risk_high=numbers_at_risk(time[high], at).astype(np.float64),
+        events=np.bincount(position, minlength=len(at)).astype(np.float64),
+        events_high=np.bincount(position[high[event]], minlength=len(at)).astype(np.float64),
+    )
+
+
+def _grouped(
+    time: NDArray[np.floating],
+    event: NDArray[np.bool_],
+    high: NDArray[np.bool_],
+    strata: NDArray[np.generic] | None,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], NDArray[np.generic]]:
+    times, events = _outcomes(time, event)
+    return times, events, _flags(high, len(times), "high"), _labels(strata, len(times), "strata")
+
+
+def _outcomes(
+    time: NDArray[np.floating], event: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    times = _times(time)
+    return times, _flags(event, len(times), "event")
+
+
+def _times(time: NDArray[np.floating]) -> NDArray[np.float64]:
+    times = _finite(time, "time")
+    if (times < 0.0).any():
+        raise ValueError(f"time has {int((times < 0.0).sum())} negative values")
+    return times
+
+
+def _finite(values: NDArray[np.floating], name: str) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or not np.isfinite(array).all():
+        raise ValueError(
+            f"{name} must be one vector of finite numbers, found shape {array.shape} or NaN in it"
+        )
+    return array
+
+
+def _flags(values: NDArray[np.bool_], n: int, name: str) -> NDArray[np.bool_]:
+    array = np.asarray(values)
+    if array.dtype != np.bool_ or array.shape != (n,):
+        raise ValueError(f"{name} must be bool of shape ({n},), found {array.dtype} of shape {array.shape}")
+    return array
+
+
+def _labels(values: NDArray[np.generic] | None, n: int, name: str) -> NDArray[np.generic]:
+    if values is None:
+        return np.zeros(n, dtype=np.int64)
+    array = np.asarray(values)
+    if array.shape != (n,):
+        raise ValueError(f"{name} must be of shape ({n},), found {array.shape}")
+    return array
+
+
+def _check_level(level: float) -> None:
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must be in (0, 1), found {level}")
