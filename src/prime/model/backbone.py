@@ -33,7 +33,10 @@ class Block(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Blocks 1, 3, ... are vanilla; blocks 2, 4, ... are sparse (the paper: "alternates")."""
+    """Blocks 1, 3, ... are vanilla; blocks 2, 4, ... are sparse (the paper: "alternates").
+
+    Without the mixture all are vanilla, of the width of one expert.
+    """
 
     modality: Tensor
 
@@ -50,7 +53,7 @@ class Backbone(nn.Module):
             nn.Parameter(torch.randn(sequence, config.dim) * 0.02) if config.position_embedding else None
         )
         self.blocks = nn.ModuleList(
-            Block(modalities, config, sparse=bool(i % 2)) for i in range(config.blocks)
+            Block(modalities, config, sparse=config.mixture and bool(i % 2)) for i in range(config.blocks)
         )
         self.norm = nn.LayerNorm(config.dim)
 

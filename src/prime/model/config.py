@@ -10,7 +10,8 @@ from prime.cohort.config import Strict
 class ModelConfig(Strict):
     """Settings of paper section III.
 
-    Only `prototypes` (128, from Fig. 4) is the paper's; every other default is assumed.
+    Only `prototypes` (128, from Fig. 4) is the paper's; every other default is assumed. The ablations are
+    `imputation` (any value but prototypes), `refiner: false` and `mixture: false`; see docs/method.md.
     """
 
     dim: int = Field(default=128, ge=8)
@@ -24,8 +25,11 @@ class ModelConfig(Strict):
     temperature: float = Field(default=0.1, gt=0)
     similarity: Literal["cosine", "dot"] = "cosine"
     detach_assignment: bool = False
-    imputation: Literal["prototypes", "zero"] = "prototypes"
+    imputation: Literal["prototypes", "zero", "mean", "mask"] = "prototypes"
+    mean_decay: float = Field(default=0.99, ge=0, le=1)
+    refiner: bool = True
     refine_observed: bool = True
+    mixture: bool = True
     gate: Literal["add", "concat"] = "add"
     modality_embedding: bool = True
     position_embedding: bool = False

@@ -9,7 +9,7 @@ from prime.cohort.batch import Batch
 from prime.cohort.principal import Components
 from prime.model.config import InputSpec, ModelConfig
 from prime.model.prime import Prime, reliability_pool
-from prime.model.prototypes import consensus
+from prime.model.prototypes import PrototypeBank, consensus
 from prime.model.retention import RetentionDecoder
 from prime.objectives.augmentation import dirichlet_weights, fill_dropped, sample_kept
 
@@ -86,20 +86,28 @@ class PretrainingModel(nn.Module):
         """One augmented view before refinement: tokens (B, M, K, D) and kept (B, M, K)."""
         settings = self.augmentation
         kept = sample_kept(observed, own.shape[2], settings.drop_modality, settings.drop_token)
+        return fill_dropped(own, self._filling(observed, assignments, agreed).expand_as(own), kept), kept
+
+    def _filling(self, observed: Tensor, assignments: Tensor, agreed: Tensor) -> Tensor:
+        """What replaces dropped and missing tokens, shaped to fit (B, M, K, D)."""
+        settings, bank = self.augmentation, self.prime.bank
+        if not isinstance(bank, PrototypeBank):
+            return bank.fill(agreed)
         use_own = observed if settings.dropped_assignment == "own" else torch.zeros_like(observed)
         base = torch.where(use_own[..., None], assignments, agreed[:, None])  # (B, M, N)
         weights = dirichlet_weights(base, settings.kappa, settings.top_k, settings.noise)
         if not settings.noise_on_missing:
             weights = torch.where(observed[..., None], weights, base)
-        return fill_dropped(own, self.prime.bank.mix(weights), kept), kept
+        return bank.mix(weights)
 
     def forward(self, wrapped: Wrapped) -> dict[str, Tensor | list[Tensor]]:
         """All tensors the losses read, for B patients and V = 2 views.
 
         observed (B, M); own (B, M, K, D); alignment (B, M, P); views (B, V, P); pooled (B, V, D);
-        kept (B, V, M, K); consensus (B, N); probabilities and experts of every sparse block, (B, V*M*K, E)
-        and (B, V*M*K, k); predicted (B, V, M, K, D) where the prediction loss is on; decoded and summaries
-        (B, S, C), has_source (B, S) and components (B, S) where the retention loss is on.
+        kept (B, V, M, K); consensus (B, N), or (B, 1) without prototypes; probabilities and experts of every
+        sparse block, (B, V*M*K, E) and (B, V*M*K, k), none without the mixture; predicted (B, V, M, K, D)
+        where the prediction loss is on; decoded and summaries (B, S, C), has_source (B, S) and components
+        (B, S) where the retention loss is on.
         """
         batch = wrapped.batch
         observed = batch.observed
@@ -107,6 +115,7 @@ class PretrainingModel(nn.Module):
         assignments = self.prime.bank.assign(own)  # (B, M, N)
         agreed = consensus(assignments, observed)  # (B, N)
         made = [self.view(own, observed, assignments, agreed) for _ in range(VIEWS)]
+        self.prime.learn_mean(own, observed)
         tokens = torch.cat([tokens for tokens, _ in made])  # (V*B, M, K, D)
         kept = torch.cat([kept for _, kept in made])  # (V*B, M, K)
         refined = self.prime.refine(tokens, kept.any(dim=-1))

@@ -9,6 +9,7 @@ from prime.cohort.batch import Batch
 from prime.model.attention import init_linear, module_key
 from prime.model.backbone import Backbone
 from prime.model.config import InputSpec, ModelConfig
+from prime.model.constants import MeanTokens, constant_tokens
 from prime.model.heads import ProjectionHead
 from prime.model.moe import Routing
 from prime.model.prototypes import PrototypeBank, consensus, impute
@@ -25,7 +26,7 @@ class Encoding:
         tokens: (B, M, K, D) tokens before refinement, own or imputed (U, Eq. 6).
         refined: (B, M, K, D) what enters the backbone (Eq. 7).
         fused: (B, M, K, D) contextualised tokens.
-        consensus: (B, N) prototype consensus (Eq. 5).
+        consensus: (B, N) prototype consensus (Eq. 5); (B, 1) ones where imputation uses no prototypes.
         routings: one for each sparse block.
     """
 
@@ -63,8 +64,14 @@ class Prime(nn.Module):
                 for name in names
             }
         )
-        self.bank = PrototypeBank(config)
-        self.refiners = nn.ModuleDict({module_key(name): Refiner(config) for name in names})
+        self.bank = (
+            PrototypeBank(config)
+            if config.imputation == "prototypes"
+            else constant_tokens(len(names), config)
+        )
+        self.refiners = nn.ModuleDict(
+            {module_key(name): Refiner(config) for name in names} if config.refiner else {}
+        )
         self.backbone = Backbone(len(names), config)
         self.alignment_heads = nn.ModuleDict(
             {module_key(name): ProjectionHead(config.dim, config.projection_dim) for name in names}
@@ -89,7 +96,9 @@ class Prime(nn.Module):
         return torch.stack([head(tokens[:, m].mean(dim=1)) for m, head in enumerate(heads)], dim=1)
 
     def refine(self, tokens: Tensor, observed: Tensor) -> Tensor:
-        """Refined tokens (Eq. 7), (B, M, K, D); own tokens pass unrefined where the settings say so."""
+        """Refined tokens (Eq. 7), (B, M, K, D); own or all tokens pass as they are if the settings say so."""
+        if not self.config.refiner:
+            return tokens
         refined = torch.stack(
             [refiner(tokens[:, m]) for m, refiner in enumerate(self.refiners.values())], dim=1
         ).float()
@@ -99,12 +108,21 @@ class Prime(nn.Module):
             else torch.where(observed[..., None, None], tokens, refined)
         )
 
+    def learn_mean(self, own: Tensor, observed: Tensor) -> None:
+        """In training, let the running mean (`imputation: mean`) take in own tokens (B, M, K, D).
+
+        To be called after imputation, so that what a step imputes comes from earlier steps only.
+        """
+        if self.training and isinstance(self.bank, MeanTokens):
+            self.bank.update(own, observed)
+
     def forward(self, batch: Batch) -> Encoding:
         """Encode patients with whatever they have. Raises ValueError for a patient with nothing."""
         observed = batch.observed
         own = self.tokenize(batch)
         agreed = consensus(self.bank.assign(own), observed)  # (B, N)
-        tokens = impute(own, observed, self.bank.mix(agreed)[:, None].expand_as(own))
+        tokens = impute(own, observed, self.bank.fill(agreed).expand_as(own))
+        self.learn_mean(own, observed)
         refined = self.refine(tokens, observed)
         fused, routings = self.backbone(refined)
         return Encoding(observed, tokens, refined, fused.float(), agreed, routings)

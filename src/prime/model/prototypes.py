@@ -51,7 +51,6 @@ class PrototypeBank(nn.Module):
         self.temperature = config.temperature
         self.similarity = config.similarity
         self.detach = config.detach_assignment
-        self.zero = config.imputation == "zero"
         # K tokens share a common part, so that pooled prototypes start apart from each other.
         shared = torch.randn(config.prototypes, 1, config.dim)
         own = torch.randn(config.prototypes, config.queries, config.dim)
@@ -64,7 +63,10 @@ class PrototypeBank(nn.Module):
         return weights.detach() if self.detach else weights
 
     def mix(self, weights: Tensor) -> Tensor:
-        """(..., N) to (..., K, D); zero tokens in the ablation without prototypes."""
+        """(..., N) to (..., K, D)."""
         with torch.autocast(weights.device.type, enabled=False):
-            filling = mix(weights.float(), self.prototypes)
-        return filling * 0.0 if self.zero else filling
+            return mix(weights.float(), self.prototypes)
+
+    def fill(self, agreed: Tensor) -> Tensor:
+        """What replaces the missing tokens of patients with consensus (B, N): (B, 1, K, D), any modality."""
+        return self.mix(agreed)[:, None]

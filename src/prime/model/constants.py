@@ -1,0 +1,71 @@
+"""What replaces a missing modality in the ablations without prototypes: the same tokens for everyone."""
+
+# pyright: reportUnknownMemberType=false
+
+import torch
+from torch import Tensor, nn
+
+from prime.model.config import ModelConfig
+
+
+class ConstantTokens(nn.Module):
+    """K x D tokens for each modality: all zero, or learned ("mask").
+
+    It answers to the same calls as PrototypeBank. With nothing to retrieve there is one entry, which every
+    patient has with weight 1.
+    """
+
+    tokens: Tensor
+
+    def __init__(self, modalities: int, config: ModelConfig) -> None:
+        super().__init__()
+        shape = (modalities, config.queries, config.dim)
+        if config.imputation == "mask":
+            self.tokens = nn.Parameter(torch.randn(shape) * 0.02)
+        else:
+            self.register_buffer("tokens", torch.zeros(shape), persistent=config.imputation == "mean")
+
+    def assign(self, tokens: Tensor) -> Tensor:
+        """(..., K, D) to (..., 1): weight 1 for the only entry."""
+        return torch.ones((*tokens.shape[:-2], 1), device=tokens.device)
+
+    def fill(self, agreed: Tensor) -> Tensor:
+        """What replaces missing tokens, (1, M, K, D) float32; `agreed` (B, 1) is not needed."""
+        return self.tokens[None]
+
+
+class MeanTokens(ConstantTokens):
+    """The running mean of each modality's tokenizer output over the training patients who have it.
+
+    After a step with n patients of a modality, of mean x, its weight w becomes decay * w + n and its mean
+    moves by n / w of the way to x: an exponential mean in steps, free of the start's bias, exact and
+    cumulative where decay is 1. A step without the modality leaves its mean alone. Zero before any step.
+    """
+
+    weight: Tensor
+
+    def __init__(self, modalities: int, config: ModelConfig) -> None:
+        super().__init__(modalities, config)
+        self.decay = config.mean_decay
+        self.register_buffer("weight", torch.zeros(modalities))
+
+    @torch.no_grad()
+    def update(self, own: Tensor, observed: Tensor) -> None:
+        """Take in own tokens (B, M, K, D) where observed (B, M) bool; patients of all ranks count alike."""
+        kept = observed[..., None, None]
+        total = torch.where(kept, own.float(), 0.0).sum(dim=0)  # (M, K, D)
+        count = observed.sum(dim=0).to(total.dtype)  # (M,)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(total)
+            torch.distributed.all_reduce(count)
+        weight = torch.where(count > 0, self.decay * self.weight + count, self.weight)
+        share = (count / weight.clamp_min(1.0))[:, None, None]  # weight >= count >= 1 wherever count > 0
+        mean = total / count.clamp_min(1.0)[:, None, None]
+        self.tokens.add_(share * (mean - self.tokens))
+        self.weight.copy_(weight)
+
+
+def constant_tokens(modalities: int, config: ModelConfig) -> ConstantTokens:
+    """The constant tokens that the settings ask for: zero, mean or mask."""
+    kind = MeanTokens if config.imputation == "mean" else ConstantTokens
+    return kind(modalities, config)
