@@ -118,10 +118,12 @@ class _Look:
 
 
 def _legend_shape(labels: list[str], inches: float) -> tuple[int, int]:
-    """Entries a line, and lines."""
-    longest = max((len(label) for label in labels), default=0)
-    per_line = max(1, min(len(labels), int(inches / (longest * _INCHES_A_LETTER + 0.7))))
-    return per_line, math.ceil(len(labels) / per_line)
+    """The most columns that fit, filled one after another, and the lines that they take."""
+    for columns in range(len(labels), 1, -1):
+        filled = np.array_split(np.array([len(label) for label in labels]), columns)
+        if sum(int(part.max()) * _INCHES_A_LETTER + 0.7 for part in filled) <= inches:
+            return columns, len(filled[0])
+    return 1, len(labels)
 
 
 def _width(figure: Figure, columns: int) -> float:

@@ -294,14 +294,15 @@ class Figure:
     def slots(self) -> dict[str, int]:
         """A number for every label, 0 first, that fixes its colour and marker in all panels.
 
-        With one legend no two labels share a number; with a legend a panel only labels that never meet in
-        a panel may.
+        No two labels share a number, unless there are more labels than colours and each panel has a legend
+        of its own; then labels that never meet in a panel may.
         """
         panels = [{series.label for series in panel.series} for panel in self._plain()]
         slots: dict[str, int] = {}
+        alone = self.one_legend() or len(self.labels()) <= len(PALETTE)
         for label in self.labels():
             met = set[str]().union(*(names for names in panels if label in names))
-            taken = {slot for other, slot in slots.items() if other in met or self.one_legend()}
+            taken = {slot for other, slot in slots.items() if alone or other in met}
             slots[label] = next(slot for slot in range(len(taken) + 1) if slot not in taken)
         return slots
 
