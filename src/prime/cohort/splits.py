@@ -51,10 +51,15 @@ def pretraining_split(
     return np.sort(np.concatenate(train)), np.sort(np.concatenate(validation))
 
 
-def _with_validation(
+def with_validation(
     cohort: str, fold: int, rest: Indices, test: Indices, event: NDArray[np.bool_], seed: int
 ) -> Fold:
-    """Take one eighth of the rest for validation, stratified by event (70/10/20 in all)."""
+    """The fold whose validation is one eighth of `rest`, stratified by event (70/10/20 in five folds).
+
+    cohort and fold name the fold and, with `seed`, decide who validates; rest and test are positions, event
+    is (P,) bool over the whole store. `rest` needs two patients. Where a class has fewer than two patients in
+    `rest`, or validation is one patient, the draw is not stratified.
+    """
     labels = event[rest]
     held = max(1, round(len(rest) / 8))
     few = held < 2 or np.bincount(labels.astype(int), minlength=2).min() < 2
@@ -97,7 +102,7 @@ def stratified_folds(
         strata = np.zeros_like(strata)
     splitter = StratifiedKFold(count, shuffle=True, random_state=named_seed(seed, "folds", cohort))
     return [
-        _with_validation(cohort, k, patients[rest], patients[test], event, seed)
+        with_validation(cohort, k, patients[rest], patients[test], event, seed)
         for k, (rest, test) in enumerate(splitter.split(patients, strata))
     ]
 
@@ -149,8 +154,59 @@ def given_folds(
             f"{source}: cohort {cohort} needs at least two folds of patients who can be evaluated"
         )
     return [
-        _with_validation(
-            cohort, int(k), patients[(fold >= 0) & (fold != k)], patients[fold == k], event, seed
-        )
+        with_validation(cohort, int(k), patients[(fold >= 0) & (fold != k)], patients[fold == k], event, seed)
         for k in numbers
     ]
+
+
+def label_subset(
+    fold: Fold, event: NDArray[np.bool_], time_days: NDArray[np.float64], share: float, seed: int
+) -> Fold:
+    """The fold with train and validation thinned to `share` of their labels; the test part stays whole.
+
+    Patients with and without an event are thinned alike, each evenly over early and late times (halves at
+    the median); at least two of each are kept where there were two. With one seed a smaller share's patients
+    are a subset of a larger one's, and nothing but the fold and the seed decides, so every method is given
+    the same patients (spec/evaluation.md 8.4). A share of 1 changes nothing.
+
+    Args:
+        fold: whose train and validation are thinned.
+        event, time_days: (P,) over the whole store; bool, and float64 days.
+        share: above 0, at most 1.
+        seed: of the experiment.
+
+    Raises:
+        InputError: a share outside (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise InputError(f"share of labels {share}: must be above 0 and at most 1")
+    train, validation = (
+        _thinned(part, event, time_days, share, named_seed(seed, "labels", fold.cohort, fold.fold, name))
+        for name, part in (("train", fold.train), ("validation", fold.validation))
+    )
+    return Fold(fold.cohort, fold.fold, train, validation, fold.test)
+
+
+def _thinned(
+    part: Indices, event: NDArray[np.bool_], time_days: NDArray[np.float64], share: float, seed: int
+) -> Indices:
+    """The first round(share * n) of an order of the events, and of one of the others; sorted."""
+    kept: list[Indices] = []
+    for flag in (False, True):
+        members = np.sort(part[event[part] == flag])
+        generator = np.random.default_rng(named_seed(seed, flag))
+        count = max(round(share * len(members)), min(2, len(members)))
+        kept.append(members[_spread_order(time_days[members], generator)[:count]])
+    return np.sort(np.concatenate(kept))
+
+
+def _spread_order(time_days: NDArray[np.float64], generator: np.random.Generator) -> Indices:
+    """A random order (n,) of which every beginning holds the early and the late half in their proportion."""
+    if not len(time_days):
+        return np.zeros(0, dtype=np.int64)
+    late = time_days > np.median(time_days)
+    key = np.zeros(len(late))
+    for flag in (False, True):
+        half = np.flatnonzero(late == flag)
+        key[half] = (generator.permutation(len(half)) + generator.random()) / max(1, len(half))
+    return np.argsort(key, kind="stable")
