@@ -79,6 +79,16 @@ def test_binary_calibration_recovers_what_was_put_in() -> None:
     assert ideal.in_the_large.value == pytest.approx(0, abs=0.05)
 
 
+def test_extreme_probabilities_have_a_calibration_too() -> None:
+    label = np.array([True, False, True, False, True])
+    chance = np.array([1e-300, 1e-200, 1e-100, 1 - 1e-15, 1 - 1e-12])
+    found = binary_calibration(label, chance)
+    assert np.isfinite([found.slope.value, found.intercept.value]).all()
+    logit = np.log(chance) - np.log1p(-chance)
+    shifted = 1 / (1 + np.exp(-logit - found.in_the_large.value))
+    assert shifted.sum() == pytest.approx(3, abs=1e-9)
+
+
 def test_undefined_binary_calibration_gives_its_reason() -> None:
     label = np.array([False, True, True])
     apart = binary_calibration(label, np.array([0.2, 0.3, 0.4]))

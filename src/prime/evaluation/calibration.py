@@ -9,9 +9,11 @@ is NaN, with its reason.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.special import chdtrc, ndtri
 
 from prime.evaluation.metrics import Score
@@ -111,8 +113,7 @@ def binary_calibration(label: NDArray[np.bool_], probability: NDArray[np.floatin
     if reason:
         return Calibration(*(score(0.0, reason) for _ in range(3)))
     logit = np.log(chances) - np.log1p(-chances)
-    large = _maximise(_logistic(np.ones((n, 1)), labels, logit), 1)
-    constant = score(0.0, _NO_MAXIMUM) if large is None else score(float(large[0]), None)
+    constant = score(_shift(logit, positives), None)
     reason = (
         _EQUAL
         if np.ptp(logit) == 0
@@ -124,7 +125,7 @@ def binary_calibration(label: NDArray[np.bool_], probability: NDArray[np.floatin
         return Calibration(score(0.0, reason), score(0.0, reason), constant)
     centre, scale = logit.mean(), logit.std()
     design = np.column_stack([np.ones(n), (logit - centre) / scale])
-    found = _maximise(_logistic(design, labels, np.zeros(n)), 2)
+    found = _maximise(_logistic(design, labels), 2)
     if found is None:
         return Calibration(score(0.0, _NO_MAXIMUM), score(0.0, _NO_MAXIMUM), constant)
     slope = float(found[1] / scale)
@@ -325,11 +326,24 @@ def _apart(logit: Floats, labels: Flags) -> bool:
     return bool(high.min() >= low.max() or low.min() >= high.max())
 
 
-def _logistic(design: Floats, labels: Flags, offset: Floats) -> Callable[[Floats], _Derivatives]:
-    """The log-likelihood of a logistic regression with an offset, as a function of its coefficients."""
+def _shift(logit: Floats, positives: int) -> float:
+    """The constant that, added to each logit, makes the mean probability the share of positives."""
+    goal = np.log(positives) - np.log(len(logit) - positives)
+    low, high = goal - logit.max(), goal - logit.min()
+    if low == high:
+        return float(low)
+
+    def excess(constant: float) -> float:
+        return float(np.exp(-np.logaddexp(0.0, -logit - constant)).sum()) - positives
+
+    return cast(float, brentq(excess, low - 1.0, high + 1.0, xtol=1e-12))
+
+
+def _logistic(design: Floats, labels: Flags) -> Callable[[Floats], _Derivatives]:
+    """The log-likelihood of a logistic regression, as a function of its coefficients."""
 
     def derivatives(beta: Floats) -> _Derivatives:
-        line = design @ beta + offset
+        line = design @ beta
         signed = np.where(labels, line, -line)
         chance = np.exp(-np.logaddexp(0.0, -line))
         spread = np.exp(-np.logaddexp(0.0, -line) - np.logaddexp(0.0, line))
