@@ -40,7 +40,7 @@ def test_best_is_bold_second_underlined_ties_share_and_nan_is_left_alone() -> No
     marked = mark_best(display, values, higher=[True, False])
     assert list(marked["up"]) == ["**0.700**", "0.500", "**0.700**", "-", "<u>0.600</u>"]
     assert list(marked["down"]) == ["3.000", "**1.000**", "<u>2.000</u>", "<u>2.000</u>", "-"]
-    assert list(display["up"])[0] == "0.700", "the given table is not changed"
+    assert display["up"].iloc[0] == "0.700", "the given table is not changed"
 
 
 def test_a_lone_value_is_not_called_best() -> None:

@@ -20,7 +20,7 @@ from prime.files import replacing
 from prime.study.draw_matplotlib_panels import draw_heat_map, draw_ranks
 from prime.study.figure import AnyPanel, AtRisk, Figure, HeatMap, Panel, RankPanel, Reference, Series
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 10,
@@ -39,7 +39,7 @@ _DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 2, 1, 2)))
 _GREY = "#555555"
 _LINE = 11  # points from one small line of text to the next
 _SMALL = 8  # points
-_INCHES_A_LETTER = 0.072  # of 9 point text
+_INCHES_A_LETTER = 0.063  # of 9 point text
 
 
 def draw(figure: Figure, stem: Path) -> list[Path]:
@@ -58,7 +58,12 @@ def draw(figure: Figure, stem: Path) -> list[Path]:
 
 
 def compose(figure: Figure) -> Canvas:
-    """The figure as a matplotlib figure, not yet written."""
+    """The figure as a matplotlib figure, not yet written; matplotlib's settings are left as they were."""
+    with matplotlib.rc_context(_STYLE):
+        return _composed(figure)
+
+
+def _composed(figure: Figure) -> Canvas:
     columns = min(figure.columns, len(figure.panels))
     rows = math.ceil(len(figure.panels) / columns)
     look, width = _Look(figure), _width(figure, columns)
@@ -67,7 +72,7 @@ def compose(figure: Figure) -> Canvas:
     title = textwrap.fill(figure.title, int(width / 0.1))
     height = rows * max(_height(panel, look, width / columns) for panel in figure.panels)
     height += 0.2 * lines + 0.25 * (title.count("\n") + bool(title))
-    canvas = Canvas(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=0.08))
+    canvas = Canvas(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.1))
     axes = canvas.subplots(rows, columns, squeeze=False, sharey=figure.shared_y())
     for place, axis in enumerate(axes.flat):
         if place < len(figure.panels):
@@ -93,7 +98,7 @@ class _Look:
         self.shared_y = figure.shared_y()
         panels = [panel for panel in figure.panels if isinstance(panel, Panel)]
         self.kinds = {series.label: series.kind for panel in panels for series in panel.series}
-        self.same_risk_rows = len({tuple(panel.at_risk.rows) for panel in panels if panel.at_risk}) < 2
+        self.same_risk_rows = figure.same_risk_rows()
 
     def marker(self, label: str) -> str:
         slot = self.slots[label]
@@ -121,7 +126,7 @@ def _legend_shape(labels: list[str], inches: float) -> tuple[int, int]:
     """The most columns that fit, filled one after another, and the lines that they take."""
     for columns in range(len(labels), 1, -1):
         filled = np.array_split(np.array([len(label) for label in labels]), columns)
-        if sum(int(part.max()) * _INCHES_A_LETTER + 0.7 for part in filled) <= inches:
+        if sum(int(part.max()) * _INCHES_A_LETTER + 0.55 for part in filled) <= inches:
             return columns, len(filled[0])
     return 1, len(labels)
 
@@ -199,8 +204,7 @@ def _draw_series(axis: Axes, panel: Panel, look: _Look) -> None:
             _draw_dodged(axis, series, 0.0, 0.7, False, colour, look.marker(series.label))
         else:
             _draw_curve(axis, series, colour, look)
-    values = [y for series in panel.series for y in series.y]
-    if not any(math.isfinite(y) for y in values):
+    if panel.empty():
         axis.text(0.5, 0.5, "nothing defined", transform=axis.transAxes, ha="center", color=_GREY)
 
 
@@ -263,7 +267,7 @@ def _label_axes(axis: Axes, panel: Panel, y_label: bool, letters: int) -> None:
     if panel.categories:
         longest = max(len(name) for name in panel.categories)
         crowded = (longest + 1) * len(panel.categories) > letters
-        slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+        slant: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
         axis.set_xticks(range(len(panel.categories)), panel.categories, **slant)
         axis.set_xlim(-0.5, len(panel.categories) - 0.5)
     if panel.x_log:
@@ -306,7 +310,7 @@ def _draw_at_risk(axis: Axes, table: AtRisk, look: _Look, labelled: bool) -> Non
 
 def _draw_reference(axis: Axes, reference: Reference) -> None:
     """A dotted line; its label stands outside the axes, where no data can be."""
-    style = {"color": "0.45", "linestyle": (0, (2, 2)), "linewidth": 1, "zorder": 1}
+    style: dict[str, Any] = {"color": "0.45", "linestyle": (0, (2, 2)), "linewidth": 1, "zorder": 1}
     if reference.axis == "y":
         axis.axhline(reference.value, **style)
         base = blended_transform_factory(axis.transAxes, axis.transData)

@@ -27,9 +27,10 @@ def draw_heat_map(axis: Axes, panel: HeatMap) -> None:
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     best = panel.best()
+    shades = np.asarray(image.to_rgba(values))
     for (row, column), value in np.ndenumerate(values.filled(np.nan)):
         text = f"{value:.{panel.digits}f}" if math.isfinite(value) else "-"
-        light = math.isfinite(value) and _luminance(image.to_rgba(value)) < 0.18
+        light = math.isfinite(value) and _luminance(shades[row, column]) < 0.18
         weight = "bold" if best == (row, column) else "normal"
         axis.text(
             column,

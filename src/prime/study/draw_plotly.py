@@ -51,9 +51,12 @@ class _Sheet:
         self.axes: dict[str, Any] = {}
         self.shapes: list[dict[str, Any]] = []
         self.notes: list[dict[str, Any]] = []
-        self.in_legend: set[str] = set()
+        self.legends: dict[str, Any] = {}
+        self.in_legend: set[tuple[str, str]] = set()
         self.above = max(24 + _LINE * len(panel.notes) + _mark_room(panel) for panel in figure.panels)
-        self.below = max(48 + _risk_room(panel) for panel in figure.panels)
+        self.own_legends = not figure.one_legend()
+        self.under_axis = max(48 + _risk_room(panel) for panel in figure.panels)
+        self.below = self.under_axis + max(self._legend_room(panel) for panel in figure.panels)
         self.plot = max(_plot_height(panel) for panel in figure.panels)
         self.area = self.rows * self.plot + (self.rows - 1) * (self.above + self.below)
 
@@ -66,10 +69,9 @@ class _Sheet:
         left = column * (width + gap)
         top = 1 - row * (self.plot + self.above + self.below) / self.area
         axes: tuple[Trace, Trace] = (
-            {"domain": [left, min(1.0, left + width)], "anchor": y, "automargin": True, "zeroline": False},
-            {"domain": [max(0.0, top - self.plot / self.area), top], "anchor": x, "automargin": True,
-             "zeroline": False},
-        )  # fmt: skip
+            _axis([left, min(1.0, left + width)], y),
+            _axis([max(0.0, top - self.plot / self.area), top], x),
+        )
         self.axes[f"xaxis{number}"], self.axes[f"yaxis{number}"] = axes
         if isinstance(panel, RankPanel):
             traces = rank_traces(panel, axes)
@@ -77,7 +79,7 @@ class _Sheet:
             traces = heat_map_traces(panel, axes)
             self._frame(panel, x, y)
         else:
-            traces = self._panel(panel, axes, x, y)
+            traces = self._panel(panel, axes, x, y, number)
             if self.figure.shared_y() and place > 0:
                 axes[1]["matches"] = "y"
             if self.figure.shared_y() and column > 0:
@@ -88,10 +90,12 @@ class _Sheet:
     def layout(self) -> dict[str, Any]:
         head = 44 if self.figure.title else 8
         listed = [label for label in self.figure.labels() if label]
-        foot = self.below + 24 * math.ceil(len(listed) / 3) + 12
+        foot = self.below + (12 if self.own_legends else 24 * math.ceil(len(listed) / 3) + 12)
+        text = f"<b>{plain(self.figure.title)}</b>" if self.figure.title else ""
+        title = {"text": text, "font": {"size": 16}, "x": 0.01, "y": 0.99, "yanchor": "top"}
         return {
             "template": {},
-            "title": {"text": plain(self.figure.title), "x": 0.01, "y": 0.99, "yanchor": "top"},
+            "title": title,
             "autosize": True,
             "height": head + self.above + self.area + foot,
             "margin": {"t": head + self.above, "b": foot, "l": 90, "r": 60},
@@ -101,11 +105,24 @@ class _Sheet:
             "hoverlabel": {"align": "left"},
             "barmode": "overlay",
             "showlegend": len(listed) > 1,
-            "legend": {"orientation": "h", "x": 0, "y": -self.below / self.area, "yanchor": "top"},
             "shapes": self.shapes,
             "annotations": self.notes,
             **self.axes,
+            **self.legends,
         }  # fmt: skip
+
+    def _legend_room(self, panel: AnyPanel) -> int:
+        """Under one panel, where each has its own legend."""
+        return 12 + 22 * len(panel.series) if isinstance(panel, Panel) and self.own_legends else 0
+
+    def _legend(self, axes: tuple[Trace, Trace], number: str) -> str:
+        """The name of the legend that a panel's series are in: its own below it, or the one below all."""
+        x, bottom = (axes[0]["domain"][0], axes[1]["domain"][0]) if self.own_legends else (0.0, 0.0)
+        name = f"legend{number}" if self.own_legends else "legend"
+        turn = "v" if self.own_legends else "h"
+        place = {"x": x, "y": bottom - self.under_axis / self.area, "xanchor": "left", "yanchor": "top"}
+        self.legends[name] = {"orientation": turn, "font": {"size": 12}, "tracegroupgap": 0} | place
+        return name
 
     def _title(self, panel: AnyPanel, x: str, y: str) -> None:
         lines = [f"<b>{plain(panel.title)}</b>"]
@@ -133,9 +150,10 @@ class _Sheet:
                 "y0": row - 0.5, "y1": row + 0.5, "line": {"color": FRAME, "width": 3},
             })  # fmt: skip
 
-    def _panel(self, panel: Panel, axes: tuple[Trace, Trace], x: str, y: str) -> list[Trace]:
+    def _panel(self, panel: Panel, axes: tuple[Trace, Trace], x: str, y: str, number: str) -> list[Trace]:
         label_axes(panel, axes)
         dodged = [series for series in panel.series if panel.categories and series.kind in ("points", "bars")]
+        legend = self._legend(axes, number)
         traces: list[Trace] = []
         for series in panel.series:
             shift, step = 0.0, 0.7
@@ -143,13 +161,18 @@ class _Sheet:
                 step = 0.7 / len(dodged)
                 shift = step * (dodged.index(series) - (len(dodged) - 1) / 2)
             look = Look(self.colours[series.label], self.slots[series.label])
-            first = bool(series.label) and series.label not in self.in_legend
-            self.in_legend.add(series.label)
-            traces += series_traces(series, panel, look, shift, step, first)
+            first = bool(series.label) and (legend, series.label) not in self.in_legend
+            self.in_legend.add((legend, series.label))
+            drawn = series_traces(series, panel, look, shift, step, first)
+            traces += [trace | {"legend": legend} for trace in drawn]
+        if panel.empty():
+            middle = (f"{x} domain", 0.5), (f"{y} domain", 0.5)
+            self._note("nothing defined", *middle, 0, 0, "center", "middle", 13, _GREY)
         for reference in panel.references:
             self._reference(reference, panel, x, y)
         if panel.at_risk is not None:
-            self._at_risk(panel.at_risk, x, y)
+            first_column = axes[0]["domain"][0] == 0
+            self._at_risk(panel.at_risk, x, y, first_column or not self.figure.same_risk_rows())
         return traces
 
     def _reference(self, reference: Reference, panel: Panel, x: str, y: str) -> None:
@@ -164,15 +187,24 @@ class _Sheet:
             self._note(text, (x, at), (f"{y} domain", 1), 0, 2, "center", "bottom", 12, _GREY)
         self.shapes.append(line | ends)
 
-    def _at_risk(self, table: AtRisk, x: str, y: str) -> None:
+    def _at_risk(self, table: AtRisk, x: str, y: str, named: bool) -> None:
         """Counts under their times and below the x label, the rows' names to the left."""
         floor = (f"{y} domain", 0.0)
-        self._note("At risk", (f"{x} domain", 0), floor, -18, -56, "right", "middle", 11, _GREY)
+        left = (f"{x} domain", 0.0)
+        if named:
+            self._note("At risk", left, floor, -18, -56, "right", "middle", 11, _GREY)
         for row, (label, counts) in enumerate(table.rows.items(), start=1):
             down, colour = -56 - _LINE * row, self.colours.get(label, _GREY)
-            self._note(plain(label), (f"{x} domain", 0), floor, -18, down, "right", "middle", 11, colour)
+            if named:
+                self._note(plain(label), left, floor, -18, down, "right", "middle", 11, colour)
             for time, count in zip(table.times, counts, strict=True):
                 self._note(str(count), (x, time), floor, 0, down, "center", "middle", 11, colour)
+
+
+def _axis(domain: list[float], anchor: str) -> Trace:
+    return {
+        "domain": domain, "anchor": anchor, "automargin": True, "zeroline": False, "tickfont": {"size": 11},
+    }  # fmt: skip
 
 
 def _mark_room(panel: AnyPanel) -> int:

@@ -36,12 +36,17 @@ def _numbers(values: Sequence[float] | Any) -> list[float | None]:
     return [float(value) if math.isfinite(value) else None for value in values]
 
 
+def axis_title(text: str) -> Trace:
+    """A title of an axis."""
+    return {"text": plain(text), "font": {"size": 12}, "standoff": 6}
+
+
 def label_axes(panel: Panel, axes: tuple[Trace, Trace]) -> None:
     """Titles, ticks and ranges into the x and y axis."""
     x, y = axes
     names = [plain(name) for name in panel.categories]
     along, up = (y, x) if panel.horizontal else (x, y)
-    along["title"], up["title"] = {"text": plain(panel.x_label)}, {"text": plain(panel.y_label)}
+    along["title"], up["title"] = axis_title(panel.x_label), axis_title(panel.y_label)
     along |= {"showgrid": False, "showline": True, "linecolor": "black", "ticks": "outside"}
     up |= {"gridcolor": "#E5E5E5", "showline": True, "linecolor": "black", "ticks": "outside"}
     if names:
@@ -50,10 +55,26 @@ def label_axes(panel: Panel, axes: tuple[Trace, Trace]) -> None:
     ticks = panel.at_risk.times if panel.at_risk is not None else panel.x_ticks
     if ticks is not None:
         along |= {"tickvals": list(ticks), "ticktext": [f"{tick:g}" for tick in ticks]}
+    if panel.at_risk is not None:
+        ends = [*panel.at_risk.times, *(x for series in panel.series for x in series.x)]
+        along["range"] = [min(0.0, *ends), 1.02 * max(ends)]
     if panel.x_log:
         along["type"] = "log"
     if panel.y_range is not None:
         up["range"] = list(panel.y_range)
+    elif names and not panel.empty():
+        up["range"] = _padded(panel)
+
+
+def _padded(panel: Panel) -> list[float]:
+    """A range around all values, interval ends and lines of a panel with categories, and 0 under bars."""
+    values = [line.value for line in panel.references if (line.axis == "x") == panel.horizontal]
+    for series in panel.series:
+        values += [*series.y, *(series.low or ()), *(series.high or ())]
+        values += [0.0] if series.kind == "bars" else []
+    finite = [value for value in values if math.isfinite(value)]
+    room = 0.05 * (max(finite) - min(finite)) or 0.5
+    return [min(finite) - room, max(finite) + room]
 
 
 def series_traces(
@@ -154,11 +175,12 @@ def heat_map_traces(panel: HeatMap, axes: tuple[Trace, Trace]) -> list[Trace]:
     x, y = axes
     columns, rows = [plain(name) for name in panel.columns], [plain(name) for name in panel.rows]
     x |= {
-        "title": {"text": plain(panel.x_label)},
+        "title": axis_title(panel.x_label),
         "tickvals": list(range(len(columns))),
         "ticktext": columns,
     }
-    y |= {"title": {"text": plain(panel.y_label)}, "tickvals": list(range(len(rows))), "ticktext": rows}
+    y |= {"title": axis_title(panel.y_label), "tickvals": list(range(len(rows))), "ticktext": rows}
+    x["showgrid"] = y["showgrid"] = False
     y["autorange"] = "reversed"
     low, high = y["domain"]
     texts = [[f"{v:.{panel.digits}f}" if math.isfinite(v) else "-" for v in row] for row in panel.values]
@@ -187,11 +209,11 @@ def rank_traces(panel: RankPanel, axes: tuple[Trace, Trace]) -> list[Trace]:
     count = len(ordered)
     names = [plain(name) for name, _ in ordered]
     x |= {
-        "title": {"text": plain(panel.label)},
+        "title": axis_title(panel.label),
         "tickvals": list(range(1, count + 1)),
         "gridcolor": "#E5E5E5",
     }
-    x["range"] = [0.7, count + 0.6 + 0.25 * len(panel.spans())]
+    x["range"] = [0.7, count + 0.6 + max(0.25 * len(panel.spans()), 0.13 * count if panel.spans() else 0)]
     y |= {"tickvals": list(range(count)), "ticktext": names, "showgrid": False, "range": [count - 0.4, -1.4]}
     ranks = [rank for _, rank in ordered]
     common: Trace = {"type": "scatter", "hoverinfo": "text", "showlegend": False}
@@ -209,6 +231,14 @@ def rank_traces(panel: RankPanel, axes: tuple[Trace, Trace]) -> list[Trace]:
         line = {"color": FRAME, "width": 5}
         at = [count + 0.4 + 0.25 * place] * len(rows)
         traces.append(common | {"mode": "lines", "x": at, "y": rows, "line": line, "hovertext": text})
+    if panel.spans():
+        head = {
+            "mode": "text",
+            "text": ["not told apart"],
+            "textposition": "middle right",
+            "hoverinfo": "skip",
+        }
+        traces.append(common | head | {"x": [count + 0.1], "y": [-0.9]})
     if panel.distance is not None:
         text = f"critical difference {panel.distance:.2f}"
         ends = {"x": [1, 1 + panel.distance], "y": [-0.9, -0.9], "text": ["", f" {text}"]}

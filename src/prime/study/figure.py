@@ -150,6 +150,10 @@ class Panel:
             if outside:
                 raise ValueError(f"panel {self.title!r}: x {outside[0]} is none of {len(places)} categories")
 
+    def empty(self) -> bool:
+        """Whether no y is a number."""
+        return not any(math.isfinite(y) for series in self.series for y in series.y)
+
 
 @dataclass(frozen=True)
 class HeatMap:
@@ -319,6 +323,10 @@ class Figure:
         if any(panel.horizontal for panel in panels):
             same = all(panel.horizontal for panel in panels) and len({p.categories for p in panels}) == 1
         return self.share_y and same and len(panels) == len(self.panels) > 1
+
+    def same_risk_rows(self) -> bool:
+        """Whether the numbers at risk have the same rows in all panels; naming them once is then enough."""
+        return len({tuple(panel.at_risk.rows) for panel in self._plain() if panel.at_risk}) < 2
 
     def _plain(self) -> list[Panel]:
         return [panel for panel in self.panels if isinstance(panel, Panel)]
