@@ -2,7 +2,8 @@
 
     python benchmarks/tcga_table.py NAME=FOLDER [NAME=FOLDER ...]
 
-Each FOLDER is the --out of `prime evaluate`. Folds of several folders with the same NAME are joined.
+Each FOLDER is the --out of `prime evaluate`. Folds of several folders with the same NAME are joined. Shown is
+the C-index of task os, trained on everyone and all labels, tested on everyone.
 """
 
 import sys
@@ -22,7 +23,8 @@ REFERENCE = {
     "rna": 0.643,
     "report": 0.610,
 }
-LABEL = {"lp": "LP", "ft": "FT"}
+LABEL = {"lp": "LP", "lp_missing": "LP missing", "ft": "FT", "ft_missing": "FT missing"}
+SHOWN = {"task": "os", "metric": "c_index", "train_on": "everyone", "share": 1.0, "test_on": "everyone"}
 
 
 def read(arguments: list[str]) -> pd.DataFrame:
@@ -31,6 +33,8 @@ def read(arguments: list[str]) -> pd.DataFrame:
     for argument in arguments:
         name, _, folder = argument.partition("=")
         frame = pd.read_csv(Path(folder) / "folds.csv")
+        for column, value in SHOWN.items():
+            frame = frame[frame[column] == value]
         frames.append(frame.assign(method=f"{name} " + frame["init"] + " " + frame["mode"].map(LABEL)))
     return pd.concat(frames, ignore_index=True)
 

@@ -1,8 +1,10 @@
-"""What all tests share: one thread for torch, and a small packed store."""
+"""What all tests share: one thread for torch, and small packed stores."""
+
+from pathlib import Path
 
 import pytest
 import torch
-from made_up import write_store
+from made_up import write_checkpoint, write_store
 
 from prime.cohort.store import Store
 
@@ -13,3 +15,16 @@ torch.set_num_threads(1)
 def made_up_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Sixty patients, three cancer types, three modalities; read-only by agreement."""
     return write_store(tmp_path_factory.mktemp("made_up"))
+
+
+@pytest.fixture(scope="session")
+def evaluation_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Three hundred patients, a hundred of each type, most of them complete; read-only by agreement."""
+    return write_store(tmp_path_factory.mktemp("evaluation_store"), 300, 1, 0.9)
+
+
+@pytest.fixture(scope="session")
+def evaluation_checkpoint(evaluation_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network with random weights whose pretraining saw everyone."""
+    everyone = [str(p) for p in evaluation_store.patients["patient_id"]]
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "run", evaluation_store, everyone)

@@ -12,10 +12,15 @@ from torch import Tensor
 
 from prime.cohort.batch import Batch, SourceBatch
 from prime.cohort.config import CohortConfig
+from prime.cohort.loading import fit_scalings
 from prime.cohort.store import Store, pack
 from prime.model.config import InputSpec, ModelConfig, SourceSpec
 from prime.model.pretraining import AugmentationSettings, PretrainingModel
+from prime.training.checkpoint import save_description, save_network
 from prime.training.config import ExperimentConfig
+from prime.training.evaluate import Evaluation
+from prime.training.networks import CheckpointTemplate
+from prime.training.setup import build_model
 
 SMALL_MODEL: dict[str, Any] = {
     "dim": 16,
@@ -146,21 +151,23 @@ def select(batch: Batch, rows: Tensor) -> Batch:
     return replace(batch, patient_ids=ids, sources=sources, cohort_codes=batch.cohort_codes[rows])
 
 
-def write_store(folder: Path, patients: int = 60, seed: int = 0) -> Store:
+def write_store(folder: Path, patients: int = 60, seed: int = 0, present: float = 0.7) -> Store:
     """A packed store of three cancer types and three modalities that share two hidden factors.
 
-    About a third of the modalities is missing; every patient has at least one; some features are NaN.
+    A share `present` of each modality is there; every patient has at least one; some features are NaN. There
+    are twelve hospitals.
     """
     rng = np.random.default_rng(seed)
     ids = [f"p{i:03d}" for i in range(patients)]
     factors = rng.normal(size=(patients, 2))
-    have = rng.random((patients, 3)) < 0.7
+    have = rng.random((patients, 3)) < present
     have[np.arange(patients), rng.integers(0, 3, patients)] = True
     (folder / "tiles").mkdir(parents=True)
     pd.DataFrame(
         {
             "id": ids,
             "type": [("A", "B", "C")[i % 3] for i in range(patients)],
+            "hospital": [f"h{i // 3 % 12:02d}" for i in range(patients)],
             "t": (1000 * np.exp(-factors[:, 0]) * rng.exponential(size=patients)).round(1) + 1,
             "e": rng.integers(0, 2, patients),
         }
@@ -184,6 +191,7 @@ def write_store(folder: Path, patients: int = 60, seed: int = 0) -> Store:
                 "path": "clinical.csv",
                 "patient_id": "id",
                 "cohort": "type",
+                "site": "hospital",
                 "endpoints": {"os": {"time": "t", "event": "e"}},
             },
             "modalities": {
@@ -213,3 +221,44 @@ def experiment(model: dict[str, Any] | None = None, **pretrain: Any) -> Experime
             },
         }
     )
+
+
+def evaluation_settings(**changes: Any) -> ExperimentConfig:
+    """Two folds of two cohorts, a probe and one epoch of fine-tuning."""
+    value = experiment().model_dump(mode="json")
+    value["evaluate"] = {
+        "fold_count": 2,
+        "cohorts": ["A", "B"],
+        "modes": ["lp", "ft"],
+        "bootstrap": 20,
+        "probe": {"components": 3, "ridge": [0.1, 1.0]},
+        "finetune": {"epochs": 1, "batch_size": 16, "precision": "32-true"},
+        **changes,
+    }
+    return ExperimentConfig.model_validate(value)
+
+
+def write_checkpoint(folder: Path, store: Store, seen: list[str], seed: int = 0) -> Path:
+    """What `prime pretrain` leaves, with random weights and a stated list of patients seen."""
+    config = experiment().model_copy(update={"seed": seed})
+    model = build_model(store, config).prime
+    folder.mkdir(parents=True)
+    save_network(folder, model, fit_scalings(store, np.arange(len(store.patients)), 5.0))
+    half = len(seen) // 2
+    manifest = {"train_patients": seen[:half], "validation_patients": seen[half:]}
+    save_description(folder, model, config.model_dump(mode="json"), manifest)
+    return folder
+
+
+def changed_store(store: Store, column: str, patients: list[int], value: object) -> Store:
+    """The store with another value in a column of its patients' table, at these positions."""
+    frame = store.patients.copy()
+    frame.loc[patients, column] = value
+    return replace(store, patients=frame)
+
+
+def planned(
+    store: Store, config: ExperimentConfig, checkpoint: Path | None, out: Path, cache: Path | None = None
+) -> Evaluation:
+    """An evaluation that has done nothing yet."""
+    return Evaluation(store, config, checkpoint and CheckpointTemplate(str(checkpoint)), out, cache)

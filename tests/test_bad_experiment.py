@@ -62,7 +62,7 @@ def vector_sources_only(value: dict[str, Any]) -> None:
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     folder = tmp_path_factory.mktemp("experiment")
-    cohort = simulate(folder / "cohort", 60, 0)
+    cohort = simulate(folder / "cohort", 180, 0)
     value = yaml.safe_load(cohort.read_text(encoding="utf-8"))
     vector_sources_only(value)
     cohort.write_text(yaml.safe_dump(value, sort_keys=False), encoding="utf-8")
@@ -151,7 +151,7 @@ def test_missing_folds_file(workplace: Workplace, capsys: pytest.CaptureFixture[
 
 
 def test_unknown_endpoint(workplace: Workplace, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    config = str(workplace.settings(lambda v: v["evaluate"].update(endpoint="dss")))
+    config = str(workplace.settings(lambda v: v["evaluate"].update(tasks=[{"name": "d", "endpoint": "dss"}])))
     command = ["evaluate", config, "--checkpoint", str(workplace.run), "--out", str(tmp_path / "out")]
     assert_refused(capsys, command, ("dss", "os", "pfi"), tmp_path / "out")
 

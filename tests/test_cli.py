@@ -17,7 +17,7 @@ from prime.cohort.opening import default_store, open_or_pack
 from prime.cohort.simulate import simulate
 from prime.cohort.store import Store
 from prime.errors import InputError
-from prime.training.config import ExperimentConfig, load_experiment
+from prime.training.config import EvaluateConfig, ExperimentConfig, load_experiment
 from prime.training.template import experiment_template
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -128,6 +128,37 @@ def test_the_template_states_the_defaults(tmp_path: Path, capsys: pytest.Capture
     expected = ExperimentConfig(cohort=str(tmp_path / "cohort.yaml"))
     assert found == expected
     assert "precision: bf16-mixed               # bf16-mixed | 32-true" in text
+    assert "[{name: os, endpoint: os, horizon_days: null}] # each {name, endpoint, horizon_days}" in text
+
+
+def test_every_remark_of_the_template_is_a_comment() -> None:
+    """A # without a blank before it would belong to the value."""
+    lines = [line for line in experiment_template().splitlines() if "#" in line and line[0] != "#"]
+    assert len(lines) > 40
+    assert all(line.lstrip().startswith("#") or " # " in line for line in lines)
+
+
+def test_lists_of_settings_in_the_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A template with two tasks, external cohorts and several settings reads back as they are."""
+    evaluate = {
+        "tasks": [{"name": "a", "endpoint": "os"}, {"name": "b", "endpoint": "pfi", "horizon_days": 1095.5}],
+        "external": [{"train": ["A", "B"], "test": "C"}],
+        "train_on": ["everyone", "complete"],
+        "shares": [1.0, 0.25],
+    }
+    expected = EvaluateConfig.model_validate(evaluate)
+    for name in evaluate:
+        monkeypatch.setattr(EvaluateConfig.model_fields[name], "default", getattr(expected, name))
+    text = experiment_template()
+    monkeypatch.undo()
+    (tmp_path / "experiment.yaml").write_text(text, encoding="utf-8")
+    assert load_experiment(tmp_path / "experiment.yaml").evaluate == expected
+
+
+def test_fit_takes_a_task() -> None:
+    words = ["fit", "a.yaml", "--checkpoint", "r", "--cohort-name", "all", "--out", "b"]
+    assert build_parser().parse_args(words).task is None
+    assert build_parser().parse_args([*words, "--task", "early"]).task == "early"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)

@@ -28,7 +28,7 @@ TINY = (
 
 def go(out: Path, overrides: tuple[str, ...] = TINY) -> str:
     text = io.StringIO()
-    run(out, 60, 30, overrides, Console(file=text, width=120))
+    run(out, 180, 30, overrides, Console(file=text, width=120))
     return text.getvalue()
 
 

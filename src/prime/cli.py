@@ -134,7 +134,7 @@ def run_evaluate(arguments: Arguments) -> int:
 
 
 def print_summary(out: Path) -> None:
-    """The mean C-index over cohorts, a row a method and a column a pattern."""
+    """The mean C-index or AUROC over cohorts, a row a method and a column a pattern."""
     import pandas as pd
     from rich.console import Console
     from rich.table import Table
@@ -142,7 +142,7 @@ def print_summary(out: Path) -> None:
     from prime.evaluation.summary import macro_table
 
     table = macro_table(pd.read_csv(out / "summary.csv"))
-    shown = Table(title=f"C-index, mean over cohorts ({out / 'summary.csv'})", title_justify="left")
+    shown = Table(title=f"Mean over cohorts ({out / 'summary.csv'})", title_justify="left")
     for column in ("", *table.columns):
         shown.add_column(str(column), justify="right" if column else "left")
     for label, values in zip(table.index, table.to_numpy(dtype=float).tolist(), strict=True):
@@ -161,6 +161,7 @@ def run_fit(arguments: Arguments) -> int:
         arguments.checkpoint,
         tuple(arguments.cohort_name),
         arguments.out,
+        arguments.task,
     )
     print(f"{arguments.out}: fitted; score new patients with prime predict --model {arguments.out}")
     return 0
@@ -255,7 +256,7 @@ def _add_training_commands(add: "Adder") -> None:
     command.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder of the tables; resumed"
     )
-    command.add_argument("--folds", type=Path, metavar="FILE", help="csv: patient_id, cohort, fold")
+    command.add_argument("--folds", type=Path, metavar="FILE", help="folds (csv) or splits (json)")
 
 
 def _add_prediction_commands(add: "Adder") -> None:
@@ -265,6 +266,7 @@ def _add_prediction_commands(add: "Adder") -> None:
     command.add_argument(
         "--cohort-name", nargs="+", required=True, metavar="NAME", help="cancer types to fit on, or all"
     )
+    command.add_argument("--task", metavar="NAME", help="a task of the experiment (its first)")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model folder")
 
     command = add("predict", run_predict, "score new patients with whatever they have")

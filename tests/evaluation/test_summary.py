@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from prime.errors import InputError
-from prime.evaluation.summary import FOLD_COLUMNS, SUMMARY_COLUMNS, macro_table, summarise
+from prime.evaluation.summary import FOLD_COLUMNS, SUMMARY_COLUMNS, macro_table, primary_macro, summarise
 
 
 def row(cohort: str, fold: int, value: float, **changes: object) -> dict[str, object]:
@@ -13,15 +13,19 @@ def row(cohort: str, fold: int, value: float, **changes: object) -> dict[str, ob
         "method": "prime",
         "init": "pretrained",
         "mode": "lp",
+        "train_on": "everyone",
+        "share": 1.0,
         "task": "os",
         "cohort": cohort,
         "fold": fold,
         "seed": 0,
         "pattern": "all",
+        "test_on": "everyone",
         "metric": "c_index",
         "value": value,
         "n": 50,
         "events": 20,
+        "reason": None,
     }
     return base | changes
 
@@ -153,6 +157,37 @@ def test_macro_table_is_a_row_a_mode_and_a_column_a_pattern() -> None:
     two = macro_table(summarise(pd.DataFrame([*rows, row("A", 0, 0.7, task="pfi")])))
     assert two.index.names == ["task", "init", "mode"]
     assert np.isnan(two.loc[("pfi", "pretrained", "lp"), "image"])
+
+
+def test_whom_heads_are_trained_and_tested_on_is_kept_apart() -> None:
+    changes = [{}, {"train_on": "complete"}, {"share": 0.5}, {"test_on": "complete"}, {"metric": "auroc"}]
+    values = [0.5, 0.6, 0.7, 0.8, 0.9]
+    rows = [row("A", 0, value, **change) for value, change in zip(values, changes, strict=True)]
+    summary = summarise(pd.DataFrame(rows))
+    found = summary[summary["cohort"] == "macro"]
+    assert found["mean"].tolist() == values
+    assert found["train_on"].tolist().count("complete") == 1
+    assert found["share"].tolist() == [1.0, 1.0, 0.5, 1.0, 1.0]
+
+
+def test_primary_rows_and_the_table_of_them() -> None:
+    rows = [
+        row("A", 0, 0.6),
+        row("A", 0, 0.7, test_on="complete"),
+        row("A", 0, 0.2, metric="integrated_brier_score"),
+        row("A", 0, 0.8, task="early", metric="auroc"),
+        row("A", 0, 0.3, task="early", metric="average_precision"),
+        row("A", 0, 0.65, train_on="complete"),
+    ]
+    summary = summarise(pd.DataFrame(rows))
+    primary = primary_macro(summary)
+    assert sorted(primary["mean"]) == [0.6, 0.65, 0.8]
+    assert set(primary["cohort"]) == {"macro"}
+    assert set(primary["test_on"]) == {"everyone"}
+    table = macro_table(summary)
+    assert table.index.names == ["task", "metric", "train_on", "init", "mode"]
+    assert table.loc[("early", "auroc", "everyone", "pretrained", "lp"), "all"] == 0.8
+    assert table.loc[("os", "c_index", "complete", "pretrained", "lp"), "all"] == 0.65
 
 
 def test_bad_tables_are_refused() -> None:

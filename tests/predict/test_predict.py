@@ -86,8 +86,12 @@ def test_every_patient_is_listed_with_what_was_used(work: Path, tmp_path: Path) 
     only_rna = scored[scored["pattern"] == "rna"]
     assert (only_rna["imputed"] == "image").all()
     days = [c for c in table if str(c).startswith("s_")]
-    curves = scored[days].to_numpy(dtype=float)
-    assert ((np.diff(curves, axis=1) <= 0) & (curves[:, 1:] > 0)).all()
+    heads = load_model(work / "model").heads  # one a pattern, each with its own days
+    for pattern, curve in zip(scored["pattern"], scored[days].to_numpy(dtype=float), strict=True):
+        known = curve[~np.isnan(curve)]
+        assert len(known) == len(heads["all" if "+" in pattern else pattern].edges) - 2 > 0
+        assert (np.diff(known) <= 0).all()
+        assert ((known > 0) & (known < 1)).all()
     assert scored["percentile"].between(0, 100).all()
     written = pd.read_csv(tmp_path / "preds.csv")
     assert written.columns.tolist() == table.columns.tolist()
@@ -135,7 +139,7 @@ def test_a_model_of_one_cancer_type_says_so(work: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("heads", ["shared", "per_pattern"])
 def test_the_saved_model_is_the_fitted_one(work: Path, tmp_path: Path, heads: str) -> None:
     store = Store.open(work / "cohort" / "store")
-    settings = config(work, f"evaluate.probe.heads={heads}")
+    settings = config(work, f"evaluate.probe.missing_heads={heads}")
     fitted = fit(store, settings, work / "run", ("all",), tmp_path / "model")
     loaded = load_model(tmp_path / "model")
     assert set(loaded.heads) == {"all", "image", "rna"}
@@ -247,3 +251,69 @@ def test_percentiles() -> None:
 @pytest.mark.parametrize(("days", "name"), [(365.0, "s_365"), (365.25, "s_365.2"), (90.5, "s_90.5")])
 def test_day_names(days: float, name: str) -> None:
     assert day_name(days) == name
+
+
+# A binary task ----------------------------------------------------------------------------------------------
+
+TASKS = "evaluate.tasks=[{name: os, endpoint: os}, {name: early, endpoint: os, horizon_days: 700}]"
+
+
+@pytest.fixture(scope="module")
+def early(work: Path) -> Path:
+    """A model folder of death within 700 days."""
+    store = Store.open(work / "cohort" / "store")
+    fit(store, config(work, TASKS), work / "run", ("all",), work / "early", "early")
+    return work / "early"
+
+
+def test_a_binary_model_gives_the_probability(work: Path, early: Path, tmp_path: Path) -> None:
+    table = predict(early, new_patients(work), tmp_path / "preds.csv")
+    assert table.columns.tolist() == [
+        "patient_id", "cohort", "status", "reason", "pattern", "imputed", "risk", "percentile", "probability"
+    ]  # fmt: skip
+    scored = table[table["status"] == "scored"]
+    assert 0 < len(scored) < len(table)
+    assert scored["probability"].between(0, 1, inclusive="neither").all()
+    assert table.loc[table["status"] != "scored", "probability"].isna().all()
+    np.testing.assert_allclose(scored["probability"], scored["risk"].astype(float) + 1)
+    assert scored["probability"].nunique() > 10
+    written = pd.read_csv(tmp_path / "preds.csv")
+    np.testing.assert_allclose(written["probability"], table["probability"].astype(float), rtol=1e-5)
+
+
+def test_a_binary_model_is_fitted_on_known_labels(work: Path, early: Path) -> None:
+    manifest = json.loads((early / "manifest.json").read_text(encoding="utf-8"))
+    store = Store.open(work / "cohort" / "store")
+    frame = store.patients
+    usable = store.observed().any(axis=1) & ~frame["excluded"] & frame["os_time_days"].gt(0)
+    positive = usable & (frame["os_event"] == 1) & (frame["os_time_days"] <= 700)
+    known = positive | (usable & (frame["os_time_days"] > 700))
+    assert known.sum() < usable.sum()
+    assert manifest["patients_fitted"] == known.sum()
+    assert manifest["events_fitted"] == positive.sum()
+    assert manifest["left_out"]["censored within 700 days"] == (usable & ~known).sum()
+    assert manifest["task"] == {"name": "early", "endpoint": "os", "horizon_days": 700}
+    scores = manifest["cross_validation"]["all"]
+    assert 0 <= scores["auroc"] <= 1
+    assert scores["patients"] == known.sum()
+    assert load_model(early).description.task.horizon_days == 700
+
+
+def test_the_first_task_unless_another_is_named(work: Path, early: Path, tmp_path: Path) -> None:
+    store = Store.open(work / "cohort" / "store")
+    first = fit(store, config(work, TASKS), work / "run", ("all",), tmp_path / "first")
+    assert first.description.task.name == "os"
+    with pytest.raises(InputError, match="--task late: the experiment has os, early"):
+        fit(store, config(work, TASKS), work / "run", ("all",), tmp_path / "late", "late")
+    with pytest.raises(InputError, match="other data or settings"):
+        fit(store, config(work, TASKS), work / "run", ("all",), early, "os")
+
+
+def test_shared_heads_give_everyone_the_same_days(work: Path, tmp_path: Path) -> None:
+    store = Store.open(work / "cohort" / "store")
+    fit(store, config(work, "evaluate.probe.missing_heads=shared"), work / "run", ("all",), tmp_path / "m")
+    table = predict(tmp_path / "m", new_patients(work), tmp_path / "preds.csv")
+    curves = table.loc[table["status"] == "scored", [c for c in table if str(c).startswith("s_")]]
+    assert curves.shape[1] == 3
+    assert curves.notna().all(axis=None)
+    assert (np.diff(curves.to_numpy(dtype=float), axis=1) <= 0).all()

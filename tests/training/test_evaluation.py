@@ -9,51 +9,32 @@ import numpy as np
 import pandas as pd
 import pytest
 from lifelines.utils import concordance_index
-from made_up import experiment
+from made_up import changed_store, evaluation_settings, experiment, planned, write_checkpoint
 
-from prime.cohort.loading import fit_scalings
 from prime.cohort.store import Store
 from prime.errors import InputError
 from prime.evaluation.missingness import patterns
-from prime.training import evaluate as module
-from prime.training.checkpoint import save_description, save_network
+from prime.training import evaluate as evaluate_module
+from prime.training import fits as fits_module
+from prime.training import networks as networks_module
 from prime.training.config import ExperimentConfig
 from prime.training.evaluate import Evaluation, evaluate
-from prime.training.setup import build_model
 
-FOLD_COLUMNS = "method,init,mode,task,cohort,fold,seed,pattern,metric,value,n,events"
-PREDICTION_COLUMNS = "method,init,mode,task,pattern,patient_id,cohort,fold,seed,risk,event,time_days"
+FOLD_COLUMNS = (
+    "method,init,mode,train_on,share,task,cohort,fold,seed,pattern,test_on,metric,value,n,events,reason"
+)
+PREDICTION_COLUMNS = (
+    "method,init,mode,train_on,share,task,pattern,patient_id,cohort,fold,seed,complete,risk,event,time_days"
+)
+SURVIVAL_METRICS = {
+    "c_index", "ipcw_c_index", "mean_time_dependent_auc", "integrated_brier_score", "calibration_slope",
+    "d_calibration_p",
+}  # fmt: skip
 TABLES = ("predictions.csv", "folds.csv", "summary.csv", "intervals.csv", "manifest.json")
 
 
-def settings(**changes: Any) -> ExperimentConfig:
-    """Two folds of two cohorts, a probe and one epoch of fine-tuning."""
-    value = experiment().model_dump(mode="json")
-    value["evaluate"] = {
-        "fold_count": 2,
-        "cohorts": ["A", "B"],
-        "bootstrap": 20,
-        "probe": {"components": 3, "ridge": [0.1, 1.0]},
-        "finetune": {"epochs": 1, "batch_size": 8, "precision": "32-true"},
-        **changes,
-    }
-    return ExperimentConfig.model_validate(value)
-
-
 def probes(**changes: Any) -> ExperimentConfig:
-    return settings(**{"modes": ["lp"], "inits": ["pretrained"], **changes})
-
-
-def write_checkpoint(folder: Path, store: Store, seen: list[str], seed: int = 0) -> Path:
-    """What `prime pretrain` leaves, with random weights and a stated list of patients seen."""
-    config = experiment().model_copy(update={"seed": seed})
-    model = build_model(store, config).prime
-    folder.mkdir(parents=True)
-    save_network(folder, model, fit_scalings(store, np.arange(60), 5.0))
-    half = len(seen) // 2
-    manifest = {"train_patients": seen[:half], "validation_patients": seen[half:]}
-    save_description(folder, model, config.model_dump(mode="json"), manifest)
-    return folder
+    return evaluation_settings(**{"modes": ["lp"], "inits": ["pretrained"], **changes})
 
 
 def everyone(store: Store) -> list[str]:
@@ -61,23 +42,13 @@ def everyone(store: Store) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def checkpoint(made_up_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("checkpoint") / "run"
-    return write_checkpoint(folder, made_up_store, everyone(made_up_store))
-
-
-@pytest.fixture(scope="module")
-def finished(made_up_store: Store, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(
+    evaluation_store: Store, evaluation_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The whole grid: two initialisations, two modes, two cohorts, two folds."""
     out = tmp_path_factory.mktemp("evaluation")
-    evaluate(made_up_store, settings(), checkpoint, out)
+    evaluate(evaluation_store, evaluation_settings(), evaluation_checkpoint, out)
     return out
-
-
-def changed_store(store: Store, column: str, patients: list[int], value: object) -> Store:
-    frame = store.patients.copy()
-    frame.loc[patients, column] = value
-    return replace(store, patients=frame)
 
 
 def contents(out: Path) -> dict[str, bytes]:
@@ -85,7 +56,8 @@ def contents(out: Path) -> dict[str, bytes]:
 
 
 def parts(out: Path) -> set[str]:
-    return {path.name for path in (out / "parts").iterdir()}
+    """The part files: predictions, without the scores that stand beside them."""
+    return {path.name for path in (out / "parts").iterdir() if ".scores." not in path.name}
 
 
 class Counted:
@@ -93,23 +65,27 @@ class Counted:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> None:
         self.done = 0
-        for name in ("probe", "finetune"):
-            original = getattr(Evaluation, name)
+        original = Evaluation._predictions
 
-            def counted(self_: Evaluation, fit: Any, original: Any = original) -> pd.DataFrame:
-                if self.done == stop_at:
-                    raise KeyboardInterrupt
-                self.done += 1
-                return original(self_, fit)
+        def counted(evaluation: Evaluation, fit: Any) -> pd.DataFrame:
+            if self.done == stop_at:
+                raise KeyboardInterrupt
+            self.done += 1
+            return original(evaluation, fit)
 
-            monkeypatch.setattr(Evaluation, name, counted)
+        monkeypatch.setattr(Evaluation, "_predictions", counted)
 
 
 def forbid_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise AssertionError("a finished fit was done again")
+        raise AssertionError("what was finished was done again")
 
-    for name in ("probe_folds", "embed", "Finetuning"):
+    for module, name in (
+        (fits_module, "probe_folds"),
+        (fits_module, "Finetuning"),
+        (networks_module, "embed"),
+        (evaluate_module, "score_folds"),
+    ):
         monkeypatch.setattr(module, name, fail)
 
 
@@ -124,14 +100,14 @@ def test_columns_and_files(finished: Path) -> None:
     assert rest == [f"{name}_{k + 1}" for k in range(bins) for name in ("edge_days", "survival")]
 
 
-def test_one_row_for_each_patient_who_has_something_left(finished: Path, made_up_store: Store) -> None:
+def test_one_row_for_each_patient_who_has_something_left(finished: Path, evaluation_store: Store) -> None:
     table = pd.read_csv(finished / "predictions.csv")
-    observed = made_up_store.observed()
-    frame = made_up_store.patients
+    observed = evaluation_store.observed()
+    frame = evaluation_store.patients
     cohorts = frame["cohort"].to_numpy(dtype=str)
     keys = ["init", "mode", "pattern"]
     groups = dict(iter(table.groupby(keys)))
-    allowed = patterns(list(made_up_store.modalities))
+    allowed = patterns(list(evaluation_store.modalities))
     assert len(groups) == 2 * 2 * len(allowed)
     for (_, _, pattern), part in groups.items():
         able = (observed & np.array(allowed[pattern])).any(axis=1) & np.isin(cohorts, ["A", "B"])
@@ -157,12 +133,15 @@ def test_risk_is_minus_the_sum_of_survival(finished: Path) -> None:
 def test_concordance_of_the_folds_table(finished: Path) -> None:
     folds = pd.read_csv(finished / "folds.csv")
     table = pd.read_csv(finished / "predictions.csv")
-    keys = ["method", "init", "mode", "task", "cohort", "fold", "seed", "pattern"]
-    assert len(folds) == 2 * 2 * 2 * 2 * 7
-    assert not folds.duplicated(keys).any()
-    assert set(folds["metric"]) == {"c_index"}
+    keys = ["method", "init", "mode", "train_on", "share", "task", "cohort", "fold", "seed", "pattern"]
+    assert not folds.duplicated([*keys, "test_on", "metric"]).any()
+    assert set(folds["metric"]) == SURVIVAL_METRICS
+    assert (folds["reason"].notna() == folds["value"].isna()).all()
+    folds = folds[folds["metric"] == "c_index"]
+    assert len(folds) == 2 * 2 * 2 * 2 * 7 * 2
     for row in folds.itertuples():
         mine = table[np.logical_and.reduce([table[k] == getattr(row, k) for k in keys])]
+        mine = mine[mine["complete"]] if row.test_on == "complete" else mine
         assert (row.n, row.events) == (len(mine), mine["event"].sum())
         try:
             expected = concordance_index(mine["time_days"], -mine["risk"], mine["event"])
@@ -174,8 +153,11 @@ def test_concordance_of_the_folds_table(finished: Path) -> None:
 
 def test_summary_intervals_and_manifest(finished: Path) -> None:
     folds = pd.read_csv(finished / "folds.csv")
-    summary = pd.read_csv(finished / "summary.csv").set_index(["init", "mode", "pattern", "cohort"])
+    summary = pd.read_csv(finished / "summary.csv")
+    chosen = (summary["metric"] == "c_index") & (summary["test_on"] == "everyone")
+    summary = summary[chosen].set_index(["init", "mode", "pattern", "cohort"])
     mine = folds[(folds["init"] == "scratch") & (folds["mode"] == "ft") & (folds["pattern"] == "all")]
+    mine = mine[(mine["metric"] == "c_index") & (mine["test_on"] == "everyone")]
     means = mine.groupby("cohort")["value"].mean()
     assert summary.loc[("scratch", "ft", "all", "A"), "mean"] == pytest.approx(means["A"])
     assert summary.loc[("scratch", "ft", "all", "macro"), "mean"] == pytest.approx(means.mean())
@@ -186,30 +168,40 @@ def test_summary_intervals_and_manifest(finished: Path) -> None:
     assert (usable["low"] <= usable["high"]).all()
     manifest = json.loads((finished / "manifest.json").read_text())
     assert manifest["config"]["evaluate"]["fold_count"] == 2
-    assert manifest["test_patients"] == 40
-    assert manifest["left_out"]["excluded by the clinical table"] == 0
+    assert manifest["test_patients"] == 200
+    assert manifest["left_out"]["os"]["excluded by the clinical table"] == 0
+    assert manifest["not_fitted"] == {}
     assert set(manifest["hashes"]["store"]) == {"tiles", "genes", "words"}
 
 
-def test_no_bootstrap_no_intervals(made_up_store: Store, checkpoint: Path, tmp_path: Path) -> None:
-    evaluate(made_up_store, probes(bootstrap=0, cohorts=["A"]), checkpoint, tmp_path)
+def test_no_bootstrap_no_intervals(
+    evaluation_store: Store, evaluation_checkpoint: Path, tmp_path: Path
+) -> None:
+    evaluate(evaluation_store, probes(bootstrap=0, cohorts=["A"]), evaluation_checkpoint, tmp_path)
     assert (tmp_path / "summary.csv").is_file()
     assert not (tmp_path / "intervals.csv").exists()
 
 
 def test_a_second_run_does_nothing_again(
-    finished: Path, made_up_store: Store, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path, evaluation_store: Store, evaluation_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(finished)
     forbid_fits(monkeypatch)
-    folds = evaluate(made_up_store, settings(), checkpoint, finished)
+    folds = evaluate(evaluation_store, evaluation_settings(), evaluation_checkpoint, finished)
     assert contents(finished) == before
     assert len(folds) == len(pd.read_csv(finished / "folds.csv"))
 
 
-def test_two_runs_agree(finished: Path, made_up_store: Store, checkpoint: Path, tmp_path: Path) -> None:
+def test_two_runs_agree(
+    finished: Path, evaluation_store: Store, evaluation_checkpoint: Path, tmp_path: Path
+) -> None:
     """A run of one cohort and fold from the start gives the same predictions as the whole grid."""
-    evaluate(made_up_store, settings(cohorts=["B"], only_folds=[1], modes=["ft"]), checkpoint, tmp_path)
+    evaluate(
+        evaluation_store,
+        evaluation_settings(cohorts=["B"], only_folds=[1], modes=["ft"]),
+        evaluation_checkpoint,
+        tmp_path,
+    )
     found = pd.read_csv(tmp_path / "predictions.csv")
     table = pd.read_csv(finished / "predictions.csv")
     expected = table[(table["mode"] == "ft") & (table["cohort"] == "B") & (table["fold"] == 1)]
@@ -218,16 +210,20 @@ def test_two_runs_agree(finished: Path, made_up_store: Store, checkpoint: Path, 
 
 
 def test_killed_between_fits_resumes(
-    finished: Path, made_up_store: Store, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path,
+    evaluation_store: Store,
+    evaluation_checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
         killed = Counted(patch, stop_at=4)
         with pytest.raises(KeyboardInterrupt):
-            evaluate(made_up_store, settings(), checkpoint, tmp_path)
+            evaluate(evaluation_store, evaluation_settings(), evaluation_checkpoint, tmp_path)
         assert killed.done == len(parts(tmp_path)) == 4
         assert not (tmp_path / "folds.csv").exists()
     rest = Counted(monkeypatch)
-    evaluate(made_up_store, settings(), checkpoint, tmp_path)
+    evaluate(evaluation_store, evaluation_settings(), evaluation_checkpoint, tmp_path)
     assert rest.done == len(parts(tmp_path)) - 4 == 8
     assert contents(tmp_path) == contents(finished)
 
@@ -236,7 +232,7 @@ CHANGES: dict[str, tuple[dict[str, Any], int]] = {
     "nothing": ({}, 0),
     "bootstrap": ({"bootstrap": 5}, 0),
     "probe": ({"probe": {"components": 2}}, 2),
-    "fine-tuning": ({"finetune": {"epochs": 2, "batch_size": 8, "precision": "32-true"}}, 2),
+    "fine-tuning": ({"finetune": {"epochs": 2, "batch_size": 16, "precision": "32-true"}}, 2),
     "bins": ({"bins": 3}, 4),
     "one cohort fewer": ({"cohorts": ["A"]}, 0),
     "a seed more": ({"seeds": [0, 1]}, 4),
@@ -244,110 +240,87 @@ CHANGES: dict[str, tuple[dict[str, Any], int]] = {
 
 
 @pytest.fixture(scope="module")
-def scratch_run(made_up_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scratch_run(evaluation_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("scratch")
-    evaluate(made_up_store, scratch(), None, out)
+    evaluate(evaluation_store, scratch(), None, out)
     return out
 
 
 def scratch(**changes: Any) -> ExperimentConfig:
     base = {"inits": ["scratch"], "only_folds": [0], "bootstrap": 0}
-    return settings(**{**base, **changes})
+    return evaluation_settings(**{**base, **changes})
 
 
 def still_to_do(store: Store, config: ExperimentConfig, checkpoint: Path | None, out: Path) -> int:
     """How many fits an evaluation would do, without doing them."""
-    planned = Evaluation(store, config, checkpoint, out)
-    return sum(not planned.part_path(fit).is_file() for fit in planned.fits())
+    return len(planned(store, config, checkpoint, out).missing())
 
 
 @pytest.mark.parametrize(("changes", "again"), CHANGES.values(), ids=[n.replace(" ", "-") for n in CHANGES])
 def test_changed_settings_refit_what_they_touch(
-    scratch_run: Path, made_up_store: Store, changes: dict[str, Any], again: int
+    scratch_run: Path, evaluation_store: Store, changes: dict[str, Any], again: int
 ) -> None:
-    assert still_to_do(made_up_store, scratch(**changes), None, scratch_run) == again
+    assert still_to_do(evaluation_store, scratch(**changes), None, scratch_run) == again
 
 
-def test_changed_network_scaling_or_data_refit(scratch_run: Path, made_up_store: Store) -> None:
+def test_changed_network_scaling_or_data_refit(scratch_run: Path, evaluation_store: Store) -> None:
     wider = scratch().model_copy(update={"model": experiment({"prototypes": 6}).model})
-    assert still_to_do(made_up_store, wider, None, scratch_run) == 4
-    assert still_to_do(made_up_store, scratch().model_copy(update={"clip": 3.0}), None, scratch_run) == 4
-    patient = int(np.flatnonzero(made_up_store.patients["cohort"] == "A")[0])
-    later = float(made_up_store.patients["os_time_days"].iloc[patient]) + 0.01
-    store = changed_store(made_up_store, "os_time_days", [patient], later)
+    assert still_to_do(evaluation_store, wider, None, scratch_run) == 4
+    assert still_to_do(evaluation_store, scratch().model_copy(update={"clip": 3.0}), None, scratch_run) == 4
+    patient = int(np.flatnonzero(evaluation_store.patients["cohort"] == "A")[0])
+    later = float(evaluation_store.patients["os_time_days"].iloc[patient]) + 0.01
+    store = changed_store(evaluation_store, "os_time_days", [patient], later)
     assert still_to_do(store, scratch(), None, scratch_run) == 2  # the cohort of that patient alone
 
 
-def test_changed_settings_do_refit(scratch_run: Path, made_up_store: Store) -> None:
+def test_changed_settings_do_refit(scratch_run: Path, evaluation_store: Store) -> None:
     before = pd.read_csv(scratch_run / "predictions.csv")
-    evaluate(made_up_store, scratch(modes=["lp"], probe={"ridge": [30.0]}), None, scratch_run)
+    evaluate(evaluation_store, scratch(modes=["lp"], probe={"ridge": [30.0]}), None, scratch_run)
     after = pd.read_csv(scratch_run / "predictions.csv")
     assert set(after["mode"]) == {"lp"}
     before = before[before["mode"] == "lp"]
     assert np.abs(before["risk"].to_numpy() - after["risk"].to_numpy()).max() > 1e-3
 
 
-def test_changed_weights_refit(made_up_store: Store, checkpoint: Path, tmp_path: Path) -> None:
-    evaluate(made_up_store, probes(cohorts=["A"]), checkpoint, tmp_path / "out")
-    assert still_to_do(made_up_store, probes(cohorts=["A"]), checkpoint, tmp_path / "out") == 0
-    other = write_checkpoint(tmp_path / "other", made_up_store, [], seed=5)
-    assert still_to_do(made_up_store, probes(cohorts=["A"]), other, tmp_path / "out") == 1
+def test_changed_weights_refit(evaluation_store: Store, evaluation_checkpoint: Path, tmp_path: Path) -> None:
+    evaluate(evaluation_store, probes(cohorts=["A"]), evaluation_checkpoint, tmp_path / "out")
+    assert still_to_do(evaluation_store, probes(cohorts=["A"]), evaluation_checkpoint, tmp_path / "out") == 0
+    other = write_checkpoint(tmp_path / "other", evaluation_store, [], seed=5)
+    assert still_to_do(evaluation_store, probes(cohorts=["A"]), other, tmp_path / "out") == 1
 
 
-def test_seed_in_the_checkpoint_path(made_up_store: Store, tmp_path: Path) -> None:
+def test_seed_in_the_checkpoint_path(evaluation_store: Store, tmp_path: Path) -> None:
     for seed in (3, 4):
-        write_checkpoint(tmp_path / f"run{seed}", made_up_store, [], seed)
+        write_checkpoint(tmp_path / f"run{seed}", evaluation_store, [], seed)
     config = probes(cohorts=["A"], seeds=[3, 4], bootstrap=0)
-    both = Evaluation(made_up_store, config, tmp_path / "run{seed}", tmp_path / "out")
+    both = planned(evaluation_store, config, tmp_path / "run{seed}", tmp_path / "out")
     folds = both.run(progress=False)
     assert set(folds["seed"]) == {3, 4}
     found = pd.read_csv(tmp_path / "out" / "predictions.csv")
     for seed in (3, 4):
         single = probes(cohorts=["A"], seeds=[seed], bootstrap=0)
-        alone = Evaluation(made_up_store, single, tmp_path / f"run{seed}", tmp_path / f"out{seed}")
+        alone = planned(evaluation_store, single, tmp_path / f"run{seed}", tmp_path / f"out{seed}")
         alone.run(progress=False)
         expected = pd.read_csv(tmp_path / f"out{seed}" / "predictions.csv")
         mine = found[found["seed"] == seed].reset_index(drop=True)
         pd.testing.assert_frame_equal(mine, expected, check_exact=False)
     (tmp_path / "run4" / "model.safetensors").unlink()
     with pytest.raises(InputError, match="run4"):
-        evaluate(made_up_store, config, tmp_path / "run{seed}", tmp_path / "out")
-
-
-def test_test_outcomes_change_no_prediction(made_up_store: Store, checkpoint: Path, tmp_path: Path) -> None:
-    """With given folds, shuffling times and events of the tested patients moves no curve and no edge."""
-    frame = made_up_store.patients
-    rows = [f"{p},{c},{i % 2}" for i, (p, c) in enumerate(zip(frame.patient_id, frame.cohort, strict=True))]
-    (tmp_path / "folds.csv").write_text("\n".join(["patient_id,cohort,fold", *rows]) + "\n")
-    config = settings(
-        folds=str(tmp_path / "folds.csv"), cohorts=["A"], only_folds=[0], bootstrap=0, inits=["pretrained"]
-    )
-    tested = np.flatnonzero((frame["cohort"] == "A") & (np.arange(60) % 2 == 0))
-    mixed = frame.copy()
-    for column in ("os_time_days", "os_event"):
-        mixed.loc[tested, column] = frame[column].to_numpy()[np.roll(tested, 3)]
-    stores = (made_up_store, replace(made_up_store, patients=mixed))
-    tables: list[pd.DataFrame] = []
-    for number, store in enumerate(stores):
-        evaluate(store, config, checkpoint, tmp_path / str(number))
-        tables.append(pd.read_csv(tmp_path / str(number) / "predictions.csv"))
-    assert set(tables[0]["patient_id"]) == set(frame["patient_id"][tested])
-    outcome = ["event", "time_days"]
-    assert not tables[0][outcome].equals(tables[1][outcome])
-    pd.testing.assert_frame_equal(tables[0].drop(columns=outcome), tables[1].drop(columns=outcome))
+        evaluate(evaluation_store, config, tmp_path / "run{seed}", tmp_path / "out")
 
 
 def test_a_pattern_that_leaves_nobody_has_no_row(
-    made_up_store: Store, checkpoint: Path, tmp_path: Path
+    evaluation_store: Store, evaluation_checkpoint: Path, tmp_path: Path
 ) -> None:
     """A fold whose tested patients all lack a modality is left out of that pattern, in both modes."""
-    frame, observed = made_up_store.patients, made_up_store.observed()
+    frame, observed = evaluation_store.patients, evaluation_store.observed()
     mine = (frame["cohort"] == "A").to_numpy()
-    fold = np.where(observed[:, 1], 0, 1)  # nobody of fold 1 has rna
+    fold = np.where(observed[:, 1] & (np.arange(300) % 4 > 0), 0, np.where(observed[:, 1], 2, 1))
+    assert (fold[mine] == 1).sum() > 3  # nobody of fold 1 has rna
     rows = [f"{p},A,{k}" for p, k in zip(frame["patient_id"][mine], fold[mine], strict=True)]
     (tmp_path / "folds.csv").write_text("\n".join(["patient_id,cohort,fold", *rows]) + "\n")
-    config = settings(folds=str(tmp_path / "folds.csv"), cohorts=["A"], inits=["pretrained"])
-    table = evaluate(made_up_store, config, checkpoint, tmp_path / "out")
+    config = evaluation_settings(folds=str(tmp_path / "folds.csv"), cohorts=["A"], inits=["pretrained"])
+    table = evaluate(evaluation_store, config, evaluation_checkpoint, tmp_path / "out")
     for mode in ("lp", "ft"):
         found = table[table["mode"] == mode]
         assert set(found[found["fold"] == 0]["pattern"]) == set(patterns(["image", "rna", "report"]))
@@ -356,75 +329,86 @@ def test_a_pattern_that_leaves_nobody_has_no_row(
         }  # fmt: skip
 
 
-def test_excluded_patients_are_never_tested(made_up_store: Store, checkpoint: Path, tmp_path: Path) -> None:
-    out = [int(i) for i in np.flatnonzero(made_up_store.patients["cohort"] == "A")[:3]]
-    store = changed_store(made_up_store, "excluded", out, True)
-    evaluate(store, probes(cohorts=["A"]), checkpoint, tmp_path)
+def test_excluded_patients_are_never_tested(
+    evaluation_store: Store, evaluation_checkpoint: Path, tmp_path: Path
+) -> None:
+    out = [int(i) for i in np.flatnonzero(evaluation_store.patients["cohort"] == "A")[:3]]
+    store = changed_store(evaluation_store, "excluded", out, True)
+    evaluate(store, probes(cohorts=["A"]), evaluation_checkpoint, tmp_path)
     table = pd.read_csv(tmp_path / "predictions.csv")
     assert not set(table["patient_id"]) & set(store.patients["patient_id"].iloc[out])
-    assert table["patient_id"].nunique() == 17
+    assert table["patient_id"].nunique() == 97
     manifest = json.loads((tmp_path / "manifest.json").read_text())
-    assert manifest["left_out"]["excluded by the clinical table"] == 3
-    assert manifest["test_patients"] == 17
+    assert manifest["left_out"]["os"]["excluded by the clinical table"] == 3
+    assert manifest["test_patients"] == 97
 
 
 def protocol(store: Store, config: ExperimentConfig, checkpoint: Path | None, out: Path) -> tuple[str, int]:
-    manifest = Evaluation(store, config, checkpoint, out).manifest()
+    manifest = planned(store, config, checkpoint, out).manifest()
     return manifest["protocol"], manifest["test_patients_seen_unlabelled_in_pretraining"]
 
 
-def test_inductive_when_pretraining_saw_no_tested_patient(made_up_store: Store, tmp_path: Path) -> None:
+def test_inductive_when_pretraining_saw_no_tested_patient(evaluation_store: Store, tmp_path: Path) -> None:
     config = probes(cohorts=["A"], only_folds=[0])
-    planned = Evaluation(made_up_store, probes(cohorts=["A"], only_folds=[0]), tmp_path, tmp_path)
-    ids = everyone(made_up_store)
-    tested = [ids[i] for i in planned.folds[0][0].test]
+    first = write_checkpoint(tmp_path / "first", evaluation_store, [])
+    (fit,) = planned(evaluation_store, config, first, tmp_path).fits
+    ids = everyone(evaluation_store)
+    tested = [ids[i] for i in fit.folds[0].test]
     others = [p for p in ids if p not in tested]
-    clean = write_checkpoint(tmp_path / "clean", made_up_store, others)
-    assert protocol(made_up_store, config, clean, tmp_path) == ("inductive", 0)
+    clean = write_checkpoint(tmp_path / "clean", evaluation_store, others)
+    assert protocol(evaluation_store, config, clean, tmp_path) == ("inductive", 0)
     for name, seen in (("train", [tested[0], *others]), ("validation", [*others, tested[0]])):
-        mixed = write_checkpoint(tmp_path / name, made_up_store, seen)
-        assert protocol(made_up_store, config, mixed, tmp_path) == ("transductive", 1)
-    assert protocol(made_up_store, scratch(), None, tmp_path) == ("inductive", 0)
+        mixed = write_checkpoint(tmp_path / name, evaluation_store, seen)
+        assert protocol(evaluation_store, config, mixed, tmp_path) == ("transductive", 1)
+    assert protocol(evaluation_store, scratch(), None, tmp_path) == ("inductive", 0)
 
 
-def test_each_seed_answers_for_its_own_checkpoint(made_up_store: Store, tmp_path: Path) -> None:
+def test_each_seed_answers_for_its_own_checkpoint(evaluation_store: Store, tmp_path: Path) -> None:
     """Seeds draw their own folds; each checkpoint left out the patients tested with its own seed."""
     config = probes(cohorts=["A"], only_folds=[0], seeds=[0, 1])
-    path, ids = tmp_path / "run{seed}", everyone(made_up_store)
-    planned = Evaluation(made_up_store, config, path, tmp_path)
-    for seed, folds in planned.folds.items():
-        tested = {ids[i] for fold in folds for i in fold.test}
-        write_checkpoint(tmp_path / f"run{seed}", made_up_store, [p for p in ids if p not in tested], seed)
-    assert not np.array_equal(planned.folds[0][0].test, planned.folds[1][0].test)
-    assert protocol(made_up_store, config, path, tmp_path) == ("inductive", 0)
+    path, ids = tmp_path / "run{seed}", everyone(evaluation_store)
+    fits = planned(evaluation_store, config, path, tmp_path).fits
+    for fit in fits:
+        tested = {ids[i] for fold in fit.folds for i in fold.test}
+        others = [p for p in ids if p not in tested]
+        write_checkpoint(tmp_path / f"run{fit.seed}", evaluation_store, others, fit.seed)
+    assert [fit.seed for fit in fits] == [0, 1]
+    assert not np.array_equal(fits[0].folds[0].test, fits[1].folds[0].test)
+    assert protocol(evaluation_store, config, path, tmp_path) == ("inductive", 0)
 
 
-def test_pretrained_needs_a_checkpoint(made_up_store: Store, tmp_path: Path) -> None:
+def test_pretrained_needs_a_checkpoint(evaluation_store: Store, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="give --checkpoint"):
-        evaluate(made_up_store, settings(), None, tmp_path)
+        evaluate(evaluation_store, evaluation_settings(), None, tmp_path)
     with pytest.raises(InputError, match=r"no model\.safetensors here"):
-        evaluate(made_up_store, settings(), tmp_path / "nowhere", tmp_path)
+        evaluate(evaluation_store, evaluation_settings(), tmp_path / "nowhere", tmp_path)
 
 
-def test_a_checkpoint_of_other_features(made_up_store: Store, checkpoint: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_other_features(
+    evaluation_store: Store, evaluation_checkpoint: Path, tmp_path: Path
+) -> None:
     modalities = {"image": ["tiles"], "rna": ["genes"]}
-    sources = {name: made_up_store.sources[name] for name in ("tiles", "genes")}
-    store = replace(made_up_store, modalities=modalities, sources=sources)
+    sources = {name: evaluation_store.sources[name] for name in ("tiles", "genes")}
+    store = replace(evaluation_store, modalities=modalities, sources=sources)
     with pytest.raises(InputError, match="needs modality 'report'"):
-        evaluate(store, probes(), checkpoint, tmp_path)
+        evaluate(store, probes(), evaluation_checkpoint, tmp_path)
 
 
-def test_bad_settings_and_data(made_up_store: Store, checkpoint: Path, tmp_path: Path) -> None:
-    censored = changed_store(made_up_store, "os_event", list(range(0, 60, 3)), 0.0)
+def test_bad_settings_and_data(evaluation_store: Store, evaluation_checkpoint: Path, tmp_path: Path) -> None:
+    censored = changed_store(evaluation_store, "os_event", list(range(0, 300, 3)), 0.0)
     (tmp_path / "folds.csv").write_text("patient_id,cohort,fold\nnobody,A,0\np000,A,1\n")
     cases: list[tuple[Store, ExperimentConfig, str]] = [
-        (made_up_store, probes(endpoint="dss"), "no endpoint 'dss'; the cohort has os"),
-        (made_up_store, probes(cohorts=["Z"]), "cohort 'Z': no patient"),
-        (censored, probes(), "cohort 'A': all 20 patients are censored"),
-        (made_up_store, probes(folds=str(tmp_path / "folds.csv")), "patient nobody is not in the cohort"),
-        (made_up_store, probes(only_folds=[7]), "nothing to do"),
+        (
+            evaluation_store,
+            probes(tasks=[{"name": "dss", "endpoint": "dss"}]),
+            r"no endpoint 'dss' \(task dss\); the cohort has os",
+        ),
+        (evaluation_store, probes(cohorts=["Z"]), "cohort 'Z': no patient"),
+        (censored, probes(), "cohort 'A': all 100 patients are censored"),
+        (evaluation_store, probes(folds=str(tmp_path / "folds.csv")), "patient nobody is not in the cohort"),
+        (evaluation_store, probes(only_folds=[7]), "nothing to do"),
     ]
     for store, config, words in cases:
         with pytest.raises(InputError, match=words):
-            evaluate(store, config, checkpoint, tmp_path / "out")
+            evaluate(store, config, evaluation_checkpoint, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -17,11 +17,13 @@ from prime.cohort.store import Store
 from prime.errors import InputError
 from prime.evaluation.missingness import patterns
 from prime.model.prime import Prime
-from prime.training.config import EvaluateConfig
+from prime.training import finetune as finetune_module
+from prime.training.config import EvaluateConfig, TaskConfig
 from prime.training.finetune import Finetuning, _drop_modalities
 from prime.training.outcomes import Outcome, read_outcome
 from prime.training.setup import build_model
 
+OS = TaskConfig(name="os", endpoint="os")
 FOLD = Fold("A", 0, np.arange(0, 60, 2), np.arange(1, 30, 4), np.arange(31, 60, 4))
 Make = Callable[..., Finetuning]
 
@@ -50,10 +52,10 @@ def loader(made_up_store: Store) -> PatientLoader:
 
 @pytest.fixture
 def make(made_up_store: Store, network: Prime, loader: PatientLoader) -> Make:
-    outcome = read_outcome(made_up_store, "os")
+    outcome = read_outcome(made_up_store, OS)
 
-    def made(outcome: Outcome = outcome, seed: int = 0, **changes: Any) -> Finetuning:
-        return Finetuning(network, loader, outcome, FOLD, settings(**changes), seed)
+    def made(outcome: Outcome = outcome, seed: int = 0, missing: bool = False, **changes: Any) -> Finetuning:
+        return Finetuning(network, loader, outcome, FOLD, settings(**changes), seed, missing)
 
     return made
 
@@ -61,7 +63,7 @@ def make(made_up_store: Store, network: Prime, loader: PatientLoader) -> Make:
 @pytest.fixture(scope="module")
 def tuned(made_up_store: Store, network: Prime, loader: PatientLoader) -> Finetuning:
     """One fitted model that the tests only read."""
-    fitted = Finetuning(network, loader, read_outcome(made_up_store, "os"), FOLD, settings(), 0)
+    fitted = Finetuning(network, loader, read_outcome(made_up_store, OS), FOLD, settings(), 0, False)
     fitted.fit()
     return fitted
 
@@ -91,7 +93,7 @@ def test_validation_and_prediction_change_nothing(tuned: Finetuning) -> None:
 def test_the_same_seed_gives_the_same_predictions(make: Make) -> None:
     results: list[np.ndarray] = []
     for seed in (0, 0, 1):
-        tuned = make(seed=seed, drop_modality=0.3)
+        tuned = make(seed=seed, missing=True, drop_modality=0.3)
         tuned.fit()
         results.append(tuned.predict(FOLD.test, (True, True, True)))
     np.testing.assert_array_equal(results[0], results[1])
@@ -126,7 +128,7 @@ def test_every_part_of_the_path_is_trained(make: Make) -> None:
 
 def learnable(store: Store) -> Outcome:
     """Times that the genes (or words) foretell, all with an event."""
-    outcome = read_outcome(store, "os")
+    outcome = read_outcome(store, OS)
     score = np.zeros(60)
     for source in ("genes", "words"):
         index, values = store.index(source), store.values(source)
@@ -180,7 +182,7 @@ def test_validation_loss_is_that_of_the_kept_epoch(make: Make) -> None:
 
 
 def test_outcomes_of_test_patients_change_no_prediction(make: Make, made_up_store: Store) -> None:
-    outcome = read_outcome(made_up_store, "os")
+    outcome = read_outcome(made_up_store, OS)
     time_days, event = outcome.time_days.copy(), outcome.event.copy()
     time_days[FOLD.test], event[FOLD.test] = time_days[FOLD.test][::-1] * 2, ~event[FOLD.test]
     results: list[tuple[np.ndarray, np.ndarray]] = []
@@ -238,7 +240,7 @@ def test_survival_curves(tuned: Finetuning) -> None:
 
 
 def test_no_event_in_training_is_refused(make: Make, made_up_store: Store) -> None:
-    outcome = read_outcome(made_up_store, "os")
+    outcome = read_outcome(made_up_store, OS)
     event = outcome.event.copy()
     event[FOLD.train] = False
     with pytest.raises(InputError, match="no events among the 30 training patients"):
@@ -253,3 +255,44 @@ def test_modality_dropout_leaves_everyone_something() -> None:
     assert kept[1::3, 1].all()
     full = kept[::3]  # three modalities, all of them dropped with 0.6 ** 3, then one comes back
     assert full.mean() == pytest.approx(0.4 + 0.6**3 / 3, abs=0.04)
+
+
+def dropped(make: Make, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> list[float]:
+    """The rates of modality dropout that a fit used, one a minibatch."""
+    rates: list[float] = []
+
+    def recorded(observed: Any, rate: float, rng: np.random.Generator) -> Any:
+        rates.append(rate)
+        return _drop_modalities(observed, rate, rng)
+
+    monkeypatch.setattr(finetune_module, "_drop_modalities", recorded)
+    make(**changes).fit()
+    return rates
+
+
+def test_only_training_on_what_is_missing_drops_modalities(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert dropped(make, monkeypatch, drop_modality=0.4) == []
+    assert dropped(make, monkeypatch, drop_modality=0.4, missing=True) == [0.4] * 4  # 2 epochs of 2 batches
+
+
+def test_training_on_what_is_missing_is_another_fit(make: Make) -> None:
+    results: list[np.ndarray] = []
+    for missing in (False, True):
+        tuned = make(missing=missing, drop_modality=0.5)
+        tuned.fit()
+        results.append(tuned.predict(FOLD.test, (True, True, True)))
+    assert np.abs(results[0] - results[1]).max() > 1e-4
+
+
+def test_a_binary_task_has_one_logit_and_the_cross_entropy(make: Make, made_up_store: Store) -> None:
+    outcome = read_outcome(made_up_store, TaskConfig(name="early", endpoint="os", horizon_days=500))
+    label = np.arange(60) % 3 == 0
+    tuned = make(replace(outcome, event=label, time_days=np.full(60, 600.0), usable=np.ones(60, dtype=bool)))
+    tuned.fit()
+    curves = tuned.predict(FOLD.validation, (True, True, True))
+    assert curves.shape == (len(FOLD.validation), 1)
+    probability, truth = 1 - curves[:, 0], label[FOLD.validation]
+    expected = -np.mean(np.log(np.where(truth, probability, 1 - probability)))
+    assert tuned.validation_loss() == pytest.approx(expected, abs=1e-5)

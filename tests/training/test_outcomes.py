@@ -1,23 +1,22 @@
 """Who serves evaluation, why the others do not, and folds that are refused."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up import changed_store
 from numpy.typing import NDArray
 
 from prime.cohort.splits import Fold
 from prime.cohort.store import Store
 from prime.errors import InputError
-from prime.training.config import EvaluateConfig
-from prime.training.outcomes import Outcome, evaluation_folds, read_outcome
+from prime.evaluation.binary_metrics import horizon_label
+from prime.objectives.survival import bin_edges
+from prime.training.config import EvaluateConfig, TaskConfig
+from prime.training.folds import evaluation_folds
+from prime.training.outcomes import Outcome, read_outcome
 
-
-def changed_store(store: Store, column: str, patients: list[int], value: object) -> Store:
-    frame = store.patients.copy()
-    frame.loc[patients, column] = value
-    return replace(store, patients=frame)
+OS = TaskConfig(name="os", endpoint="os")
 
 
 class Blind(Store):
@@ -30,7 +29,7 @@ class Blind(Store):
 
 
 def test_everyone_usable_is_counted_nowhere(made_up_store: Store) -> None:
-    outcome = read_outcome(made_up_store, "os")
+    outcome = read_outcome(made_up_store, OS)
     assert outcome.usable.all()
     assert set(outcome.left_out.values()) == {0}
     frame = made_up_store.patients
@@ -45,7 +44,7 @@ def test_each_reason_is_counted_and_each_patient_once(made_up_store: Store) -> N
     store = changed_store(store, "os_time_days", [0, 16, 17, 18], 0.0)
     store = changed_store(store, "os_event", [16], 1.0)
     blind = Blind(store.path, store.manifest, store.patients, store.modalities, store.sources)
-    outcome = read_outcome(blind, "os")
+    outcome = read_outcome(blind, OS)
     assert outcome.left_out == {
         "no outcome": 4,
         "excluded by the clinical table": 2,
@@ -58,13 +57,52 @@ def test_each_reason_is_counted_and_each_patient_once(made_up_store: Store) -> N
 
 
 def test_unknown_endpoint_names_those_there_are(made_up_store: Store) -> None:
-    with pytest.raises(InputError, match=r"no endpoint 'dss'; the cohort has os"):
-        read_outcome(made_up_store, "dss")
+    with pytest.raises(InputError, match=r"no endpoint 'dss' \(task d\); the cohort has os"):
+        read_outcome(made_up_store, TaskConfig(name="d", endpoint="dss"))
+
+
+def test_labels_by_a_horizon(made_up_store: Store) -> None:
+    """Event at or before the horizon, followed for longer, censored at or before it: yes, no, unknown."""
+    store = made_up_store
+    rows = [(300, 1), (500, 1), (501, 1), (300, 0), (500, 0), (501, 0)]
+    for patient, (time_days, event) in enumerate(rows):
+        store = changed_store(store, "os_time_days", [patient], float(time_days))
+        store = changed_store(store, "os_event", [patient], float(event))
+    task = TaskConfig(name="early", endpoint="os", horizon_days=500)
+    outcome = read_outcome(store, task)
+    assert outcome.event[:6].tolist() == [True, True, False, False, False, False]
+    assert outcome.usable[:6].tolist() == [True, True, True, False, False, True]
+    assert np.isnan(outcome.time_days[3:5]).all()
+    frame = store.patients
+    label, known = horizon_label(frame["os_time_days"].to_numpy(), (frame["os_event"] == 1).to_numpy(), 500)
+    np.testing.assert_array_equal(outcome.event, label)
+    np.testing.assert_array_equal(outcome.usable, known)
+    assert outcome.left_out["censored within 500 days"] == (~known).sum()
+    assert outcome.horizon_days == 500
+
+
+def test_a_patient_without_outcome_has_no_label(made_up_store: Store) -> None:
+    """Whatever stands in the other column."""
+    store = changed_store(made_up_store, "os_time_days", [0, 1], np.nan)
+    store = changed_store(store, "os_event", [2, 3], np.nan)
+    outcome = read_outcome(store, TaskConfig(name="early", endpoint="os", horizon_days=500))
+    assert not outcome.usable[:4].any()
+    assert outcome.left_out["no outcome"] == 4
+
+
+def test_bins_of_a_task(made_up_store: Store) -> None:
+    patients = np.arange(40)
+    survival = read_outcome(made_up_store, OS)
+    edges = survival.edges(patients, 4)
+    np.testing.assert_array_equal(edges, bin_edges(survival.time_days[patients], survival.event[patients], 4))
+    assert len(edges) == 5
+    binary = read_outcome(made_up_store, TaskConfig(name="early", endpoint="os", horizon_days=500))
+    assert binary.edges(patients, 4).tolist() == [-np.inf, np.inf]
 
 
 def folds_of(store: Store, outcome: Outcome | None = None, seed: int = 0, **changes: object) -> list[Fold]:
     config = EvaluateConfig.model_validate({"fold_count": 3, **changes})
-    return evaluation_folds(store, outcome or read_outcome(store, "os"), config, seed)
+    return evaluation_folds(store, outcome or read_outcome(store, OS), config, seed)
 
 
 def test_folds_hold_usable_patients_of_their_cohort_once(made_up_store: Store) -> None:

@@ -18,7 +18,7 @@ from prime.evaluation.missingness import patterns
 from prime.model.prime import Prime
 from prime.objectives.survival import assign_bins, bin_edges, nll
 from prime.training.checkpoint import input_spec
-from prime.training.config import ProbeConfig
+from prime.training.config import ProbeConfig, TaskConfig
 from prime.training.embed import EmbeddingCache, embed, read_out
 from prime.training.outcomes import Outcome, read_outcome
 from prime.training.probe import (
@@ -56,7 +56,7 @@ class World:
         self.loader = PatientLoader(store, fit_scalings(store, np.arange(PATIENTS), 5.0))
         torch.manual_seed(0)
         self.network = Prime(input_spec(store), model_config()).eval()
-        self.outcome = read_outcome(store, "os")
+        self.outcome = read_outcome(store, TaskConfig(name="os", endpoint="os"))
         self.observed = store.observed()
         self.patterns = patterns(list(store.modalities))
         self.cache = self.embedded(probe_config())
@@ -67,7 +67,8 @@ class World:
 
     def heads(self, config: ProbeConfig, folds: list[Fold], **changes: Any) -> dict[str, list[FittedHead]]:
         cache, outcome = changes.get("cache", self.cache), changes.get("outcome", self.outcome)
-        return probe_folds(cache, outcome, folds, config, BINS, list(self.patterns))
+        missing = changes.get("missing", False)
+        return probe_folds(cache, outcome, folds, config, BINS, list(self.patterns), missing)
 
     @torch.inference_mode()
     def in_the_loop(self, config: ProbeConfig, patients: Indices, pattern: str) -> NDArray[np.float32]:
@@ -116,7 +117,8 @@ def plain_head(
     blocks = np.concatenate([world.in_the_loop(config, world.left(fold.train, name), name) for name in names])
     counts = np.bincount(who, minlength=PATIENTS)
     time_days, event = world.outcome.time_days[who], world.outcome.event[who]
-    edges = bin_edges(time_days, event, BINS)
+    once = np.unique(who)  # a patient counts once, however many patterns leave something
+    edges = bin_edges(world.outcome.time_days[once], world.outcome.event[once], BINS)
     projection = fit_projection(blocks, config.components, config.spectrum_power)
     weight, bias = minimise(
         projection(blocks),
@@ -130,30 +132,33 @@ def plain_head(
     return projection.matrix @ weight, bias + projection.offset @ weight
 
 
-CASES: dict[str, dict[str, Any]] = {
-    "default": {},
-    "free hazards": {"hazard": "free"},
-    "a head for each pattern": {"heads": "per_pattern"},
-    "trained on all patterns": {"train_patterns": "all"},
-    "fused tokens": {"readout": {"stages": ("fused",)}, "components": 2},
+CASES: dict[str, tuple[bool, dict[str, Any]]] = {
+    "default": (False, {}),
+    "as they come, whatever the heads": (False, {"missing_heads": "shared"}),
+    "free hazards": (False, {"hazard": "free"}),
+    "a head for each pattern": (True, {"missing_heads": "per_pattern"}),
+    "trained on all patterns": (True, {"missing_heads": "shared"}),
+    "fused tokens": (False, {"readout": {"stages": ("fused",)}, "components": 2}),
 }
 
 
-@pytest.mark.parametrize("changes", CASES.values(), ids=[name.replace(" ", "-") for name in CASES])
-def test_stacked_heads_equal_a_plain_loop(world: World, changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("missing", "changes"), CASES.values(), ids=[name.replace(" ", "-") for name in CASES]
+)
+def test_stacked_heads_equal_a_plain_loop(world: World, missing: bool, changes: dict[str, Any]) -> None:
     config, folds = probe_config(**changes), make_folds()
     cache = world.embedded(config)
-    heads = world.heads(config, folds, cache=cache)
+    heads = world.heads(config, folds, cache=cache, missing=missing)
     assert list(heads) == list(world.patterns)
     for number, fold in enumerate(folds):
         done: dict[tuple[str, ...], tuple[Tensor, Tensor]] = {}
         for pattern in world.patterns:
             names = ["all"]
-            if config.heads == "per_pattern":
+            if missing and config.missing_heads == "per_pattern":
                 present = world.left(fold.train, pattern)
                 enough = len(present) >= 20 and world.outcome.event[present].sum() >= 4
                 names = [pattern] if enough else ["all"]
-            elif config.train_patterns == "all":
+            elif missing:
                 names = list(world.patterns)
             if tuple(names) not in done:
                 done[tuple(names)] = plain_head(world, config, fold, names, 0.1)
@@ -171,11 +176,11 @@ def test_stacked_heads_equal_a_plain_loop(world: World, changes: dict[str, Any])
 
 def test_a_fold_does_not_depend_on_its_neighbours(world: World) -> None:
     """One fold too small for a head of its own pattern takes none away from the others."""
-    config = probe_config(heads="per_pattern")
+    config = probe_config(missing_heads="per_pattern")
     folds = make_folds(((40, 8), (21, 8)))
-    together = world.heads(config, folds)
+    together = world.heads(config, folds, missing=True)
     for number, fold in enumerate(folds):
-        alone = world.heads(config, [fold])
+        alone = world.heads(config, [fold], missing=True)
         for pattern in world.patterns:
             torch.testing.assert_close(
                 together[pattern][number].weight, alone[pattern][0].weight, atol=1e-9, rtol=0
@@ -186,12 +191,16 @@ def test_a_fold_does_not_depend_on_its_neighbours(world: World) -> None:
 
 
 def test_shared_heads_are_one_object(world: World) -> None:
-    heads = world.heads(probe_config(), make_folds())
-    assert all(heads[pattern] is heads["all"] for pattern in world.patterns)
+    """One head as patients come, or one for all patterns; the two are not the same."""
+    plain = world.heads(probe_config(), make_folds())
+    shared = world.heads(probe_config(missing_heads="shared"), make_folds(), missing=True)
+    for heads in (plain, shared):
+        assert all(heads[pattern] is heads["all"] for pattern in world.patterns)
+    assert not torch.allclose(plain["all"][0].weight, shared["all"][0].weight, atol=1e-3)
 
 
 def test_heads_per_pattern_differ(world: World) -> None:
-    heads = world.heads(probe_config(heads="per_pattern"), make_folds(((44, 6),)))
+    heads = world.heads(probe_config(missing_heads="per_pattern"), make_folds(((44, 6),)), missing=True)
     assert not torch.allclose(heads["rna"][0].weight, heads["image"][0].weight, atol=1e-3)
 
 
@@ -207,7 +216,7 @@ def test_each_patient_weighs_one_under_all_patterns(world: World) -> None:
     names = list(world.patterns)
     patients = make_folds()[0].train
     patients = patients[np.unique(world.outcome.time_days[patients], return_index=True)[1]]
-    examples = take_examples(world.cache, world.outcome, patients, names)
+    examples = take_examples(world.cache, world.outcome, patients, names, BINS)
     for patient in patients:  # whose time tells the rows that are theirs
         left = sum((world.observed[patient] & np.array(k)).any() for k in world.patterns.values())
         mine = examples.weight[examples.time_days == world.outcome.time_days[patient]]
@@ -219,9 +228,9 @@ def test_ridge_with_the_lowest_validation_loss(world: World) -> None:
     ridges, folds = (1e-4, 0.1, 100.0), make_folds()
     heads = world.heads(probe_config(ridge=ridges), folds)["all"]
     for head, fold in zip(heads, folds, strict=True):
-        train = take_examples(world.cache, world.outcome, fold.train, ["all"])
-        held = take_examples(world.cache, world.outcome, fold.validation, ["all"])
-        (alone,) = fit_heads([train], list(ridges), probe_config(), BINS)
+        train = take_examples(world.cache, world.outcome, fold.train, ["all"], BINS)
+        held = take_examples(world.cache, world.outcome, fold.validation, ["all"], BINS)
+        (alone,) = fit_heads([train], list(ridges), probe_config())
         losses = [head_nll(candidate, held) for candidate in alone]
         assert head.ridge == ridges[int(np.argmin(losses))]
         torch.testing.assert_close(head.weight, alone[int(np.argmin(losses))].weight, atol=1e-6, rtol=0)
@@ -250,8 +259,8 @@ def test_refit_uses_training_and_validation_patients(world: World, ridge: tuple[
     again = world.heads(probe_config(ridge=ridge, refit=True), folds)["all"]
     for fold, before, after in zip(folds, first, again, strict=True):
         assert after.ridge == before.ridge
-        both = take_examples(world.cache, world.outcome, np.r_[fold.train, fold.validation], ["all"])
-        ((expected,),) = fit_heads([both], [after.ridge], probe_config(), BINS)
+        both = take_examples(world.cache, world.outcome, np.r_[fold.train, fold.validation], ["all"], BINS)
+        ((expected,),) = fit_heads([both], [after.ridge], probe_config())
         torch.testing.assert_close(after.weight, expected.weight, atol=1e-8, rtol=0)
         np.testing.assert_array_equal(after.edges, expected.edges)
         assert not torch.allclose(after.weight, before.weight, atol=1e-4)
@@ -288,15 +297,16 @@ def test_constant_features_and_a_constant_block_give_nothing() -> None:
 
 def test_test_patients_shape_no_head(world: World) -> None:
     """Neither the outcomes of test patients nor their features change a weight, a ridge or an edge."""
-    config, fold = probe_config(ridge=(0.01, 0.1, 1.0), heads="per_pattern"), make_folds()[0]
-    before = world.heads(config, [fold])
+    config, fold = probe_config(ridge=(0.01, 0.1, 1.0), missing_heads="per_pattern"), make_folds()[0]
+    before = world.heads(config, [fold], missing=True)
     time_days, event = world.outcome.time_days.copy(), world.outcome.event.copy()
     time_days[fold.test], event[fold.test] = time_days[fold.test][::-1] * 3, ~event[fold.test]
     values = world.cache.values.copy()
     for rows in world.cache.row.values():
         values[rows[fold.test][rows[fold.test] >= 0]] = np.nan
     outcome = replace(world.outcome, time_days=time_days, event=event)
-    after = world.heads(config, [fold], cache=replace(world.cache, values=values), outcome=outcome)
+    cache = replace(world.cache, values=values)
+    after = world.heads(config, [fold], cache=cache, outcome=outcome, missing=True)
     for pattern in world.patterns:
         (one,), (other,) = before[pattern], after[pattern]
         assert torch.equal(one.weight, other.weight)
@@ -319,7 +329,9 @@ def test_validation_patients_shape_no_projection(world: World) -> None:
 def test_likelihood_of_no_examples_is_undefined(world: World) -> None:
     (head,) = world.heads(probe_config(), make_folds()[:1])["all"]
     shape = world.cache.values.shape[1:]
-    none = Examples(np.zeros((0, *shape), np.float32), np.zeros(0), np.zeros(0, bool), np.zeros(0))
+    none = Examples(
+        np.zeros((0, *shape), np.float32), np.zeros(0), np.zeros(0, bool), np.zeros(0), head.edges
+    )
     assert np.isnan(head_nll(head, none))
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from prime.evaluation.summary import MACRO
+from prime.evaluation.summary import MACRO, primary_macro
 from prime.files import replacing
 
 METHODS = {
-    ("pretrained", "lp"): ("pretrained, linear probe", "#0b5394", "o"),
-    ("pretrained", "ft"): ("pretrained, fine-tuned", "#6fa8dc", "s"),
-    ("scratch", "lp"): ("from scratch, linear probe", "#b45f06", "o"),
-    ("scratch", "ft"): ("from scratch, fine-tuned", "#f6b26b", "s"),
+    ("pretrained", "lp_missing"): ("pretrained, linear probe", "#0b5394", "o"),
+    ("pretrained", "ft_missing"): ("pretrained, fine-tuned", "#6fa8dc", "s"),
+    ("scratch", "lp_missing"): ("from scratch, linear probe", "#b45f06", "o"),
+    ("scratch", "ft_missing"): ("from scratch, fine-tuned", "#f6b26b", "s"),
 }
 
 
@@ -27,7 +27,7 @@ def _save(figure: Figure, path: Path) -> None:
 
 def plot_patterns(summary: pd.DataFrame, oracle: pd.DataFrame, path: Path) -> None:
     """Mean C-index by what the model may see, with 95% intervals over folds, and the oracle as a line."""
-    macro = summary[summary["cohort"] == MACRO]
+    macro = primary_macro(summary)
     rows_of = {key: part.set_index("pattern") for key, part in macro.groupby(["init", "mode"])}
     ceiling = oracle[oracle["cohort"] == MACRO].set_index("pattern")["mean"]
     names = list(ceiling.index)
@@ -46,7 +46,7 @@ def plot_patterns(summary: pd.DataFrame, oracle: pd.DataFrame, path: Path) -> No
         label = "oracle: the true hazard that these modalities show" if place == 0 else ""
         axis.hlines(value, place - 0.4, place + 0.4, color="0.25", linewidth=1.5, label=label)
     axis.axhline(0.5, color="0.6", linestyle=":", linewidth=1)
-    axis.annotate("chance", (len(names) - 0.5, 0.5), color="0.4", ha="right", va="bottom", fontsize=8)
+    axis.annotate("chance", (len(names) - 0.5, 0.5), color="0.4", ha="right", va="top", fontsize=8)
     axis.set_xticks(range(len(names)), [_pattern_label(name) for name in names])
     axis.set(xlim=(-0.5, len(names) - 0.5), xlabel="what the model may see of a test patient")
     axis.set(ylabel="C-index, mean over cancer types")

@@ -45,9 +45,10 @@ def oracle_summary(store: Store, cohort: Path, predictions: pd.DataFrame) -> pd.
             score = concordance(part["time_days"].to_numpy(dtype=np.float64), event, risk[where])
             rows.append(
                 {
-                    "method": "oracle", "init": "oracle", "mode": "truth", "task": part["task"].iloc[0],
+                    "method": "oracle", "init": "oracle", "mode": "truth", "train_on": "everyone",
+                    "share": 1.0, "task": part["task"].iloc[0], "test_on": "everyone",
                     "cohort": cohort_name, "fold": fold, "seed": 0, "pattern": name, "metric": "c_index",
-                    "value": score.value, "n": score.n, "events": score.events,
+                    "value": score.value, "n": score.n, "events": score.events, "reason": score.reason,
                 }
             )  # fmt: skip
     return summarise(pd.DataFrame(rows))

@@ -20,14 +20,13 @@ pretrain:
   top_k: 4
 
 evaluate:
-  endpoint: os
+  modes: [lp_missing, ft_missing]
   fold_count: 5
   bootstrap: 100
   probe:
     components: 16
-    train_patterns: all
+    missing_heads: shared
   finetune:
     epochs: 8
     batch_size: 32
-    drop_modality: 0.3
 """

@@ -20,7 +20,7 @@ from prime.demo.oracle import oracle_summary, true_risk
 from prime.demo.settings import EXPERIMENT
 from prime.errors import InputError
 from prime.evaluation.metrics import Score, concordance
-from prime.evaluation.summary import MACRO
+from prime.evaluation.summary import MACRO, primary_macro
 from prime.files import read_json, replacing, write_text
 from prime.predict.fit import fit
 from prime.predict.predict import predict
@@ -30,10 +30,10 @@ from prime.training.pretrain import pretrain
 
 SEED, NEW_SEED = 0, 3
 ROWS = {
-    ("pretrained", "lp"): "pretrained LP",
-    ("pretrained", "ft"): "pretrained FT",
-    ("scratch", "lp"): "scratch LP",
-    ("scratch", "ft"): "scratch FT",
+    ("pretrained", "lp_missing"): "pretrained LP",
+    ("pretrained", "ft_missing"): "pretrained FT",
+    ("scratch", "lp_missing"): "scratch LP",
+    ("scratch", "ft_missing"): "scratch FT",
 }
 
 
@@ -66,11 +66,11 @@ def result_table(summary: pd.DataFrame, oracle: pd.DataFrame) -> Table:
     """Mean C-index over the cancer types: a row a way of training, and the oracle; a column a pattern."""
     table = Table(
         title="C-index of held-out patients, mean over cancer types, by what may be seen",
-        caption="LP: linear probe, FT: fine-tuning, oracle: the true hazard so far as shown",
+        caption="LP: linear probe, FT: fine-tuning, trained with modalities left out; oracle: true hazard",
         title_justify="left",
         caption_justify="left",
     )
-    macro = summary[summary["cohort"] == MACRO]
+    macro = primary_macro(summary)
     means = {key: part.set_index("pattern")["mean"] for key, part in macro.groupby(["init", "mode"])}
     ceiling = oracle[oracle["cohort"] == MACRO].set_index("pattern")["mean"]
     table.add_column("")
@@ -163,7 +163,7 @@ def run(
     summary, oracle = _evaluated(store, config, cohort, out)
     step("Fitting on the whole cohort, and predicting for unseen patients with pieces missing")
     fit(store, config, out / "pretrained", ("all",), out / "model")
-    _predict_unseen(out, unseen, config.evaluate.endpoint, screen)
+    _predict_unseen(out, unseen, config.evaluate.tasks[0].endpoint, screen)
     with replacing(out / "curves.png") as temporary:
         temporary.write_bytes((out / "pretrained" / "curves.png").read_bytes())
     screen.print()

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from prime.errors import InputError
 
 FOLD_COLUMNS = (
-    "method", "init", "mode", "task", "cohort", "fold", "seed", "pattern", "metric", "value", "n", "events",
+    "method", "init", "mode", "train_on", "share", "task", "cohort", "fold", "seed", "pattern", "test_on",
+    "metric", "value", "n", "events", "reason",
 )  # fmt: skip
-SETTING = ("method", "init", "mode", "task", "pattern", "metric")
+SETTING = ("method", "init", "mode", "train_on", "share", "task", "pattern", "test_on", "metric")
+PRIMARY = ("c_index", "auroc")  # the paper's metric of a survival and of a binary task
 SUMMARY_COLUMNS = (
     *SETTING, "cohort", "mean", "std", "std_seeds", "low", "high",
     "n_folds", "n_seeds", "n_cohorts", "undefined", "n", "events",
@@ -24,7 +26,7 @@ _LEVEL = 0.95
 
 
 def summarise(folds: pd.DataFrame) -> pd.DataFrame:
-    """One row a (method, init, mode, task, pattern, metric, cohort), then a `macro` row over the cohorts.
+    """One row a setting (the columns `SETTING`) and cohort, then a `macro` row over the cohorts.
 
     Columns of the result, values in the metric's own unit:
         mean: a cohort's mean over its folds, each fold averaged over seeds first; macro: mean of those means.
@@ -53,18 +55,26 @@ def summarise(folds: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
 
 
-def macro_table(summary: pd.DataFrame) -> pd.DataFrame:
-    """The macro means as a compact table: a row an init and mode, a column a pattern.
+def primary_macro(summary: pd.DataFrame) -> pd.DataFrame:
+    """The macro rows of each task's primary metric, tested on everyone who has something left."""
+    chosen = (summary["cohort"] == MACRO) & summary["metric"].isin(PRIMARY)
+    return summary[chosen & (summary["test_on"] == "everyone")]
 
-    Task, metric and method become further index levels only where the summary holds several of them.
+
+def macro_table(summary: pd.DataFrame) -> pd.DataFrame:
+    """The macro means of each task's primary metric as a compact table: a row an init and mode, a column a
+    pattern, tested on everyone who has something left.
+
+    Other parts of the setting become further index levels only where the summary holds several of them.
     Patterns come full set first, then one taken away, then pairs, then single ones. A cell is NaN where
     nothing was defined.
 
     Args:
         summary: as `summarise` gives it.
     """
-    macro = summary[summary["cohort"] == MACRO]
-    varying = [name for name in ("task", "metric", "method") if macro[name].nunique() > 1]
+    macro = primary_macro(summary)
+    levels = ("task", "metric", "method", "train_on", "share")
+    varying = [name for name in levels if macro[name].nunique() > 1]
     index = [*varying, "init", "mode"]
     columns = sorted(pd.unique(macro["pattern"]), key=_pattern_rank)
     order = list(macro[index].drop_duplicates().itertuples(index=False, name=None))

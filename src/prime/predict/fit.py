@@ -30,10 +30,10 @@ from prime.training.checkpoint import (
     load_checkpoint,
     require_same_inputs,
 )
-from prime.training.config import ExperimentConfig, ProbeConfig
+from prime.training.config import ExperimentConfig, ProbeConfig, TaskConfig
 from prime.training.embed import EmbeddingCache, embed
 from prime.training.outcomes import Outcome, read_outcome
-from prime.training.probe import FittedHead, fit_heads, head_nll, take_examples
+from prime.training.probe import FittedHead, fit_heads, head_nll, take_examples, training_patterns
 
 Indices = NDArray[np.int64]
 FOLDS = 5
@@ -95,32 +95,30 @@ class Fitting:
     def _serves(self, names: tuple[str, ...]) -> bool:
         """Whether every fold leaves enough to fit a head on these patterns."""
         for rest, _ in self.parts:
-            examples = take_examples(self.cache, self.outcome, rest, list(names))
+            examples = take_examples(self.cache, self.outcome, rest, list(names), self.bins)
             if len(examples.event) < MIN_ROWS or int(examples.event.sum()) < MIN_EVENTS:
                 return False
         return True
 
     def training_patterns(self, pattern: str) -> tuple[str, ...]:
         """The patterns that the head for `pattern` is trained on; "all" where they hold too few patients."""
-        names = ("all",)
-        if self.config.heads == "per_pattern":
-            names = (pattern,)
-        elif self.config.train_patterns == "all":
-            names = tuple(self.cache.row)
+        names = tuple(training_patterns(self.config, True, pattern, list(self.cache.row)))
         return names if self._serves(names) else ("all",)
 
     def choose(self, names: tuple[str, ...]) -> Chosen:
         """Choose the ridge by the mean held-out likelihood over the folds; fit the head on everyone."""
         ridges, patterns_ = list(self.config.ridge), list(names)
-        trained = [take_examples(self.cache, self.outcome, rest, patterns_) for rest, _ in self.parts]
-        held = [take_examples(self.cache, self.outcome, test, patterns_) for _, test in self.parts]
+        trained = [
+            take_examples(self.cache, self.outcome, rest, patterns_, self.bins) for rest, _ in self.parts
+        ]
+        held = [take_examples(self.cache, self.outcome, test, patterns_, self.bins) for _, test in self.parts]
         if not all(examples.event.any() for examples in trained):
             raise InputError("too few events to cross-validate: a fold's training patients have none")
-        heads = fit_heads(trained, ridges, self.config, self.bins)
+        heads = fit_heads(trained, ridges, self.config)
         losses = [[head_nll(head, e) for head in row] for row, e in zip(heads, held, strict=True)]
         best = int(np.argmin(np.nanmean(np.array(losses), axis=0)))
-        everyone = take_examples(self.cache, self.outcome, self.members, patterns_)
-        ((head,),) = fit_heads([everyone], [ridges[best]], self.config, self.bins)
+        everyone = take_examples(self.cache, self.outcome, self.members, patterns_, self.bins)
+        ((head,),) = fit_heads([everyone], [ridges[best]], self.config)
         return Chosen(head, [row[best] for row in heads])
 
     def held_out_risks(self, pattern: str, chosen: Chosen) -> tuple[Indices, NDArray[np.float64]]:
@@ -140,14 +138,15 @@ def _reference(risks: NDArray[np.float64], exact: NDArray[np.bool_]) -> NDArray[
 
 
 def _fingerprint(
-    store: Store, config: ExperimentConfig, checkpoint: Path, cohorts: tuple[str, ...]
+    store: Store, config: ExperimentConfig, task: TaskConfig, checkpoint: Path, cohorts: tuple[str, ...]
 ) -> dict[str, Any]:
     """What a fit depends on."""
     return {
         "version": __version__,
         "seed": config.seed,
         "cohorts": list(cohorts),
-        "settings": config.evaluate.model_dump(mode="json", include={"endpoint", "bins", "probe"}),
+        "task": task.model_dump(mode="json"),
+        "settings": config.evaluate.model_dump(mode="json", include={"bins", "probe"}),
         "checkpoint": sha256_file(checkpoint / WEIGHTS),
         "store": {name: s.sha256 for name, s in store.sources.items()},
         "patients": store.manifest["patients_sha256"],
@@ -176,7 +175,7 @@ def _already_there(out: Path, fingerprint: dict[str, Any]) -> bool:
 def _validate(
     fitting: Fitting, store: Store, subsets: dict[str, tuple[bool, ...]], chosen: dict[str, Chosen]
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, Any]]:
-    """Of every pattern: the percentiles of the held-out risks, and the cross-validated C-index."""
+    """Of every pattern: the percentiles of the held-out risks, and the cross-validated C-index or AUROC."""
     observed, outcome = store.observed(), fitting.outcome
     _, codes = np.unique(store.patients["cohort"].to_numpy(dtype=str), return_inverse=True)
     reference: dict[str, NDArray[np.float64]] = {}
@@ -187,8 +186,12 @@ def _validate(
         exact: NDArray[np.bool_] = np.logical_and.reduce(observed[who] | ~np.array(keep), axis=1)
         reference[name] = _reference(risks, exact)
         strata = codes[who] * FOLDS + fitting.fold[rows]
-        score = concordance_within(outcome.time_days[who], outcome.event[who], risks, strata)
-        scores[name] = {"c_index": score.value, "patients": score.n, "events": score.events}
+        event = outcome.event[who]
+        binary = outcome.horizon_days is not None  # AUROC is the concordance of labels
+        order = np.where(event, 0.0, 1.0) if binary else outcome.time_days[who]
+        score = concordance_within(order, event, risks, strata)
+        scores[name] = {"auroc" if binary else "c_index": score.value, "patients": score.n}
+        scores[name]["events"] = score.events
     return reference, scores
 
 
@@ -196,6 +199,7 @@ def _model(
     store: Store,
     checkpoint: Checkpoint,
     config: ExperimentConfig,
+    task: TaskConfig,
     cohorts: tuple[str, ...],
     chosen: dict[str, Chosen],
     reference: dict[str, NDArray[np.float64]],
@@ -203,7 +207,7 @@ def _model(
     """The fitted parts as a model."""
     distinct = list({id(one): one for one in chosen.values()}.values())
     description = HeadDescription(
-        endpoint=config.evaluate.endpoint,
+        task=task,
         cohorts=cohorts,
         readout=config.evaluate.probe.readout,
         heads={name: distinct.index(one) for name, one in chosen.items()},
@@ -214,23 +218,36 @@ def _model(
     return FittedModel(checkpoint, description, {name: one.head for name, one in chosen.items()}, reference)
 
 
+def _choose_task(config: ExperimentConfig, name: str | None) -> TaskConfig:
+    tasks = {task.name: task for task in config.evaluate.tasks}
+    if name is not None and name not in tasks:
+        raise InputError(f"--task {name}: the experiment has {', '.join(tasks)}")
+    return tasks[name] if name is not None else config.evaluate.tasks[0]
+
+
 def fit(
-    store: Store, config: ExperimentConfig, checkpoint: Path, cohort_names: tuple[str, ...], out: Path
+    store: Store,
+    config: ExperimentConfig,
+    checkpoint: Path,
+    cohort_names: tuple[str, ...],
+    out: Path,
+    task_name: str | None = None,
 ) -> FittedModel:
-    """Fit survival heads on all usable patients of these cancer types, or `("all",)`, and save them in `out`.
+    """Fit a task's heads on all usable patients of these cancer types, or `("all",)`; save them in `out`.
 
-    `config.evaluate` gives the endpoint, the bins and the probe's settings: one head for all patterns, or one
-    a pattern. A model that `out` already holds is returned as it is.
+    `config.evaluate` gives the task (the first where none is named), the bins and the probe's settings: one
+    head for all patterns, or one a pattern. A model that `out` already holds is returned as it is.
 
-    Raises InputError for an unknown cohort or endpoint, too few patients or events, a checkpoint of other
-    inputs, or a folder that holds another model.
+    Raises InputError for an unknown cohort, task or endpoint, too few patients or events, a checkpoint of
+    other inputs, or a folder that holds another model.
     """
     trained = load_checkpoint(checkpoint)
     require_same_inputs(trained.model.inputs, input_spec(store), str(store.path))
     settings = config.evaluate
-    outcome = read_outcome(store, settings.endpoint)
+    task = _choose_task(config, task_name)
+    outcome = read_outcome(store, task)
     members, cohorts = choose_members(store, outcome, cohort_names)
-    facts = _fingerprint(store, config, checkpoint, cohorts)
+    facts = _fingerprint(store, config, task, checkpoint, cohorts)
     if _already_there(out, facts):
         return load_model(out)
     subsets = patterns(list(store.modalities))
@@ -243,7 +260,7 @@ def fit(
     by_group = {names: fitting.choose(names) for names in tracked(distinct, "fit", len(distinct))}
     chosen = {name: by_group[names] for name, names in groups.items()}
     reference, scores = _validate(fitting, store, subsets, chosen)
-    model = _model(store, trained, config, cohorts, chosen, reference)
+    model = _model(store, trained, config, task, cohorts, chosen, reference)
     manifest = {
         **facts,
         "fingerprint": _digest(facts),

@@ -30,7 +30,7 @@ from prime.training.checkpoint import (
     save_description,
     save_network,
 )
-from prime.training.config import ReadoutConfig
+from prime.training.config import ReadoutConfig, TaskConfig
 from prime.training.probe import FittedHead
 
 HEADS, HEAD = "heads.safetensors", "head.json"
@@ -44,7 +44,7 @@ class HeadDescription(Strict):
     vector source, in order; `attributes` what each source's files stated (encoder).
     """
 
-    endpoint: str
+    task: TaskConfig
     cohorts: tuple[str, ...]
     readout: ReadoutConfig
     heads: dict[str, int]

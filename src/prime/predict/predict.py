@@ -55,6 +55,9 @@ def _score(
     """Columns of patients who have exactly this pattern; blocks (n, blocks, width)."""
     survival = head.survival(blocks)
     risk = -survival.sum(axis=1)
+    if model.description.task.horizon_days is not None:
+        standing = percentile(risk, model.reference[pattern])
+        return {"risk": risk, "percentile": standing, "probability": 1 - survival[:, 0]}
     medians = np.array([median_interval(row, head.edges) for row in survival])
     columns = {
         "risk": risk,
@@ -87,8 +90,9 @@ def _blank(model: FittedModel, store: Store, observed: NDArray[np.bool_]) -> pd.
             "imputed": _labels(names, ~observed & has[:, None]),
         }
     )
-    scores = ["risk", "percentile", "median_after_days", "median_by_days"]
-    for column in [*scores, *map(day_name, survival_columns(model))]:
+    medians = ["median_after_days", "median_by_days", *map(day_name, survival_columns(model))]
+    binary = model.description.task.horizon_days is not None
+    for column in ["risk", "percentile", *(["probability"] if binary else medians)]:
         table[column] = np.nan
     return table
 
@@ -99,7 +103,8 @@ def score_patients(model: FittedModel, store: Store) -> pd.DataFrame:
     Columns: patient_id, cohort, status (scored / not scored), reason, pattern (the modalities used), imputed
     (those filled in), risk (higher = worse), percentile (0 to 100 against the training cohort seen through
     the same pattern), the bin in which survival falls to one half (median_after_days, median_by_days; the
-    latter empty where that is not reached), and `s_DAYS`, the survival probability at each bin edge.
+    latter empty where that is not reached), and `s_DAYS`, the survival probability at each bin edge. For a
+    task with a horizon there is `probability`, of the event by then, instead of median and survival.
 
     Raises InputError where the cohort's sources are not the model's.
     """

@@ -57,20 +57,27 @@ class ReadoutConfig(Strict):
 
 
 class ProbeConfig(Strict):
-    """The linear probe: principal components of each block, then a ridge discrete-time hazard model."""
+    """The linear probe: principal components of each block, then a ridge discrete-time hazard model.
+
+    Mode `lp` trains one head on the training patients as they come. Mode `lp_missing` also trains on what is
+    left of them when modalities are taken away, exactly (every subset, no sampling): one head for each set of
+    modalities (`missing_heads: per_pattern`), or one for all of them (`shared`).
+    """
 
     readout: ReadoutConfig = ReadoutConfig()
     components: int = Field(default=32, ge=1)
     spectrum_power: float = Field(default=0.5, ge=0, le=1)
     ridge: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(0.03, 0.1, 0.3, 1.0), min_length=1)
     hazard: Literal["proportional", "free"] = "proportional"
-    heads: Literal["shared", "per_pattern"] = "shared"
-    train_patterns: Literal["observed", "all"] = "observed"
+    missing_heads: Literal["shared", "per_pattern"] = "per_pattern"
     refit: bool = False
 
 
 class FinetuneConfig(Strict):
-    """Full fine-tuning, from a checkpoint or from scratch. Its head reads all that it trains."""
+    """Full fine-tuning, from a checkpoint or from scratch. Its head reads all that it trains.
+
+    `drop_modality` is the rate of mode `ft_missing`; mode `ft` drops nothing.
+    """
 
     readout: ReadoutConfig = ReadoutConfig()
     epochs: int = Field(default=50, ge=1)
@@ -79,26 +86,71 @@ class FinetuneConfig(Strict):
     head_learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     patience: int = Field(default=10, ge=1)
-    drop_modality: float = Field(default=0.0, ge=0, lt=1)
+    drop_modality: float = Field(default=0.3, gt=0, lt=1)
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
 
 
-class EvaluateConfig(Strict):
-    """The downstream protocol (paper IV-B and IV-C2)."""
+class TaskConfig(Strict):
+    """What is predicted: an endpoint as time to event, or whether its event comes within a horizon.
 
-    endpoint: str = "os"
+    With `horizon_days` the task is binary: positive = event by then, negative = followed for longer; who was
+    censored earlier cannot be labelled and serves neither training nor test (the paper, IV-B).
+    """
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_.-]+$")
+    endpoint: str
+    horizon_days: float | None = Field(default=None, gt=0)
+
+
+class ExternalConfig(Strict):
+    """External validation: train on some cohorts, test on all patients of another."""
+
+    train: tuple[str, ...] = Field(min_length=1)
+    test: str
+
+    @model_validator(mode="after")
+    def _apart(self) -> "ExternalConfig":
+        if self.test in self.train:
+            raise ValueError(f"cohort {self.test} is both trained on and tested")
+        return self
+
+
+Mode = Literal["lp", "lp_missing", "ft", "ft_missing"]
+Init = Literal["pretrained", "scratch"]
+
+
+class EvaluateConfig(Strict):
+    """The downstream protocol (paper IV-B and IV-C2).
+
+    `folds` names a folds file (csv) or a splits file (json). Without one, `splits` says how folds are drawn:
+    stratified by outcome, or by whole tissue source sites. `train_on` is whom heads are trained on: everyone,
+    or patients with every modality; tests are always scored on both. `shares`: of the training labels.
+    """
+
+    tasks: tuple[TaskConfig, ...] = Field(default=(TaskConfig(name="os", endpoint="os"),), min_length=1)
     cohorts: tuple[str, ...] | None = None
     folds: str | None = None
+    splits: Literal["stratified", "sites"] = "stratified"
+    external: tuple[ExternalConfig, ...] = ()
     fold_count: int = Field(default=5, ge=2)
     only_folds: tuple[int, ...] | None = None
     seeds: tuple[int, ...] = (0,)
     bins: int = Field(default=4, ge=2)
     alpha: float = Field(default=0.0, ge=0, lt=1)
-    modes: tuple[Literal["lp", "ft"], ...] = ("lp", "ft")
-    inits: tuple[Literal["pretrained", "scratch"], ...] = ("pretrained", "scratch")
+    modes: tuple[Mode, ...] = ("lp", "lp_missing", "ft", "ft_missing")
+    inits: tuple[Init, ...] = ("pretrained", "scratch")
+    train_on: tuple[Literal["everyone", "complete"], ...] = ("everyone",)
+    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0,)
     bootstrap: int = Field(default=200, ge=0)
     probe: ProbeConfig = ProbeConfig()
     finetune: FinetuneConfig = FinetuneConfig()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "EvaluateConfig":
+        names = [task.name for task in self.tasks]
+        if len(set(names)) < len(names):
+            raise ValueError(f"tasks: two have the same name ({', '.join(names)})")
+        return self
 
 
 class ExperimentConfig(Strict):
@@ -139,6 +191,23 @@ def _override(raw: dict[str, Any], setting: str) -> None:
         if not isinstance(node, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InputError(f"--set {setting}: {parent} is not a group of settings")
     node[last] = yaml.safe_load(value)
+
+
+def load_overrides(config: ExperimentConfig, settings: tuple[tuple[str, Any], ...]) -> ExperimentConfig:
+    """The experiment with settings changed, as dotted keys and values. Raises InputError naming the key."""
+    raw = config.model_dump(mode="json")
+    for key, value in settings:
+        *parents, last = key.split(".")
+        node: Any = raw
+        for parent in parents:
+            node = node.get(parent) if isinstance(node, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+        if not isinstance(node, dict) or last not in node:
+            raise InputError(f"{key}: no such setting; prime config prints them all")
+        node[last] = value
+    try:
+        return ExperimentConfig.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(validation_message(Path(settings[-1][0]), error)) from None
 
 
 def load_experiment(path: Path, overrides: tuple[str, ...] = ()) -> ExperimentConfig:

@@ -1,12 +1,14 @@
-"""Cross-validated prognosis: linear probe and fine-tuning, pretrained and from scratch, in every pattern."""
+"""The downstream evaluation: folds, modes and patterns, one part file a fit, tables at the end (paper IV).
+
+`predictions.csv` has one row a (fit, pattern, test patient); every other file is computed from it. A fit
+whose part file exists is not done again: the name of the file carries a hash of all that the fit depends on.
+"""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,309 +17,236 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prime import __version__
-from prime.cohort.loading import PatientLoader, fit_scalings
 from prime.cohort.progress import tracked
 from prime.cohort.splits import Fold
 from prime.cohort.store import Store
 from prime.errors import InputError
-from prime.evaluation.metrics import bootstrap_interval, concordance, concordance_within
 from prime.evaluation.missingness import patterns
-from prime.evaluation.summary import summarise
-from prime.files import replacing, sha256_file, write_json
-from prime.model.prime import Prime
-from prime.training.checkpoint import WEIGHTS, Checkpoint, input_spec, load_checkpoint, require_same_inputs
-from prime.training.config import ExperimentConfig
-from prime.training.embed import EmbeddingCache, embed
-from prime.training.finetune import Finetuning
-from prime.training.outcomes import Outcome, evaluation_folds, read_outcome
-from prime.training.probe import probe_folds
-from prime.training.setup import build_model
+from prime.files import replacing
+from prime.training.checkpoint import load_checkpoint
+from prime.training.config import ExperimentConfig, TaskConfig
+from prime.training.fits import Fit, Setting, fit_network, fit_probes, with_cost
+from prime.training.folds import evaluation_folds, too_few, training_fold
+from prime.training.networks import CheckpointTemplate, FindCheckpoint, Networks
+from prime.training.outcomes import Outcome, read_outcome
+from prime.training.scoring import score_folds, write_tables
 
 Indices = NDArray[np.int64]
-METHOD = "prime"
-KEYS = ["method", "init", "mode", "task", "cohort", "fold", "seed", "pattern"]
-
-
-@dataclass(frozen=True)
-class Fit:
-    """One resumable unit of work: all folds of a cohort for a probe, one fold for fine-tuning."""
-
-    init: str
-    mode: str
-    seed: int
-    folds: tuple[Fold, ...]
-
-    @property
-    def name(self) -> str:
-        """The name of its part file."""
-        numbers = "".join(str(fold.fold) for fold in self.folds)
-        return f"{self.init}-{self.mode}-{self.folds[0].cohort}-fold{numbers}-seed{self.seed}"
-
-
-def prediction_rows(
-    store: Store,
-    outcome: Outcome,
-    fit: Fit,
-    fold: Fold,
-    task: str,
-    pattern: str,
-    patients: Indices,
-    survival: NDArray[np.float64],
-    edges: NDArray[np.float64],
-) -> pd.DataFrame:
-    """The rows of predictions.csv of one fold and pattern; survival (n, T), edges (T + 1,) in days."""
-    frame = pd.DataFrame(
-        {
-            "method": METHOD,
-            "init": fit.init,
-            "mode": fit.mode,
-            "task": task,
-            "pattern": pattern,
-            "patient_id": store.patients["patient_id"].to_numpy(dtype=object)[patients],
-            "cohort": fold.cohort,
-            "fold": fold.fold,
-            "seed": fit.seed,
-            "risk": -survival.sum(axis=1),
-            "event": outcome.event[patients].astype(int),
-            "time_days": outcome.time_days[patients],
-        }
-    )
-    for k in range(survival.shape[1]):
-        frame[f"edge_days_{k + 1}"] = edges[k + 1]
-        frame[f"survival_{k + 1}"] = survival[:, k]
-    return frame
 
 
 class Evaluation:
-    """One evaluation: data, folds and settings; `run` does what is not done and writes the tables."""
+    """One evaluation: data, folds and settings; `run` does what is not done and writes the tables.
 
-    def __init__(self, store: Store, config: ExperimentConfig, checkpoint: Path | None, out: Path) -> None:
+    `checkpoint` finds the folder of `prime pretrain` for a seed and fold. Parts and embeddings are kept in
+    `cache` (default: `out`), which evaluations may share.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        config: ExperimentConfig,
+        checkpoint: FindCheckpoint | None,
+        out: Path,
+        cache: Path | None = None,
+    ) -> None:
         self.store, self.config, self.settings, self.out = store, config, config.evaluate, out
-        self.checkpoint = checkpoint
         if "pretrained" in self.settings.inits and checkpoint is None:
             raise InputError("evaluate.inits names 'pretrained': give --checkpoint, or set it to [scratch]")
-        self.outcome = read_outcome(store, self.settings.endpoint)
-        self.patterns = patterns(list(store.modalities))
-        self.observed = store.observed()
-        self.loaded: dict[int, Checkpoint] = {}
-        self.loaders: dict[int, PatientLoader] = {}
-        self.folds = {s: evaluation_folds(store, self.outcome, self.settings, s) for s in self.settings.seeds}
+        self.cache = cache or out
+        subsets = patterns(list(store.modalities))
+        self.setting = Setting(store, self.settings, subsets, store.observed())
+        self.networks = Networks(self.setting, config, checkpoint, self.cache / "embeddings")
+        self.outcomes = {task.name: read_outcome(store, task) for task in self.settings.tasks}
+        self.not_fitted: dict[str, str] = {}
+        self.fits = tuple(self._fits())
 
-    def checkpoint_path(self, seed: int) -> Path:
-        """The checkpoint of a seed: `{seed}` in the path stands for it."""
-        return Path(str(self.checkpoint).replace("{seed}", str(seed)))
+    def _folds(self, task: TaskConfig, seed: int) -> dict[str, list[Fold]]:
+        """The folds of a task by cohort."""
+        found: dict[str, list[Fold]] = {}
+        for fold in evaluation_folds(self.store, self.outcomes[task.name], self.settings, seed):
+            found.setdefault(fold.cohort, []).append(fold)
+        return found
 
-    @cached_property
-    def hashes(self) -> dict[str, Any]:
-        """What the fits depend on."""
-        weights = {}
-        if "pretrained" in self.settings.inits:
-            for seed in self.settings.seeds:
-                folder = self.checkpoint_path(seed)
-                load_checkpoint(folder)
-                weights[str(seed)] = sha256_file(folder / WEIGHTS)
-        return {"store": {n: s.sha256 for n, s in self.store.sources.items()}, "weights": weights}
-
-    def fits(self) -> Iterator[Fit]:
-        """Every fit of the grid."""
+    def _fits(self) -> Iterator[Fit]:
+        """Every fit of the grid; a fold with too few training patients is noted and left out."""
         for seed in self.settings.seeds:
-            cohorts = dict.fromkeys(fold.cohort for fold in self.folds[seed])
-            for init in self.settings.inits:
-                for mode in self.settings.modes:
-                    for cohort in cohorts:
-                        folds = tuple(f for f in self.folds[seed] if f.cohort == cohort)
-                        if mode == "lp":
-                            yield Fit(init, mode, seed, folds)
-                        else:
-                            yield from (Fit(init, mode, seed, (fold,)) for fold in folds)
+            for task in self.settings.tasks:
+                for cohort, folds in self._folds(task, seed).items():
+                    for train_on in self.settings.train_on:
+                        for share in self.settings.shares:
+                            able = tuple(self._able(task, cohort, folds, train_on, share, seed))
+                            yield from self._modes(task, seed, train_on, share, able)
+
+    def _able(
+        self, task: TaskConfig, cohort: str, folds: list[Fold], train_on: str, share: float, seed: int
+    ) -> Iterator[Fold]:
+        outcome = self.outcomes[task.name]
+        for fold in folds:
+            mine = training_fold(fold, outcome, self.setting.complete, train_on, share, seed)
+            reason = too_few(mine, outcome)
+            if reason is None:
+                yield mine
+            else:
+                name = f"{task.name} {cohort} fold {fold.fold} {train_on} {share:g} seed {seed}"
+                self.not_fitted[name] = reason
+
+    def _modes(
+        self, task: TaskConfig, seed: int, train_on: str, share: float, folds: tuple[Fold, ...]
+    ) -> Iterator[Fit]:
+        """A probe takes all folds of a cohort at once, fine-tuning one."""
+        for init in self.settings.inits if folds else ():
+            for mode in self.settings.modes:
+                groups = [folds] if mode.startswith("lp") else [(fold,) for fold in folds]
+                yield from (Fit(init, mode, task, seed, train_on, share, group) for group in groups)
+
+    def pretrained_folds(self) -> Iterator[tuple[int, Fold]]:
+        """Seed and fold of everything that needs a checkpoint."""
+        for fit in self.fits:
+            if fit.init == "pretrained":
+                yield from ((fit.seed, fold) for fold in fit.folds)
 
     def part_path(self, fit: Fit) -> Path:
         """The file of a finished fit; its name changes with everything that the fit depends on."""
         settings = self.settings.model_dump(mode="json")
         relevant = {
-            "endpoint": settings["endpoint"],
+            "task": fit.task.model_dump(mode="json"),
+            "fit": [fit.init, fit.mode, fit.seed, fit.train_on, fit.share],
             "bins": [settings["bins"], settings["alpha"]],
-            "mode": settings["probe" if fit.mode == "lp" else "finetune"],
-            "model": self.config.model.model_dump(mode="json") if fit.init == "scratch" else None,
-            "weights": self.hashes["weights"].get(str(fit.seed))
-            if fit.init == "pretrained"
-            else self.config.clip,
-            "store": self.hashes["store"],
-            "modalities": {name: list(sources) for name, sources in self.store.modalities.items()},
-            "outcomes": self._outcomes(fit),
+            "mode": settings["probe" if fit.probes else "finetune"],
+            "networks": [self.networks.identity(fit.init, fit.seed, fold) for fold in fit.folds],
+            "store": self.setting.data,
+            "outcomes": self._identity(self.outcomes[fit.task.name], fit),
             "folds": [[f.train.tolist(), f.validation.tolist(), f.test.tolist()] for f in fit.folds],
             "version": __version__,
         }
         digest = hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
-        return self.out / "parts" / f"{fit.name}-{digest}.parquet"
+        return self.cache / "parts" / f"{fit.name}-{digest}.parquet"
 
-    def _outcomes(self, fit: Fit) -> list[list[Any]]:
+    def _identity(self, outcome: Outcome, fit: Fit) -> list[list[Any]]:
         """Who stands in the folds of a fit, with time and event."""
         who = np.unique(np.concatenate([np.concatenate([f.train, f.validation, f.test]) for f in fit.folds]))
         ids = self.store.patients["patient_id"].to_numpy(dtype=object)[who]
-        return [ids.tolist(), self.outcome.time_days[who].tolist(), self.outcome.event[who].tolist()]
+        return [ids.tolist(), outcome.time_days[who].tolist(), outcome.event[who].tolist()]
 
-    def pretrained(self, seed: int) -> tuple[Prime, PatientLoader]:
-        """The checkpoint of a seed, and a loader with its scaling."""
-        if seed not in self.loaded:
-            loaded = load_checkpoint(self.checkpoint_path(seed))
-            require_same_inputs(loaded.model.inputs, input_spec(self.store), str(self.checkpoint_path(seed)))
-            self.loaded = {seed: loaded}  # one network at a time is held
-            self.loaders = {seed: PatientLoader(self.store, loaded.scaling)}
-        return self.loaded[seed].model, self.loaders[seed]
+    def _predictions(self, fit: Fit) -> pd.DataFrame:
+        """Fit, and predict the test patients under every pattern."""
+        outcome, networks = self.outcomes[fit.task.name], self.networks
+        work: Callable[[], pd.DataFrame]
+        if fit.probes:
 
-    def scratch(self, seed: int, fold: Fold) -> tuple[Prime, PatientLoader]:
-        """Random weights, and features scaled on the fold's training patients alone."""
-        config = self.config.model_copy(update={"seed": seed})
-        scaling = fit_scalings(self.store, fold.train, self.config.clip)
-        return build_model(self.store, config).prime, PatientLoader(self.store, scaling)
+            def work() -> pd.DataFrame:
+                return fit_probes(
+                    self.setting, outcome, fit, lambda folds: networks.embeddings(fit.init, fit.seed, folds)
+                )
 
-    def _tested(self, fold: Fold, pattern: str) -> Indices:
-        keep = np.array(self.patterns[pattern])
-        return fold.test[(self.observed[fold.test] & keep).any(axis=1)]
-
-    def _embed(self, model: Prime, loader: PatientLoader, folds: tuple[Fold, ...]) -> EmbeddingCache:
-        members = np.unique(np.concatenate([np.concatenate([f.train, f.validation, f.test]) for f in folds]))
-        return embed(model, loader, self.observed, members, self.patterns, self.settings.probe.readout)
-
-    def probe(self, fit: Fit) -> pd.DataFrame:
-        """Predictions of the linear probes of one cohort, all folds in one batch."""
-        if fit.init == "pretrained":
-            groups = [(self._embed(*self.pretrained(fit.seed), fit.folds), list(fit.folds))]
         else:
-            groups = [(self._embed(*self.scratch(fit.seed, f), (f,)), [f]) for f in fit.folds]
-        frames: list[pd.DataFrame] = []
-        for cache, folds in groups:
-            names = list(self.patterns)
-            heads = probe_folds(cache, self.outcome, folds, self.settings.probe, self.settings.bins, names)
-            for pattern in names:
-                for fold, head in zip(folds, heads[pattern], strict=True):
-                    tested = self._tested(fold, pattern)
-                    survival = head.survival(cache.take(pattern, tested))
-                    frames.append(self._rows(fit, fold, pattern, tested, survival, head.edges))
-        return pd.concat(frames, ignore_index=True)
 
-    def finetune(self, fit: Fit) -> pd.DataFrame:
-        """Predictions of one fine-tuned fold."""
-        (fold,) = fit.folds
-        pair = self.pretrained(fit.seed) if fit.init == "pretrained" else self.scratch(fit.seed, fold)
-        tuned = Finetuning(*pair, self.outcome, fold, self.settings, fit.seed)
-        tuned.fit()
-        frames: list[pd.DataFrame] = []
-        for pattern, keep in self.patterns.items():
-            tested = self._tested(fold, pattern)
-            if len(tested):
-                survival = tuned.predict(tested, keep)
-                frames.append(self._rows(fit, fold, pattern, tested, survival, tuned.edges))
-        return pd.concat(frames, ignore_index=True)
+            def work() -> pd.DataFrame:
+                (fold,) = fit.folds
+                return fit_network(self.setting, outcome, fit, networks.network(fit.init, fit.seed, fold))
 
-    def _rows(self, fit: Fit, fold: Fold, pattern: str, tested: Indices, survival: NDArray[np.float64],
-              edges: NDArray[np.float64]) -> pd.DataFrame:  # fmt: skip
-        task = self.settings.endpoint
-        return prediction_rows(self.store, self.outcome, fit, fold, task, pattern, tested, survival, edges)
+        return with_cost(work, lambda: networks.parameters(fit.init, fit.seed, fit.folds[0]))
+
+    def do(self, fit: Fit) -> None:
+        """Do one fit unless its part file is there: predictions, and their scores beside them."""
+        path = self.part_path(fit)
+        if not path.is_file():
+            with replacing(path) as temporary:
+                self._predictions(fit).to_parquet(temporary, index=False)
+        scored = scores_path(path)
+        if not scored.is_file():
+            outcome = self.outcomes[fit.task.name]
+            training = {
+                (f.cohort, f.fold): (outcome.time_days[f.train], outcome.event[f.train]) for f in fit.folds
+            }
+            with replacing(scored) as temporary:
+                score_folds(pd.read_parquet(path), training).to_parquet(temporary, index=False)
+
+    def missing(self) -> list[Fit]:
+        """The fits still to be done."""
+        paths = {fit.name: self.part_path(fit) for fit in self.fits}
+        return [
+            fit
+            for fit in self.fits
+            if not (paths[fit.name].is_file() and scores_path(paths[fit.name]).is_file())
+        ]
+
+    def predictions(self) -> pd.DataFrame:
+        """The predictions of all fits; every one must be done."""
+        return pd.concat([pd.read_parquet(self.part_path(fit)) for fit in self.fits], ignore_index=True)
+
+    def scores(self) -> pd.DataFrame:
+        """The scores of all fits; every one must be done."""
+        return pd.concat(
+            [pd.read_parquet(scores_path(self.part_path(fit))) for fit in self.fits], ignore_index=True
+        )
+
+    def costs(self) -> pd.DataFrame:
+        """What each fit took: seconds, peak memory of its process, parameters trained and in all."""
+        rows: list[dict[str, Any]] = []
+        for fit in self.fits:
+            attrs = pd.read_parquet(self.part_path(fit), columns=["init"]).attrs
+            cost = {str(name): value for name, value in attrs.items()}
+            named = {"init": fit.init, "mode": fit.mode, "task": fit.task.name, "seed": fit.seed}
+            rows.append({**named, "cohort": fit.folds[0].cohort, "folds": len(fit.folds), **cost})
+        return pd.DataFrame(rows)
 
     def run(self, progress: bool = True) -> pd.DataFrame:
-        """Do every fit that has no part file yet, write the tables, and return folds.csv as a frame."""
-        fits = list(self.fits())
-        if not fits:
-            raise InputError("evaluate: nothing to do; check modes, inits, cohorts and only_folds")
-        for fit in tracked(fits, "evaluate", len(fits)) if progress else fits:
-            path = self.part_path(fit)
-            if not path.is_file():
-                frame = self.probe(fit) if fit.mode == "lp" else self.finetune(fit)
-                with replacing(path) as temporary:
-                    frame.to_parquet(temporary, index=False)
-        predictions = pd.concat([pd.read_parquet(self.part_path(fit)) for fit in fits], ignore_index=True)
-        return write_tables(predictions, self.manifest(), self.out, self.settings.bootstrap)
+        """Do every fit that is not done yet, write the tables, and return folds.csv as a frame."""
+        if not self.fits:
+            raise InputError(
+                "evaluate: nothing to do; check modes, inits, cohorts and only_folds"
+                + "".join(f"; {name}: {why}" for name, why in self.not_fitted.items())
+            )
+        todo = self.missing()
+        for fit in tracked(todo, "evaluate", len(todo)) if progress else todo:
+            self.do(fit)
+        folds = self.scores()
+        write_tables(self.predictions(), folds, self.manifest(), self.out, self.settings.bootstrap)
+        return folds
 
     def manifest(self) -> dict[str, Any]:
         """Versions, settings, hashes, who was left out, and who pretraining saw of each test fold."""
         ids = self.store.patients["patient_id"].to_numpy(dtype=object)
         tested: set[str] = set()
         known: set[str] = set()  # tested with a checkpoint whose pretraining saw them
-        for seed, folds in self.folds.items():
-            test = {str(p) for fold in folds for p in ids[fold.test]}
-            tested |= test
-            if "pretrained" in self.settings.inits:
-                trained = load_checkpoint(self.checkpoint_path(seed)).manifest
-                known |= test & {*trained["train_patients"], *trained["validation_patients"]}
+        weights: dict[str, Any] = {}
+        for fit in self.fits:
+            for fold in fit.folds:
+                test = {str(p) for p in ids[fold.test]}
+                tested |= test
+                if fit.init == "pretrained":
+                    folder = self.networks.checkpoint_path(fit.seed, fold)
+                    if str(folder) not in weights:
+                        trained = load_checkpoint(folder).manifest
+                        seen = {*trained["train_patients"], *trained["validation_patients"]}
+                        weights[str(folder)] = (self.networks.identity("pretrained", fit.seed, fold), seen)
+                    known |= test & weights[str(folder)][1]
         return {
             "version": __version__,
             "config": self.config.model_dump(mode="json"),
-            "hashes": self.hashes,
-            "left_out": self.outcome.left_out,
+            "hashes": {
+                "store": {n: s.sha256 for n, s in self.store.sources.items()},
+                "weights": {folder: digest for folder, (digest, _) in weights.items()},
+            },
+            "left_out": {name: outcome.left_out for name, outcome in self.outcomes.items()},
+            "not_fitted": self.not_fitted,
             "test_patients": len(tested),
             "test_patients_seen_unlabelled_in_pretraining": len(known),
             "protocol": "transductive" if known else "inductive",
         }
 
 
-def score_folds(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Harrell's C of every fold and pattern: the rows of folds.csv."""
-    rows: list[dict[str, Any]] = []
-    for key, part in predictions.groupby(KEYS, sort=False):
-        score = concordance(
-            part["time_days"].to_numpy(), part["event"].to_numpy(dtype=bool), part["risk"].to_numpy()
-        )
-        named = dict(zip(KEYS, key, strict=True))  # pyright: ignore[reportArgumentType]
-        rows.append(
-            {**named, "metric": "c_index", "value": score.value, "n": score.n, "events": score.events}
-        )
-    return pd.DataFrame(rows)
-
-
-def cohort_intervals(predictions: pd.DataFrame, replicates: int) -> pd.DataFrame:
-    """C over a cohort's test patients, pairs within a fold only, with a bootstrap interval over patients."""
-    keys = [k for k in KEYS if k != "fold"]
-    rows: list[dict[str, Any]] = []
-    for key, part in predictions.groupby(keys, sort=False):
-        columns = [part["time_days"].to_numpy(), part["event"].to_numpy(dtype=bool), part["risk"].to_numpy()]
-        arrays = [*columns, part["fold"].to_numpy()]
-        score = concordance_within(*arrays)
-        interval = bootstrap_interval(concordance_within, *arrays, replicates=replicates, seed=0)
-        row = dict(zip(keys, key, strict=True))  # pyright: ignore[reportArgumentType]
-        row |= {"metric": "c_index_within_fold", "value": score.value, "low": interval.low}
-        rows.append(
-            row | {"high": interval.high, "n": score.n, "events": score.events, "reason": score.reason}
-        )
-    return pd.DataFrame(rows)
-
-
-def write_tables(
-    predictions: pd.DataFrame, manifest: dict[str, Any], out: Path, replicates: int
-) -> pd.DataFrame:
-    """Write predictions.csv, folds.csv, summary.csv, intervals.csv and manifest.json. Returns folds.csv."""
-    folds = score_folds(predictions)
-    first = [
-        "method",
-        "init",
-        "mode",
-        "task",
-        "pattern",
-        "patient_id",
-        "cohort",
-        "fold",
-        "seed",
-        "risk",
-        "event",
-    ]
-    ordered = predictions[
-        [*first, "time_days", *[c for c in predictions if str(c)[:5] in ("edge_", "survi")]]
-    ]
-    tables = {"predictions": ordered, "folds": folds, "summary": summarise(folds)}
-    if replicates:
-        tables["intervals"] = cohort_intervals(predictions, replicates)
-    for name, table in tables.items():
-        with replacing(out / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False)
-    write_json(out / "manifest.json", manifest)
-    return folds
+def scores_path(part: Path) -> Path:
+    """The file with the scores of a part."""
+    return part.with_suffix(".scores.parquet")
 
 
 def evaluate(store: Store, config: ExperimentConfig, checkpoint: Path | None, out: Path) -> pd.DataFrame:
     """Run the evaluation of `config` into `out` and return folds.csv; finished fits are not done again.
 
-    `checkpoint` is the folder of `prime pretrain`; `{seed}` in it stands for each seed of evaluate.seeds.
-    Raises InputError for settings or data that cannot be evaluated.
+    `checkpoint` is the folder of `prime pretrain`; `{seed}`, `{fold}` and `{cohort}` in it stand for those of
+    each fit. Raises InputError for settings or data that cannot be evaluated.
     """
-    return Evaluation(store, config, checkpoint, out).run()
+    find = None if checkpoint is None else CheckpointTemplate(str(checkpoint))
+    return Evaluation(store, config, find, out).run()

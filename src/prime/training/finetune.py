@@ -14,7 +14,7 @@ from prime.cohort.batch import Batch
 from prime.cohort.loading import PatientLoader
 from prime.cohort.splits import Fold, named_seed
 from prime.model.prime import Prime
-from prime.objectives.survival import assign_bins, bin_edges, nll, survival
+from prime.objectives.survival import assign_bins, nll, survival
 from prime.training.config import EvaluateConfig, ReadoutConfig
 from prime.training.embed import read_out
 from prime.training.outcomes import Outcome
@@ -53,7 +53,7 @@ def _drop_modalities(observed: NDArray[np.bool_], rate: float, rng: np.random.Ge
 
 
 class Finetuning:
-    """One fit: a cohort's fold, its bins, its model."""
+    """One fit: a cohort's fold, its bins, its model. `missing`: with modality dropout."""
 
     def __init__(
         self,
@@ -63,11 +63,13 @@ class Finetuning:
         fold: Fold,
         settings: EvaluateConfig,
         seed: int,
+        missing: bool,
     ) -> None:
         self.loader, self.outcome, self.fold = loader, outcome, fold
         self.config, self.alpha = settings.finetune, settings.alpha
         readout = settings.finetune.readout
-        self.edges = bin_edges(outcome.time_days[fold.train], outcome.event[fold.train], settings.bins)
+        self.edges = outcome.edges(fold.train, settings.bins)
+        self.drop_modality = settings.finetune.drop_modality if missing else 0.0
         self.observed = loader.store.observed()
         self.rng = np.random.default_rng(named_seed(seed, "finetune", fold.cohort, fold.fold))
         torch.manual_seed(named_seed(seed, "finetune", fold.cohort, fold.fold))
@@ -107,8 +109,8 @@ class Finetuning:
             self.model.train()
             for patients in _minibatches(self.rng, self.fold.train, self.config.batch_size):
                 kept = None
-                if self.config.drop_modality > 0:
-                    kept = _drop_modalities(self.observed[patients], self.config.drop_modality, self.rng)
+                if self.drop_modality > 0:
+                    kept = _drop_modalities(self.observed[patients], self.drop_modality, self.rng)
                 optimizer.zero_grad(set_to_none=True)
                 self._loss(patients, kept, self.alpha).backward()
                 nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)

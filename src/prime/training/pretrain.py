@@ -248,7 +248,7 @@ class Pretraining:
         self.optimizer.load_state_dict(state["optimizer"])
         return int(state["epoch"]) + 1, float(state["best"]), log
 
-    def run(self) -> None:
+    def run(self, shown: bool = True) -> None:
         """Train every epoch that is left, keep the best network by validation loss, log and plot."""
         first, best, log = self._resume()
         self.out.mkdir(parents=True, exist_ok=True)
@@ -256,7 +256,7 @@ class Pretraining:
         steps = [len(self.epoch_plan(epoch)) for epoch in range(epochs)]
         if self.fabric.is_global_zero:
             save_description(self.out, self.raw.prime, self.config.model_dump(mode="json"), self.manifest)
-        with progress_bar(self.fabric.is_global_zero) as bar:
+        with progress_bar(shown and self.fabric.is_global_zero) as bar:
             task = bar.add_task("pretrain", total=sum(steps), completed=sum(steps[:first]), parts="")
 
             def progress(epoch: int, done: int, of: int, parts: dict[str, float]) -> None:
@@ -300,9 +300,10 @@ def pretrain(
     out: Path,
     excluded: frozenset[str] = frozenset(),
     machine: Machine | None = None,
+    progress: bool = True,
 ) -> None:
     """Pretrain into the folder `out`; a killed run resumes there, a finished one returns at once.
 
     Raises InputError where `out` holds another run.
     """
-    Pretraining(store, config, out, excluded, machine or Machine()).run()
+    Pretraining(store, config, out, excluded, machine or Machine()).run(progress)

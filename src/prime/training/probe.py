@@ -11,7 +11,7 @@ from torch import Tensor
 
 from prime.cohort.splits import Fold
 from prime.errors import InputError
-from prime.objectives.survival import assign_bins, bin_edges, nll, survival
+from prime.objectives.survival import assign_bins, nll, survival
 from prime.training.config import ProbeConfig
 from prime.training.embed import EmbeddingCache
 from prime.training.hazard_model import fit_hazard_models
@@ -44,12 +44,16 @@ class FittedHead:
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows to fit a head on: blocks (n, blocks, width), time_days (n,), event (n,), weight (n,)."""
+    """Rows to fit a head on: blocks (n, blocks, width), time_days (n,), event (n,), weight (n,).
+
+    edges (T + 1,): the time bins, from these patients' events where there are any.
+    """
 
     blocks: NDArray[np.float32]
     time_days: NDArray[np.float64]
     event: NDArray[np.bool_]
     weight: NDArray[np.float64]
+    edges: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -97,15 +101,13 @@ def _pad(parts: list[Tensor], fill: float = 0.0) -> Tensor:
     return out
 
 
-def fit_heads(
-    examples: list[Examples], ridges: list[float], config: ProbeConfig, bins: int
-) -> list[list[FittedHead]]:
+def fit_heads(examples: list[Examples], ridges: list[float], config: ProbeConfig) -> list[list[FittedHead]]:
     """One head for each set of examples and each ridge, all fitted at once: result[set][ridge].
 
-    The time bins, scaling and components of a head come from its own examples alone.
+    The scaling and components of a head come from its own examples alone.
     """
     projections = [fit_projection(e.blocks, config.components, config.spectrum_power) for e in examples]
-    edges = [bin_edges(e.time_days, e.event, bins) for e in examples]
+    edges = [e.edges for e in examples]
     features = [p(e.blocks) for p, e in zip(projections, examples, strict=True)]
     labels = [torch.from_numpy(assign_bins(e.time_days, cut)) for e, cut in zip(examples, edges, strict=True)]
     sets, count = len(examples), len(ridges)
@@ -144,7 +146,7 @@ def head_nll(head: FittedHead, examples: Examples) -> float:
 
 
 def take_examples(
-    cache: EmbeddingCache, outcome: Outcome, patients: Indices, patterns: list[str]
+    cache: EmbeddingCache, outcome: Outcome, patients: Indices, patterns: list[str], bins: int
 ) -> Examples:
     """Rows of these patients under these patterns; each patient weighs one in all."""
     present = [patients[cache.row[name][patients] >= 0] for name in patterns]
@@ -155,13 +157,15 @@ def take_examples(
         outcome.time_days[who],
         outcome.event[who],
         1.0 / counts[who],
+        outcome.edges(np.unique(who), bins) if outcome.event[who].any() else np.array([-np.inf, np.inf]),
     )
 
 
-def _training_patterns(config: ProbeConfig, pattern: str, patterns: list[str]) -> list[str]:
-    if config.heads == "per_pattern":
-        return [pattern]
-    return patterns if config.train_patterns == "all" else ["all"]
+def training_patterns(config: ProbeConfig, missing: bool, pattern: str, patterns: list[str]) -> list[str]:
+    """The patterns that the head for `pattern` is trained on, with or without training on what is missing."""
+    if not missing:
+        return ["all"]
+    return [pattern] if config.missing_heads == "per_pattern" else patterns
 
 
 def select_and_fit(
@@ -176,19 +180,21 @@ def select_and_fit(
 
     With `refit`, the head is fitted again on training and validation patients with the chosen ridge.
     """
-    train = [take_examples(cache, outcome, fold.train, names) for fold in folds]
+    train = [take_examples(cache, outcome, fold.train, names, bins) for fold in folds]
     ridges = list(config.ridge)
-    heads = fit_heads(train, ridges, config, bins) if len(ridges) > 1 or not config.refit else []
+    heads = fit_heads(train, ridges, config) if len(ridges) > 1 or not config.refit else []
     chosen = [0] * len(folds)
     if len(ridges) > 1:
-        held = [take_examples(cache, outcome, fold.validation, names) for fold in folds]
+        held = [take_examples(cache, outcome, fold.validation, names, bins) for fold in folds]
         losses = [[head_nll(h, e) for h in row] for row, e in zip(heads, held, strict=True)]
         chosen = [int(np.argmin(np.nan_to_num(row, nan=np.inf))) for row in losses]
     if not config.refit:
         return [row[i] for row, i in zip(heads, chosen, strict=True)]
-    both = [take_examples(cache, outcome, np.concatenate([f.train, f.validation]), names) for f in folds]
+    both = [
+        take_examples(cache, outcome, np.concatenate([f.train, f.validation]), names, bins) for f in folds
+    ]
     wanted = sorted(set(chosen))
-    again = fit_heads(both, [ridges[i] for i in wanted], config, bins)
+    again = fit_heads(both, [ridges[i] for i in wanted], config)
     return [row[wanted.index(i)] for row, i in zip(again, chosen, strict=True)]
 
 
@@ -199,8 +205,11 @@ def probe_folds(
     config: ProbeConfig,
     bins: int,
     patterns: list[str],
+    missing: bool,
 ) -> dict[str, list[FittedHead]]:
     """The heads of every fold of one cohort, by test pattern. Shared heads are fitted once.
+
+    `missing`: train also on what is left of the training patients when modalities are taken away.
 
     Raises InputError where a fold's training patients hold no event.
     """
@@ -210,7 +219,7 @@ def probe_folds(
     fitted: dict[tuple[str, ...], list[FittedHead]] = {}
     result: dict[str, list[FittedHead]] = {}
     for pattern in patterns:
-        names = tuple(_training_patterns(config, pattern, patterns))
+        names = tuple(training_patterns(config, missing, pattern, patterns))
         if names not in fitted:
             fitted[names] = _fit_able(cache, outcome, folds, config, bins, list(names))
         result[pattern] = fitted[names]
@@ -226,7 +235,7 @@ def _fit_able(
     names: list[str],
 ) -> list[FittedHead]:
     """The heads of the folds, each fold on its own merits: trained on `names`, or else on "all"."""
-    able = [_trainable(cache, outcome, fold, names) for fold in folds]
+    able = [names == ["all"] or _trainable(cache, outcome, fold, names, bins) for fold in folds]
     heads: dict[int, FittedHead] = {}
     for wanted, use in ((True, names), (False, ["all"])):
         chosen = [i for i, found in enumerate(able) if found == wanted]
@@ -236,7 +245,7 @@ def _fit_able(
     return [heads[i] for i in range(len(folds))]
 
 
-def _trainable(cache: EmbeddingCache, outcome: Outcome, fold: Fold, names: list[str]) -> bool:
+def _trainable(cache: EmbeddingCache, outcome: Outcome, fold: Fold, names: list[str], bins: int) -> bool:
     """Enough for a pattern's own head: 20 patients, 4 with an event; else the head of "all" serves."""
-    examples = take_examples(cache, outcome, fold.train, names)
+    examples = take_examples(cache, outcome, fold.train, names, bins)
     return len(examples.event) >= 20 and int(examples.event.sum()) >= 4

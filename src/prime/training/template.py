@@ -1,7 +1,7 @@
 """An experiment file with every setting, its default and its limits, written from the settings themselves."""
 
 import json
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, cast, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -33,7 +33,7 @@ def _lines(settings: type[BaseModel], depth: int) -> list[str]:
         value = EXAMPLES.get(name) if field.is_required() else field.get_default(call_default_factory=True)
         text = f"{indent}{name}: {_yaml(value)}"
         note = _allowed(field)
-        lines.append(f"{text:<{COMMENT_COLUMN}}# {note}" if note else text)
+        lines.append(f"{text:<{COMMENT_COLUMN - 1}} # {note}" if note else text)
     return lines
 
 
@@ -41,8 +41,10 @@ def _yaml(value: Any) -> str:
     """A value on one line; JSON is YAML too, and plain words need no quotes."""
     if isinstance(value, str):
         return value
+    if isinstance(value, BaseModel):
+        return "{" + ", ".join(f"{name}: {_yaml(item)}" for name, item in value) + "}"
     if isinstance(value, tuple):
-        return "[" + ", ".join(_yaml(item) for item in value) + "]"  # pyright: ignore[reportUnknownVariableType]
+        return "[" + ", ".join(map(_yaml, cast(tuple[Any, ...], value))) + "]"
     return json.dumps(value)
 
 
@@ -53,8 +55,18 @@ def _choices(annotation: Any) -> list[str]:
     return [word for part in get_args(annotation) for word in _choices(part)]
 
 
+def _keys(annotation: Any) -> list[str]:
+    """The keys of the settings that a list holds."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return list(annotation.model_fields)
+    return [key for part in get_args(annotation) for key in _keys(part)]
+
+
 def _allowed(field: FieldInfo) -> str:
-    """What a setting may be: its words or its limits."""
+    """What a setting may be: its words, its limits, or the keys of each entry."""
+    keys = _keys(field.annotation)
+    if keys:
+        return f"each {{{', '.join(keys)}}}"
     words = _choices(field.annotation)
     signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
     limits = [
