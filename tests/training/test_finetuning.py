@@ -80,6 +80,18 @@ def left(tuned: Finetuning, keep: tuple[bool, ...]) -> np.ndarray:
     return FOLD.test[(tuned.observed[FOLD.test] & np.array(keep)).any(axis=1)]
 
 
+def test_the_head_starts_at_the_hazards_of_the_training_patients(make: Make, made_up_store: Store) -> None:
+    fresh, outcome = make(), read_outcome(made_up_store, OS)
+    survival = fresh.predict(FOLD.train, (True, True, True))
+    left, expected = 1.0, []
+    for low, high in zip(fresh.edges[:-1], fresh.edges[1:], strict=True):
+        time, event = outcome.time_days[FOLD.train], outcome.event[FOLD.train]
+        deaths = int((event & (time >= low) & (time < high)).sum())
+        left *= 1 - (deaths + 0.5) / (int((time >= low).sum()) + 1)
+        expected.append(left)
+    np.testing.assert_allclose(survival, np.tile(expected, (len(FOLD.train), 1)), atol=1e-6)
+
+
 def test_validation_and_prediction_change_nothing(tuned: Finetuning) -> None:
     before = state_of(tuned.model)
     losses = [tuned.validation_loss(), tuned.validation_loss()]

@@ -17,23 +17,29 @@ from prime.model.prime import Prime
 from prime.objectives.survival import assign_bins, nll, survival
 from prime.training.config import EvaluateConfig, ReadoutConfig
 from prime.training.embed import read_out
+from prime.training.hazard_model import baseline_logits, person_periods
 from prime.training.outcomes import Outcome
 
 Indices = NDArray[np.int64]
 
 
 class SurvivalModel(nn.Module):
-    """PRIME and a linear hazard head on its readout."""
+    """PRIME and a linear hazard head on its readout, which starts at the same hazards (T,) for everyone."""
 
-    def __init__(self, prime: Prime, readout: ReadoutConfig, blocks: int, width: int, bins: int) -> None:
+    def __init__(
+        self, prime: Prime, readout: ReadoutConfig, blocks: int, width: int, baseline: Tensor
+    ) -> None:
         super().__init__()
         self.prime = prime
         self.readout = readout
-        self.head = nn.Sequential(nn.Flatten(), nn.LayerNorm(blocks * width), nn.Linear(blocks * width, bins))
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.LayerNorm(blocks * width), nn.Linear(blocks * width, len(baseline))
+        )
         linear = self.head[2]
         assert isinstance(linear, nn.Linear)
         nn.init.zeros_(linear.weight)
-        nn.init.zeros_(linear.bias)
+        with torch.no_grad():
+            linear.bias.copy_(baseline)
 
     def forward(self, batch: Batch) -> Tensor:
         """Hazard logits (B, T), float32."""
@@ -73,12 +79,19 @@ class Finetuning:
         self.observed = loader.store.observed()
         self.rng = np.random.default_rng(named_seed(seed, "finetune", fold.cohort, fold.fold))
         torch.manual_seed(named_seed(seed, "finetune", fold.cohort, fold.fold))
-        prime = copy.deepcopy(prime).train()
+        prime = copy.deepcopy(prime).eval()
         self.device = next(prime.parameters()).device
-        with torch.no_grad():
+        with torch.inference_mode():
             shape = read_out(prime(loader.batch(fold.train[:2]).to(self.device)), readout).shape
         blocks, width = shape[1], shape[2]
-        self.model = SurvivalModel(prime, readout, blocks, width, len(self.edges) - 1).to(self.device)
+        self.model = SurvivalModel(prime, readout, blocks, width, self._baseline()).to(self.device)
+
+    def _baseline(self) -> Tensor:
+        """Hazard logits (T,) of the training patients as a whole, which the head starts from."""
+        train = self.fold.train
+        label = torch.from_numpy(assign_bins(self.outcome.time_days[train], self.edges))
+        event = torch.from_numpy(self.outcome.event[train])
+        return baseline_logits(*person_periods(label, event, len(self.edges) - 1)).float()
 
     def _optimizer(self) -> torch.optim.Optimizer:
         config = self.config

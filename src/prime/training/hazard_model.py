@@ -37,6 +37,11 @@ def person_periods(bin_index: Tensor, event: Tensor, bins: int) -> tuple[Tensor,
     return at_risk, died
 
 
+def baseline_logits(at_risk: Tensor, died: Tensor) -> Tensor:
+    """Hazard logits (..., T) of everyone together, half an event added; indicators are (..., n, T)."""
+    return torch.logit((died.sum(-2) + 0.5) / (at_risk.sum(-2) + 1.0))
+
+
 def _loss(
     features: Tensor, at_risk: Tensor, died: Tensor, ridge: Tensor, weight: Tensor, bias: Tensor
 ) -> Tensor:
@@ -72,8 +77,7 @@ def _newton_direction(
 def _fit_proportional(features: Tensor, at_risk: Tensor, died: Tensor, ridge: Tensor) -> HazardModels:
     heads, _, p = features.shape
     bins = at_risk.shape[2]
-    rate = (died.sum(1) + 0.5) / (at_risk.sum(1) + 1.0)
-    bias = torch.logit(rate)
+    bias = baseline_logits(at_risk, died)
     weight = features.new_zeros(heads, p, 1)
     loss = _loss(features, at_risk, died, ridge, weight, bias)
     for iteration in range(1, MAX_STEPS + 1):
