@@ -43,8 +43,8 @@ def _section(study: Study, folder: Path) -> str:
     seeds = ", ".join(map(str, facts.seeds))
     made = (
         f"`{facts.command}`: seeds {seeds}, preset {facts.preset}. Wall time of its last run"
-        f" {_time(facts.wall_seconds)}, in which what earlier runs had finished was not done again; everything"
-        f" behind it takes {_time(facts.compute_seconds)} of one process."
+        f" {_time(facts.wall_seconds)}, in which what earlier runs had finished was not done again; all that"
+        f" it rests on takes {_time(facts.compute_seconds)} of one process."
     )
     parts = [f'<a id="{study.folder}"></a>\n## {facts.title}', made]
     parts += [(folder / f"{table.name}.md").read_text(encoding="utf-8").strip() for table in study.tables]
