@@ -362,9 +362,9 @@ def whole_folds(task: Task, fast: Fast, one_epoch: list[PlainTimes], options: ar
         print(f"  largest difference from fast: survival {found.survival:.1e}, logits {found.logits:.1e}")
         print(f"  survival agrees to {AGREE:.0e} from epoch {found.epoch} on")
         loop.prepare()
-        adamw = timed(partial(loop.adamw_epochs, 1))[1].wall
-        lbfgs = times.epochs.wall / epochs
-        print(f"  an epoch by L-BFGS {lbfgs:.3f} s, by AdamW {adamw:.3f} s", flush=True)
+        adamw = timed(partial(loop.adamw_epochs, 1))[1]
+        lbfgs = NOTHING.plus(times.epochs, 1 / epochs)
+        print(f"  an epoch by L-BFGS {lbfgs}, by AdamW {adamw}", flush=True)
     return same
 
 
