@@ -11,10 +11,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "prime"
 
 # Each room and the rooms of ours that it may import; a room may always import itself.
-GROUND = {"errors", "files"}
+GROUND = {"errors", "files", "libraries"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
+    "libraries": set(),
     "cohort": GROUND,
     "objectives": {"errors"},
     "evaluation": {"errors"},

@@ -2,8 +2,6 @@
 
 import argparse
 import errno
-import logging
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from prime import __version__
 from prime.errors import InputError
+from prime.libraries import quiet_libraries
 
 if TYPE_CHECKING:
     from prime.cohort.config import CohortConfig
@@ -24,14 +23,6 @@ FILE_TROUBLE = (PermissionError, NotADirectoryError, IsADirectoryError, FileExis
 def say(line: str) -> None:
     """A remark for the user, kept apart from results on standard output."""
     print(line, file=sys.stderr)
-
-
-def quiet_libraries() -> None:
-    """Turn down notices that libraries print about themselves; their errors still come through."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    for name in ("lightning_fabric.utilities.rank_zero", "lightning_utilities.core.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 # What the commands share ------------------------------------------------------------------------------------
@@ -181,6 +172,36 @@ def run_predict(arguments: Arguments) -> int:
     return 0
 
 
+def run_study(arguments: Arguments) -> int:
+    config = read_experiment(arguments)
+    from rich.console import Console
+
+    from prime.study.context import Context
+    from prime.study.jobs import Machines
+    from prime.study.registry import choose
+    from prime.study.run import read_reference, run_studies
+    from prime.study.sweeps import read_setting
+
+    studies = choose(arguments.name)
+    reference = None if arguments.reference is None else read_reference(arguments.reference)
+    settings = tuple(read_setting(text) for text in arguments.setting)
+    if (arguments.name == "sweep") != bool(settings):
+        raise InputError("--setting key=a,b and study sweep go together: --setting model.queries=2,4,8")
+    context = Context(open_experiment_store(config), config, arguments.preset, reference, settings)
+    machines = Machines(arguments.jobs, arguments.threads or 1, arguments.cluster)
+    run_studies(studies, context, arguments.out, machines, " ".join(["prime", *sys.argv[1:]]), Console())
+    return 0
+
+
+def run_report(arguments: Arguments) -> int:
+    from prime.study.report import write_markdown, write_report
+
+    print(write_report(arguments.folder, arguments.out))
+    if arguments.markdown is not None:
+        print(write_markdown(arguments.folder, arguments.markdown))
+    return 0
+
+
 def run_demo(arguments: Arguments) -> int:
     set_threads(arguments)
     from prime.demo import run
@@ -286,6 +307,36 @@ def _add_prediction_commands(add: "Adder") -> None:
     add("config", run_config, "print an experiment file with every setting and its default")
 
 
+def _add_study_commands(add: "Adder") -> None:
+    command = add("study", run_study, "make a table or figure of the paper, or all of them")
+    command.add_argument("name", metavar="NAME", help="table1 .. table5, figure2 .. figure4, all; see docs")
+    command.add_argument(
+        "--config", type=Path, required=True, metavar="CONFIG.yaml", help="experiment file; see prime config"
+    )
+    command.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change a setting"
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="results; taken up again")
+    command.add_argument(
+        "--preset", choices=("quick", "full"), default="full", help="size of the grid (full)"
+    )
+    command.add_argument(
+        "--jobs", type=positive, metavar="N", help="fits at once (1; on a cluster all processors)"
+    )
+    command.add_argument("--cluster", choices=("ray",), help="run the fits on a Ray cluster")
+    command.add_argument("--reference", type=Path, metavar="FILE.csv", help="others' results to print beside")
+    command.add_argument(
+        "--setting", nargs="+", action="extend", default=[], metavar="KEY=A,B", help="what study sweep varies"
+    )
+    _threads(command)
+    command = add("report", run_report, "one HTML page of everything that prime study made")
+    command.add_argument("folder", type=Path, metavar="DIR", help="the --out of prime study")
+    command.add_argument("--out", type=Path, metavar="PAGE.html", help="(DIR/report.html)")
+    command.add_argument(
+        "--markdown", type=Path, metavar="DIR", help="also README.md and the files, into DIR"
+    )
+
+
 def _cohort(command: argparse.ArgumentParser) -> None:
     command.add_argument("cohort", type=Path, metavar="COHORT.yaml", help="the cohort file")
     command.add_argument("--root", metavar="DIR", help="instead of the file's root")
@@ -323,6 +374,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_cohort_commands(add)
     _add_training_commands(add)
     _add_prediction_commands(add)
+    _add_study_commands(add)
     return parser
 
 

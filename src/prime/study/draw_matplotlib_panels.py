@@ -83,13 +83,13 @@ def draw_ranks(axis: Axes, panel: RankPanel) -> None:
         )
     top = -0.9
     if panel.distance is not None:
-        top = -2.2
+        top = -2.6
         axis.plot([1, 1 + panel.distance], [-1.5, -1.5], "|-", color="black", linewidth=1.6, markersize=7)
         text = f"critical difference {panel.distance:.2f}"
         axis.text(1 + panel.distance + 0.1, -1.5, text, va="center", fontsize=_SMALL)
     axis.text(
         count,
-        top + 0.5 if panel.distance is None else -1.5,
+        top + 0.4,  # above the critical difference, which may reach all the way to the right
         panel.label,
         ha="right",
         va="center",

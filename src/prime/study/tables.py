@@ -149,11 +149,11 @@ def _headers(display: pd.DataFrame) -> tuple[list[str], list[tuple[str, ...]], l
     An outer row header is written only where it changes.
     """
     names = [str(name) if name is not None else "" for name in display.index.names]
-    headers = [_levels(column) for column in display.columns]
+    headers = [header_levels(column) for column in display.columns]
     rows: list[list[str]] = []
     above: tuple[str, ...] = ()
     for key, values in zip(display.index, display.itertuples(index=False, name=None), strict=True):
-        levels = _levels(key)
+        levels = header_levels(key)
         shown = [
             "" if place < len(levels) - 1 and above[: place + 1] == levels[: place + 1] else level
             for place, level in enumerate(levels)
@@ -163,7 +163,8 @@ def _headers(display: pd.DataFrame) -> tuple[list[str], list[tuple[str, ...]], l
     return names, headers, rows
 
 
-def _levels(key: object) -> tuple[str, ...]:
+def header_levels(key: object) -> tuple[str, ...]:
+    """The levels of a row or column header as text."""
     return tuple(str(part) for part in key) if isinstance(key, tuple) else (str(key),)
 
 

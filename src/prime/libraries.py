@@ -1,0 +1,13 @@
+"""How the libraries below us are told to behave."""
+
+import logging
+import os
+
+
+def quiet_libraries() -> None:
+    """Turn down notices that libraries print about themselves; their errors still come through."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a hospital's cluster reports to nobody
+    for name in ("lightning_fabric.utilities.rank_zero", "lightning_utilities.core.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)

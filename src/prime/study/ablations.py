@@ -1,0 +1,148 @@
+"""Table V: what each part of the method is worth, by taking it away."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from typing import Any
+
+import pandas as pd
+
+from prime.study.arms import Arm
+from prime.study.averages import macro_means, paired_difference
+from prime.study.context import Context, Output, Results, Study
+from prime.study.figure import Figure, Panel, Reference, Series
+from prime.study.method_tables import metric_name
+from prime.study.tables import ABSENT, Table, cell, mark_best
+from prime.training.config import TaskConfig
+
+FULL = "Full method"
+MODE = "lp"
+CLASSES = ("all", "leave one out", "only one")
+
+# The first four are the paper's; each changes one thing of the full recipe.
+PAPER: dict[str, dict[str, dict[str, Any]]] = {
+    "Zero tokens for prototypes": {"model": {"imputation": "zero"}},
+    "Complete patients only": {"pretrain": {"patients": "complete"}},
+    "No alignment loss": {"pretrain": {"alignment_weight": 0.0}},
+    "No consistency loss": {"pretrain": {"consistency_weight": 0.0}},
+}
+OURS: dict[str, dict[str, dict[str, Any]]] = {
+    "No mixture of experts": {"model": {"mixture": False}},
+    "No refiner": {"model": {"refiner": False}},
+    "No Dirichlet noise": {"pretrain": {"dirichlet_noise": False}},
+    "Mean imputation": {"model": {"imputation": "mean"}},
+    "Learned mask tokens": {"model": {"imputation": "mask"}},
+    "No retention loss": {"pretrain": {"retention_weight": 0.0}},
+}
+
+
+def variants(context: Context) -> dict[str, dict[str, dict[str, Any]]]:
+    """The ablations that change this experiment."""
+    return {name: change for name, change in (PAPER | OURS).items() if _changes(context, change)}
+
+
+def _changes(context: Context, change: dict[str, dict[str, Any]]) -> bool:
+    """Whether a change makes another experiment, and one that still has a loss to learn from."""
+    own = context.config.model_dump(mode="json")
+    weights = own["pretrain"] | change.get("pretrain", {})
+    losses = ("alignment_weight", "consistency_weight", "prediction_weight")
+    differs = any(own[group][key] != value for group, keys in change.items() for key, value in keys.items())
+    return differs and any(weights[name] > 0 for name in losses)
+
+
+def arms(context: Context) -> list[Arm]:
+    """The full method and each ablation, pretrained anew, with the same linear probes."""
+    probes = {"modes": [MODE]}
+    full = context.probe_arm(FULL, evaluate=probes)
+    return [full, *(context.probe_arm(n, evaluate=probes, **c) for n, c in variants(context).items())]
+
+
+def pattern_class(name: str) -> str:
+    """`all`, `leave one out` or `only one`; other subsets keep their name."""
+    if name == "all":
+        return "all"
+    return "leave one out" if name.startswith("-") else name if "+" in name else "only one"
+
+
+def class_means(scores: pd.DataFrame) -> pd.DataFrame:
+    """Macro means by arm and class of patterns, and their mean: the four figures of the paper's Fig. 4."""
+    macro = macro_means(scores, ["arm", "task", "pattern"])
+    macro = macro.assign(seen=[pattern_class(name) for name in macro["pattern"]])
+    means = macro.groupby(["arm", "task", "seen"], sort=False)["mean"].mean().unstack("seen")
+    return means[[name for name in CLASSES if name in means]].assign(mean=lambda frame: frame.mean(axis=1))
+
+
+def differences(results: Results, task: TaskConfig, names: list[str]) -> pd.DataFrame:
+    """Each ablation less the full method, everything observed: a paired bootstrap over patients."""
+    rows: list[dict[str, Any]] = []
+    mine = results.predictions
+    mine = mine[(mine["task"] == task.name) & (mine["pattern"] == "all")]
+    full = mine[mine["arm"] == FULL]
+    for name in names:
+        found = paired_difference(mine[mine["arm"] == name], full, task.horizon_days is not None)
+        rows.append({"arm": name, "task": task.name, "difference": found.value, "low": found.low,
+                     "high": found.high, "p_value": found.p_value})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _difference_text(row: pd.Series) -> str:
+    if pd.isna(row["difference"]):
+        return ABSENT
+    return f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+
+
+def _table(context: Context, results: Results, task: TaskConfig, paired: pd.DataFrame) -> Table:
+    scores = results.primary
+    means = class_means(scores[scores["task"] == task.name]).xs(task.name, level="task")
+    means = pd.DataFrame(means.loc[[FULL, *variants(context)]])
+    display = mark_best(pd.DataFrame(means.map(cell)), means)
+    shown = {row["arm"]: _difference_text(row) for _, row in paired.iterrows()}
+    display["all, less the full method"] = [shown.get(str(name), ABSENT) for name in display.index]
+    display.index.name = "Variant"
+    return Table(
+        f"ablations_{task.name}",
+        f"Table V: {metric_name(task)} of {task.name}, linear probe (LP)",
+        "Macro averages: everything observed; mean of the patterns without one modality; mean of those"
+        " with one"
+        " alone; mean of the three. The last column is a paired bootstrap over patients (95% interval),"
+        " the same"
+        " draws for both.",
+        means.reset_index().merge(paired, on="arm", how="left"),
+        display,
+    )
+
+
+def _figure(paired: pd.DataFrame, tasks: tuple[TaskConfig, ...]) -> Figure:
+    names = tuple(dict.fromkeys(paired["arm"]))
+    panels: list[Panel] = []
+    for task in tasks:
+        mine = paired[paired["task"] == task.name].set_index("arm").loc[list(names)]
+        series = Series(
+            "less the full method", range(len(names)), mine["difference"].to_numpy(),
+            mine["low"].to_numpy(), mine["high"].to_numpy(), kind="points",
+        )  # fmt: skip
+        panels.append(
+            Panel(
+                task.name, "", f"difference in {metric_name(task)}", (series,),
+                categories=names, horizontal=True, references=(Reference(0.0, axis="x"),),
+            )
+        )  # fmt: skip
+    return Figure(
+        "ablations",
+        "What each part is worth",
+        "Ablation less full method, everything observed, linear probe: paired 95% bootstrap intervals over"
+        " patients. Left of zero the part helps.",
+        tuple(panels),
+        columns=len(panels),
+    )
+
+
+def build(context: Context, results: Results) -> Output:
+    """A table a task, and the paired differences as a figure."""
+    tasks = context.config.evaluate.tasks
+    names = list(variants(context))
+    paired = {task.name: differences(results, task, names) for task in tasks}
+    tables = [_table(context, results, task, paired[task.name]) for task in tasks]
+    return Output(tables, [_figure(pd.concat(paired.values()), tasks)])
+
+
+STUDY = Study("table5", "Table V: ablations", arms, build)

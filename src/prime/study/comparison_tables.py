@@ -1,0 +1,99 @@
+"""Is one way of training better than another: paired tests and mean ranks."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
+
+from prime.evaluation.comparison import corrected_paired_test, critical_difference, wilcoxon_folds
+from prime.study.averages import fold_means, paired_difference
+from prime.study.context import Context, Output, Results, Study
+from prime.study.figure import Figure, RankPanel
+from prime.study.method_tables import main_arms, metric_name
+from prime.study.stratification_figure import p_text
+from prime.study.tables import ABSENT, Table
+from prime.training.config import TaskConfig
+
+
+def _pairs(results: Results, task: TaskConfig, test_share: float) -> pd.DataFrame:
+    """Every two methods: paired bootstrap over patients, corrected t and Wilcoxon over cohort-folds."""
+    predictions = results.predictions
+    predictions = predictions[(predictions["task"] == task.name) & (predictions["pattern"] == "all")]
+    scores = results.primary
+    scores = scores[(scores["task"] == task.name) & (scores["pattern"] == "all")]
+    folds = fold_means(scores, ["label"]).pivot(index=["cohort", "fold"], columns="label", values="value")
+    by_label = dict(tuple(predictions.groupby("label")))
+    rows: list[dict[str, Any]] = []
+    for a, b in combinations(list(dict.fromkeys(scores["label"])), 2):
+        boot = paired_difference(by_label[a], by_label[b], task.horizon_days is not None)
+        corrected = corrected_paired_test((folds[a] - folds[b]).to_numpy(), test_share)
+        ranked = wilcoxon_folds(folds[a].to_numpy(), folds[b].to_numpy())
+        rows.append(
+            {"a": a, "b": b, "difference": boot.value, "low": boot.low, "high": boot.high,
+             "bootstrap_p": boot.p_value, "corrected_t_p": corrected.p_value, "wilcoxon_p": ranked.p_value,
+             "folds": corrected.n}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _table(task: TaskConfig, pairs: pd.DataFrame) -> Table:
+    shown: dict[tuple[str, str], dict[str, str]] = {}
+    for _, row in pairs.iterrows():
+        undefined = pd.isna(row["difference"])
+        shown[str(row["a"]), str(row["b"])] = {
+            "a less b": ABSENT if undefined else f"{row['difference']:+.3f}",
+            "95% interval": ABSENT if undefined else f"{row['low']:+.3f} to {row['high']:+.3f}",
+            **{
+                title: p_text(row[name]).removeprefix("p = ").removeprefix("p ")
+                for title, name in (
+                    ("bootstrap p", "bootstrap_p"),
+                    ("corrected t p", "corrected_t_p"),
+                    ("Wilcoxon p", "wilcoxon_p"),
+                )
+            },
+        }  # fmt: skip
+    display = pd.DataFrame.from_dict(shown, orient="index")
+    display.index.names = ["a", "b"]
+    return Table(
+        f"comparison_{task.name}",
+        f"Paired comparison: {metric_name(task)} of {task.name}, everything observed",
+        "Difference of the macro averages on the same patients. Bootstrap: patients drawn within each fold of"
+        " each cohort, the same draws for both methods. Corrected t: over cohort-folds, with the variance"
+        " correction for shared training patients (Nadeau and Bengio, 2003). Not corrected for the number of"
+        " pairs.",
+        pairs,
+        display,
+    )
+
+
+def _ranks(results: Results, task: TaskConfig) -> RankPanel | None:
+    scores = results.primary
+    scores = scores[(scores["task"] == task.name) & (scores["pattern"] == "all")]
+    folds = fold_means(scores, ["label"]).pivot(index=["cohort", "fold"], columns="label", values="value")
+    if folds.shape[1] < 2:
+        return None
+    found = critical_difference(folds[list(dict.fromkeys(scores["label"]))])
+    distance = None if pd.isna(found.distance) else found.distance
+    note = f"{found.n} cohort-folds, Friedman {p_text(found.friedman_p)}"
+    return RankPanel(task.name, found.ranks, tuple(found.groups), distance, notes=(note,))
+
+
+def build(context: Context, results: Results) -> Output:
+    """A table a task, and the ranks of all tasks in one figure."""
+    tasks = context.config.evaluate.tasks
+    share = 1 / context.config.evaluate.fold_count
+    test_share = share / (1 - (1 - share) / 8)  # an eighth of the rest validates, on neither side
+    tables = [_table(task, _pairs(results, task, test_share)) for task in tasks]
+    panels = tuple(panel for task in tasks if (panel := _ranks(results, task)))
+    caption = (
+        "Mean ranks over cohort-folds, everything observed (1 is best). A bar joins methods that the Nemenyi"
+        " test cannot tell apart at 5% (Demsar, 2006). Folds of one cohort share training patients, so the"
+        " test is somewhat too sure of itself."
+    )
+    figures = [Figure("ranks", "Mean ranks", caption, panels)] if panels else []
+    return Output(tables, figures)
+
+
+STUDY = Study("comparison", "Paired comparison of the ways of training", main_arms, build)

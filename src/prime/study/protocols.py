@@ -1,0 +1,185 @@
+"""What the protocol is worth: whom pretraining saw, whom heads are trained on, how folds are drawn."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from typing import Any
+
+import pandas as pd
+
+from prime.evaluation.summary import PRIMARY
+from prime.study.arms import Arm
+from prime.study.averages import cohort_means, macro_means, paired_difference
+from prime.study.context import Context, Output, Results, Study
+from prime.study.method_tables import interval_text, metric_name
+from prime.study.tables import ABSENT, Table, cell
+from prime.training.config import TaskConfig
+from prime.training.folds import evaluation_folds
+from prime.training.outcomes import read_outcome
+
+PROBE = {"modes": ["lp"]}
+SEEN = {
+    "transductive": "everyone, test patients too (no labels)",
+    "inductive": "everyone but the fold's test patients",
+    "leave_cohort_out": "everyone but the tested cohort",
+}
+
+
+def pretraining_arms(context: Context) -> list[Arm]:
+    """The same probes after pretraining that saw everyone, not the test fold, not the cohort.
+
+    The quick preset does the first fold alone.
+    """
+    folds: dict[str, Any] = {"only_folds": [_first_fold(context)]} if context.quick else {}
+    config = context.probe_arm(evaluate=PROBE | folds).config
+    return [
+        Arm("transductive", config, "transductive"),
+        Arm("inductive", config, "inductive"),
+        Arm("leave_cohort_out", config, "leave_cohort_out"),
+    ]
+
+
+def _first_fold(context: Context) -> int:
+    """The lowest number of a fold: 0 where folds are drawn, and what a folds file says."""
+    settings = context.config.evaluate
+    outcome = read_outcome(context.store, settings.tasks[0])
+    return min(fold.fold for fold in evaluation_folds(context.store, outcome, settings, context.seeds[0]))
+
+
+def _gap(results: Results, task: TaskConfig, arm: str, base: str) -> str:
+    mine = results.predictions
+    mine = mine[(mine["task"] == task.name) & (mine["pattern"] == "all")]
+    found = paired_difference(
+        mine[mine["arm"] == arm], mine[mine["arm"] == base], task.horizon_days is not None
+    )
+    return ABSENT if pd.isna(found.value) else f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+
+
+def build_pretraining(context: Context, results: Results) -> Output:
+    """A table a task: the gap to the transductive protocol."""
+    tables: list[Table] = []
+    for task in context.config.evaluate.tasks:
+        scores = results.primary
+        mine = scores[(scores["task"] == task.name) & (scores["pattern"] == "all")]
+        macro = macro_means(mine, ["arm"]).set_index("arm")
+        cohorts = cohort_means(mine, ["arm"])
+        wide = cohorts.pivot(index="arm", columns="cohort", values="mean")
+        wide = wide.loc[list(SEEN), list(dict.fromkeys(cohorts["cohort"]))]
+        display = wide.map(cell)
+        display["Avg"] = [cell(float(macro.loc[arm, "mean"])) for arm in SEEN]  # pyright: ignore[reportArgumentType]
+        display["Avg less transductive"] = [
+            ABSENT if arm == "transductive" else _gap(results, task, arm, "transductive") for arm in SEEN
+        ]
+        display.index = pd.Index(list(SEEN.values()), name="Pretraining saw")
+        folds = "the first test fold alone" if context.quick else "all folds"
+        tables.append(
+            Table(
+                f"pretraining_saw_{task.name}",
+                f"{metric_name(task)} of {task.name} by whom pretraining saw",
+                f"Linear probe, everything observed, {folds}. The last column is a paired bootstrap over"
+                " patients (95% interval): below zero, the transductive protocol gains from having seen the"
+                " test patients' features.",
+                cohorts,
+                display,
+            )
+        )
+    return Output(tables)
+
+
+PRETRAINING = Study("protocols", "Whom pretraining saw", pretraining_arms, build_pretraining)
+
+
+def training_arms(context: Context) -> list[Arm]:
+    """Heads trained on everyone or on complete patients; probes of both kinds."""
+    return [context.probe_arm(evaluate={"train_on": ["everyone", "complete"]})]
+
+
+def build_training(context: Context, results: Results) -> Output:
+    """A table a task: trained on and tested on everyone or complete patients."""
+    tables: list[Table] = []
+    scores = results.scores
+    scores = scores[scores["metric"].isin(PRIMARY)]
+
+    def count(frame: pd.DataFrame) -> int:
+        return frame.groupby(["cohort", "fold"]).ngroups
+
+    for task in context.config.evaluate.tasks:
+        mine = scores[(scores["task"] == task.name) & _wanted_patterns(scores)]
+        keys = ["label", "train_on", "test_on", "pattern"]
+        both = _in_both(mine)
+        macro = macro_means(both, keys)
+        wide = macro.pivot(index=keys[:3], columns="pattern", values="mean")
+        wide = wide[list(dict.fromkeys(mine["pattern"]))]
+        display = wide.map(cell)
+        display.index.names = ["Method", "Trained on", "Tested on"]
+        cohorts = sorted(set(both["cohort"]))
+        tables.append(
+            Table(
+                f"trained_on_{task.name}",
+                f"{metric_name(task)} of {task.name} by whom heads are trained and tested on",
+                "Macro average. Everyone: patients with whatever they have; complete: those with every"
+                " modality."
+                f" Only folds that could be fitted both ways count: {count(both)} of {count(mine)}"
+                f" ({', '.join(cohorts) or 'none'}).",
+                macro,
+                display,
+            )
+        )
+    return Output(tables)
+
+
+def _wanted_patterns(scores: pd.DataFrame) -> pd.Series:
+    return ~scores["pattern"].str.contains("+", regex=False)
+
+
+def _in_both(scores: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the folds that were trained both ways and could be tested both ways with all observed."""
+    keys = ["cohort", "fold", "seed"]
+    defined = scores[scores["value"].notna() & (scores["pattern"] == "all")]
+    ways = defined[[*keys, "label", "train_on", "test_on"]].drop_duplicates().groupby(keys).size()
+    wanted = ways[ways == ways.max()].index.to_frame(index=False)
+    return scores.merge(wanted, on=keys)
+
+
+TRAINING = Study("training", "Whom heads are trained on", training_arms, build_training)
+
+
+def split_arms(context: Context) -> list[Arm]:
+    """The folds given (or drawn by outcome), and folds drawn by whole tissue source sites."""
+    return [
+        context.probe_arm("patients", evaluate=PROBE),
+        context.probe_arm("sites", evaluate=PROBE | {"folds": None, "splits": "sites"}),
+    ]
+
+
+def build_splits(context: Context, results: Results) -> Output:
+    """A table a task: random folds beside site-preserved folds."""
+    tables: list[Table] = []
+    names = {"patients": "Patients at random", "sites": "Whole tissue source sites"}
+    for task in context.config.evaluate.tasks:
+        scores = results.primary
+        mine = scores[(scores["task"] == task.name) & (scores["pattern"] == "all")]
+        cohorts = cohort_means(mine, ["arm"])
+        macro = macro_means(mine, ["arm"]).set_index("arm")
+        text: dict[str, dict[str, str]] = {}
+        for arm, title in names.items():
+            rows = cohorts[cohorts["arm"] == arm].set_index("cohort")
+            text[title] = {str(c): cell(rows.loc[c, "mean"], rows.loc[c, "std"]) for c in rows.index}  # pyright: ignore[reportArgumentType]
+            total, low, high = (float(macro.loc[arm, name]) for name in ("mean", "low", "high"))  # pyright: ignore[reportArgumentType]
+            text[title] |= {"Avg": cell(total), "95%": interval_text(low, high)}
+        display = pd.DataFrame.from_dict(text, orient="index")
+        display.index.name = "Folds hold apart"
+        tables.append(
+            Table(
+                f"splits_{task.name}",
+                f"{metric_name(task)} of {task.name}: random and site-preserved folds",
+                "Linear probe, everything observed; mean ± standard deviation over folds. Site-preserved: no"
+                " tissue source site has patients in both training and test, so what a site's laboratory left"
+                " in the features cannot help (Howard et al., 2021).",
+                cohorts,
+                display,
+            )
+        )
+    return Output(tables)
+
+
+SITES = Study("sites", "Site-preserved folds", split_arms, build_splits)

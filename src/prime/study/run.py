@@ -1,0 +1,174 @@
+"""Running studies: pretraining, fits, then tables and figures; everything that is done is kept."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import json
+import platform
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from prime import __version__
+from prime.cohort.counts import cohort_flow
+from prime.errors import InputError
+from prime.files import replacing, sha256_file, write_json
+from prime.study.arms import Arm, pretraining_runs
+from prime.study.context import Context, Output, Results, Study
+from prime.study.draw_matplotlib import draw
+from prime.study.draw_plotly import to_plotly
+from prime.study.figure import Figure
+from prime.study.jobs import FINISHED, Machines, fit_jobs, pretraining_job, run_jobs
+from prime.study.registry import STUDIES
+from prime.study.tables import Table, header_levels, write_table
+from prime.training.checkpoint import WEIGHTS
+
+CACHE = "cache"
+REFERENCE_COLUMNS = ("method", "task", "cohort", "pattern", "mean")
+
+
+def read_reference(path: Path) -> pd.DataFrame:
+    """Others' results: csv with method, task, cohort (or `mean`), pattern, mean. Raises InputError."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        frame = pd.read_csv(path, dtype={"method": str, "task": str, "cohort": str, "pattern": str})
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"{path}: not a csv file in UTF-8 ({error})") from None
+    absent = [name for name in REFERENCE_COLUMNS if name not in frame]
+    if absent:
+        raise InputError(f"{path}: no column {absent[0]!r}; found {', '.join(map(str, frame.columns))}")
+    if not pd.api.types.is_numeric_dtype(frame["mean"]):
+        raise InputError(f"{path}: column 'mean' holds something that is not a number")
+    doubled = frame[frame.duplicated(["method", "task", "cohort", "pattern"])]
+    if len(doubled):
+        row = doubled.iloc[0]
+        raise InputError(
+            f"{path}: row {doubled.index[0] + 2}: method {row['method']!r} has task {row['task']!r}, cohort"
+            f" {row['cohort']!r}, pattern {row['pattern']!r} twice; keep one"
+        )
+    return frame
+
+
+def run_studies(
+    studies: list[Study], context: Context, out: Path, machines: Machines, command: str, console: Console
+) -> None:
+    """Make each study into its folder in `out`, one after the other.
+
+    Finished pretraining and fits are kept in `out`/cache and serve every study that needs them; the time of
+    what several need is counted in the first.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    cache = out.resolve() / CACHE
+    _write_flow(context, out)
+    for study in studies:
+        started = time.perf_counter()
+        arms = study.arms(context)
+        runs = [run for arm in arms for run in pretraining_runs(context.store, arm, cache)]
+        jobs = [pretraining_job(context.store.path, run) for run in runs]
+        done = run_jobs(jobs, machines, f"{study.name}: pretraining", console)
+        fits = [job for arm in arms for job in fit_jobs(context.store, arm, cache)]
+        done += run_jobs(fits, machines, f"{study.name}: fits", console)
+        results = Results(context, arms, cache)
+        output = study.build(context, results)
+        _write_output(output, out / study.name)
+        facts = _manifest(study, context, results, output, cache, command)
+        facts |= {"wall_seconds": time.perf_counter() - started, "fits_done": done}
+        write_json(out / study.name / "manifest.json", facts)
+        console.print(f"{out / study.name}: {study.title}", highlight=False)
+
+
+def _write_flow(context: Context, out: Path) -> None:
+    """Who was left out of each task and why, for the report."""
+    tasks = {
+        task.name: [
+            {"name": s.name, "patients": s.patients, "left_out": s.left_out, "reason": s.reason}
+            for s in cohort_flow(context.store, task.endpoint, task.horizon_days)
+        ]
+        for task in context.config.evaluate.tasks
+    }
+    write_json(out / "flow.json", {"cohort": {"title": Path(context.config.cohort).name}, "tasks": tasks})
+
+
+def _write_output(output: Output, folder: Path) -> None:
+    for table in output.tables:
+        write_table(table, folder / table.name)
+        write_json(folder / f"{table.name}.json", _as_json(table))
+    for figure in output.figures:
+        draw(figure, folder / figure.name)
+        with replacing(folder / f"{figure.name}.json") as temporary:
+            temporary.write_text(json.dumps(_figure_json(figure)), encoding="utf-8")
+
+
+def _as_json(table: Table) -> dict[str, Any]:
+    """The cells of a table as they are read."""
+    display = table.display
+    return {
+        "name": table.name,
+        "title": table.title,
+        "caption": table.caption,
+        "notes": table.notes,
+        "index_names": [str(name or "") for name in display.index.names],
+        "index": [list(header_levels(key)) for key in display.index],
+        "columns": [list(header_levels(key)) for key in display.columns],
+        "rows": [[str(value) for value in row] for row in display.itertuples(index=False, name=None)],
+    }
+
+
+def _figure_json(figure: Figure) -> dict[str, Any]:
+    narrow = replace(figure, columns=1)  # for a phone
+    return {
+        "title": figure.title,
+        "caption": figure.caption,
+        "plotly": to_plotly(figure),
+        "narrow": to_plotly(narrow),
+    }
+
+
+def _manifest(
+    study: Study, context: Context, results: Results, output: Output, cache: Path, command: str
+) -> dict[str, Any]:
+    """What the study rests on."""
+    runs = {run.folder for arm in results.arms for run in pretraining_runs(context.store, arm, cache)}
+    seconds = float(results.costs["seconds"].sum()) if any(e.fits for e in results.evaluations) else 0.0
+    return {
+        "study": study.name,
+        "title": study.title,
+        "order": list(STUDIES).index(study.name),
+        "command": command,
+        "preset": context.preset,
+        "seeds": list(context.seeds),
+        "compute_seconds": seconds + sum(_pretraining_seconds(folder) for folder in runs),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": _versions(),
+        "hashes": {
+            "store": {name: source.sha256 for name, source in context.store.sources.items()},
+            "weights": {folder.name: sha256_file(folder / WEIGHTS) for folder in sorted(runs)},
+        },
+        "config": context.config.model_dump(mode="json"),
+        "arms": [_arm_facts(arm) for arm in results.arms],
+        "notes": output.notes,
+        "not_fitted": results.not_fitted(),
+        "tables": [table.name for table in output.tables],
+        "figures": [figure.name for figure in output.figures],
+    }
+
+
+def _arm_facts(arm: Arm) -> dict[str, Any]:
+    return {"name": arm.name, "protocol": arm.protocol, "config": arm.config.model_dump(mode="json")}
+
+
+def _pretraining_seconds(folder: Path) -> float:
+    """From the first file of a pretraining run to its last."""
+    first, last = folder / "config.json", folder / FINISHED
+    return max(0.0, last.stat().st_mtime - first.stat().st_mtime)
+
+
+def _versions() -> dict[str, str]:
+    names = ("torch", "numpy", "pandas", "scikit-learn", "scipy", "lifelines")
+    return {"prime": __version__, "python": platform.python_version(), **{n: version(n) for n in names}}

@@ -1,0 +1,85 @@
+"""A small cohort, a small experiment and a way to run studies on them, for the tests of studies."""
+
+from collections.abc import Callable, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up import experiment, write_store
+from rich.console import Console
+
+from prime.cohort.store import Store
+from prime.study import ablations, averages, sweeps
+from prime.study.context import Context
+from prime.study.jobs import Machines
+from prime.study.registry import STUDIES
+from prime.study.run import run_studies
+from prime.training import pretrain as pretrain_module
+from prime.training.config import ExperimentConfig
+
+Configure = Callable[..., ExperimentConfig]
+Run = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def study_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two hundred and seventy patients of three types; read-only by agreement."""
+    return write_store(tmp_path_factory.mktemp("study_store"), 270, 1, 0.9)
+
+
+@pytest.fixture(scope="session")
+def study_config() -> Configure:
+    """One epoch, two folds of two cohorts, a survival and a binary task, changed as asked."""
+
+    def configure(pretrain: dict[str, Any] | None = None, **evaluate: Any) -> ExperimentConfig:
+        value = experiment(epochs=1, batch_size=64, **(pretrain or {})).model_dump(mode="json")
+        value["evaluate"] = {
+            "tasks": [
+                {"name": "os", "endpoint": "os"},
+                {"name": "early", "endpoint": "os", "horizon_days": 600},
+            ],
+            "cohorts": ["A", "B"],
+            "fold_count": 2,
+            "bootstrap": 0,
+            "probe": {"components": 3, "ridge": [0.1, 1.0]},
+            "finetune": {"epochs": 1, "batch_size": 32, "precision": "32-true"},
+            **evaluate,
+        }
+        return ExperimentConfig.model_validate(value)
+
+    return configure
+
+
+@pytest.fixture(scope="session")
+def run_study(study_store: Store) -> Run:
+    """Runs studies, by name, into a folder; returns the folder."""
+
+    def run(
+        names: str | Sequence[str],
+        config: ExperimentConfig,
+        out: Path,
+        machines: Machines | None = None,
+        **context: Any,
+    ) -> Path:
+        studies = [STUDIES[name] for name in ([names] if isinstance(names, str) else names)]
+        given = Context(study_store, config, **{"preset": "quick", **context})
+        run_studies(studies, given, out, machines or Machines(), "prime study", Console(file=StringIO()))
+        return out
+
+    return run
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_grids() -> Any:
+    """Few ablations, values and replicates; losses of an epoch, quicker learnt than drawn, are not drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrain_module, "plot_curves", lambda *_: None)
+        patch.setattr(averages.paired_difference, "__defaults__", (50,))
+        patch.setattr(averages.macro_means, "__defaults__", (200,))
+        patch.setattr(ablations, "OURS", {"No refiner": ablations.OURS["No refiner"]})
+        patch.setattr(sweeps, "QUICK_BANKS", (4,))
+        patch.setattr(sweeps, "QUICK_BALANCES", (0.0,))
+        patch.setattr(sweeps, "BANKS", (4,))
+        patch.setattr(sweeps, "BALANCES", (0.0, 1.0))
+        yield
