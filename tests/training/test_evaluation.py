@@ -271,6 +271,13 @@ def test_changed_network_scaling_or_data_refit(scratch_run: Path, evaluation_sto
     later = float(evaluation_store.patients["os_time_days"].iloc[patient]) + 0.01
     store = changed_store(evaluation_store, "os_time_days", [patient], later)
     assert still_to_do(store, scratch(), None, scratch_run) == 2  # the cohort of that patient alone
+    genes = evaluation_store.sources["genes"]
+    halves = [i % 2 for i in range(genes.dim)]
+    regrouped = replace(
+        evaluation_store, sources={**evaluation_store.sources, "genes": replace(genes, groups=halves)}
+    )
+    assert genes.groups != halves
+    assert still_to_do(regrouped, scratch(), None, scratch_run) == 4
 
 
 def test_changed_settings_do_refit(scratch_run: Path, evaluation_store: Store) -> None:

@@ -104,10 +104,9 @@ def by_pattern(context: Context, results: Results, task: TaskConfig) -> Table:
     return Table(
         f"patterns_{task.name}",
         f"{metric_name(task)} of {task.name} by what may be seen of a test patient",
-        "Macro average over cohorts ± standard deviation over seeds. `all`: everything that a patient has;"
-        " `-x`: without modality x; `x`: with it alone; incomplete: mean of all but `all`. Patients with"
-        " nothing"
-        " left are not scored in that column, so columns rest on different patients.",
+        "Macro average over cohorts ± standard deviation over seeds. All: everything that a patient has;"
+        " -x: without modality x; x: with it alone; incomplete: mean of all columns but the first. Patients"
+        " with nothing left are not scored in that column, so columns rest on different patients.",
         macro,
         mark_best(display, values),
     )

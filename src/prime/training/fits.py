@@ -17,6 +17,7 @@ from prime.cohort.loading import PatientLoader
 from prime.cohort.splits import Fold
 from prime.cohort.store import Store
 from prime.model.prime import Prime
+from prime.training.checkpoint import input_spec
 from prime.training.config import EvaluateConfig, TaskConfig
 from prime.training.embed import EmbeddingCache
 from prime.training.finetune import Finetuning
@@ -79,7 +80,7 @@ class Setting:
         return {
             "values": {name: source.sha256 for name, source in self.store.sources.items()},
             "rows": self.store.manifest["index_sha256"],
-            "modalities": {name: list(sources) for name, sources in self.store.modalities.items()},
+            "inputs": input_spec(self.store).model_dump(mode="json"),
         }
 
     def tested(self, fold: Fold, pattern: str) -> Indices:
