@@ -131,6 +131,12 @@ def _add_study_commands(add: "Adder") -> None:
     command.add_argument(
         "--jobs", type=positive, metavar="N", help="fits at once (1; on a cluster all processors)"
     )
+    command.add_argument(
+        "--protocol",
+        choices=("transductive", "inductive", "leave_cohort_out"),
+        default="transductive",
+        help="whom pretraining sees without labels: everyone, not the test fold, not the tested cohort",
+    )
     command.add_argument("--cluster", choices=("ray",), help="run the fits on a Ray cluster")
     command.add_argument("--reference", type=Path, metavar="FILE.csv", help="others' results to print beside")
     command.add_argument(

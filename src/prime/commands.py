@@ -182,7 +182,8 @@ def run_study(arguments: Arguments) -> int:
     settings = tuple(read_setting(text) for text in arguments.setting)
     if (arguments.name == "sweep") != bool(settings):
         raise InputError("--setting key=a,b and study sweep go together: --setting model.queries=2,4,8")
-    context = Context(open_experiment_store(config), config, arguments.preset, reference, settings)
+    store = open_experiment_store(config)
+    context = Context(store, config, arguments.preset, reference, settings, arguments.protocol)
     machines = Machines(arguments.jobs, arguments.threads or 1, arguments.cluster)
     run_studies(studies, context, arguments.out, machines, " ".join(["prime", *sys.argv[1:]]), Console())
     return 0

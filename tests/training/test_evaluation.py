@@ -174,6 +174,17 @@ def test_summary_intervals_and_manifest(finished: Path) -> None:
     assert set(manifest["hashes"]["store"]) == {"tiles", "genes", "words"}
 
 
+def test_the_folds_are_saved_and_serve_again(
+    finished: Path, evaluation_store: Store, evaluation_checkpoint: Path, tmp_path: Path
+) -> None:
+    saved = finished / "splits" / "os-seed0.json"
+    changes: dict[str, Any] = {"folds": str(saved), "modes": ["lp"], "inits": ["pretrained"]}
+    evaluate(evaluation_store, evaluation_settings(**changes), evaluation_checkpoint, tmp_path)
+    again, first = (pd.read_csv(out / "predictions.csv") for out in (tmp_path, finished))
+    first = first[(first["mode"] == "lp") & (first["init"] == "pretrained")].reset_index(drop=True)
+    pd.testing.assert_frame_equal(again, first)
+
+
 def test_no_bootstrap_no_intervals(
     evaluation_store: Store, evaluation_checkpoint: Path, tmp_path: Path
 ) -> None:

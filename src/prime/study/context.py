@@ -12,7 +12,7 @@ import pandas as pd
 
 from prime.cohort.store import Store
 from prime.evaluation.summary import PRIMARY
-from prime.study.arms import Arm, evaluation_of
+from prime.study.arms import Arm, Protocol, evaluation_of
 from prime.study.figure import Figure
 from prime.study.tables import Table
 from prime.training.config import ExperimentConfig
@@ -38,6 +38,7 @@ class Context:
             several); `quick` takes the first seed and the smaller grid that each study states.
         reference: rows of others' results to print beside ours; columns method, task, cohort, pattern, mean.
         settings: of a sweep asked for by the user: key and values.
+        protocol: whom the pretraining of every arm may see, see `prime.study.arms.Arm`.
     """
 
     store: Store
@@ -45,6 +46,7 @@ class Context:
     preset: Preset = "full"
     reference: pd.DataFrame | None = None
     settings: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    protocol: Protocol = "transductive"
 
     @property
     def quick(self) -> bool:
@@ -60,9 +62,14 @@ class Context:
         return given if len(given) > 1 else FULL_SEEDS
 
     def experiment(self, evaluate: dict[str, Any], **groups: dict[str, Any]) -> ExperimentConfig:
-        """The experiment with changed settings of `evaluate`, and of `model` or `pretrain`."""
+        """The experiment with changed settings of `evaluate`, and of `model` or `pretrain`.
+
+        Where the experiment names several of `train_on` or `shares`, a table shows the first.
+        """
         value = self.config.model_dump(mode="json")
-        value["evaluate"] |= {"seeds": list(self.seeds), "bootstrap": 0, **evaluate}
+        own = value["evaluate"]
+        own |= {"seeds": list(self.seeds), "bootstrap": 0}
+        own |= {"train_on": own["train_on"][:1], "shares": own["shares"][:1], **evaluate}
         for group, changes in groups.items():
             value[group] |= changes
         return ExperimentConfig.model_validate(value)
@@ -71,12 +78,16 @@ class Context:
         """PRIME in every way of training: the rows of Tables II to IV."""
         pretrained = {"inits": ["pretrained"], "modes": list(MODES)}
         scratch = {"inits": ["scratch"], "modes": ["lp", "ft"]}
-        return [Arm("PRIME", self.experiment(pretrained)), Arm("PRIME scratch", self.experiment(scratch))]
+        return [self.arm("PRIME", pretrained), self.arm("PRIME scratch", scratch)]
+
+    def arm(self, name: str, evaluate: dict[str, Any], **groups: dict[str, Any]) -> Arm:
+        """An arm under the protocol of the study; settings as of `experiment`."""
+        return Arm(name, self.experiment(evaluate, **groups), self.protocol)
 
     def probe_arm(self, name: str = "PRIME", **changes: Any) -> Arm:
         """Pretrained LP and LP+Missing alone; `changes` as of `experiment`, `evaluate` included."""
         evaluate = {"inits": ["pretrained"], "modes": ["lp", "lp_missing"], **changes.pop("evaluate", {})}
-        return Arm(name, self.experiment(evaluate, **changes))
+        return self.arm(name, evaluate, **changes)
 
 
 @dataclass(frozen=True)

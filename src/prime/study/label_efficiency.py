@@ -21,10 +21,10 @@ def arms(context: Context) -> list[Arm]:
     probes = context.probe_arm(evaluate={"modes": ["lp"], **shares})
     first = [context.config.evaluate.tasks[0].model_dump(mode="json")]
     scratch = {"inits": ["scratch"], "modes": ["lp"], "tasks": first, **shares}
-    result = [probes, Arm("PRIME scratch", context.experiment(scratch))]
+    result = [probes, context.arm("PRIME scratch", scratch)]
     if not context.quick:
         tuned = {"inits": ["pretrained", "scratch"], "modes": ["ft"], "tasks": first, **shares}
-        result.append(Arm("PRIME fine-tuned", context.experiment(tuned)))
+        result.append(context.arm("PRIME fine-tuned", tuned))
     return result
 
 

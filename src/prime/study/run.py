@@ -142,6 +142,7 @@ def _manifest(
         "order": list(STUDIES).index(study.name),
         "command": command,
         "preset": context.preset,
+        "protocol": context.protocol,
         "seeds": list(context.seeds),
         "compute_seconds": seconds + sum(_pretraining_seconds(folder) for folder in runs),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -138,7 +138,8 @@ def setting_arms(context: Context) -> list[Arm]:
     for key, values in context.settings:
         for value in values:
             base = context.probe_arm(evaluate={"modes": [MODE]}).config
-            result.append(Arm(f"{key}={value}", load_overrides(base, ((key, value),))))
+            swept = load_overrides(base, ((key, value),))
+            result.append(Arm(f"{key}={value}", swept, context.protocol))
     return result
 
 

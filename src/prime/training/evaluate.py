@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from prime import __version__
 from prime.cohort.progress import tracked
+from prime.cohort.split_files import save_splits
 from prime.cohort.splits import Fold
 from prime.cohort.store import Store
 from prime.errors import InputError
@@ -58,12 +59,15 @@ class Evaluation:
         self.networks = Networks(self.setting, config, checkpoint, self.cache / "embeddings")
         self.outcomes = {task.name: read_outcome(store, task) for task in self.settings.tasks}
         self.not_fitted: dict[str, str] = {}
+        self.splits: dict[str, list[Fold]] = {}
         self.fits = tuple(self._fits())
 
     def _folds(self, task: TaskConfig, seed: int) -> dict[str, list[Fold]]:
         """The folds of a task by cohort."""
+        folds = evaluation_folds(self.store, self.outcomes[task.name], self.settings, seed)
+        self.splits[f"{task.name}-seed{seed}"] = folds
         found: dict[str, list[Fold]] = {}
-        for fold in evaluation_folds(self.store, self.outcomes[task.name], self.settings, seed):
+        for fold in folds:
             found.setdefault(fold.cohort, []).append(fold)
         return found
 
@@ -202,6 +206,9 @@ class Evaluation:
         for fit in tracked(todo, "evaluate", len(todo)) if progress else todo:
             self.do(fit)
         folds = self.scores()
+        ids = self.store.patients["patient_id"].to_numpy(dtype=object)
+        for name, drawn in self.splits.items():
+            save_splits(self.out / "splits" / f"{name}.json", drawn, ids)
         write_tables(self.predictions(), folds, self.manifest(), self.out, self.settings.bootstrap)
         return folds
 
