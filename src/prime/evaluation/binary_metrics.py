@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from prime.evaluation.arrays import bool_vector, finite_vector, survival_arrays
 from prime.evaluation.metrics import Score
-from prime.evaluation.survival_metrics import bool_vector, finite_vector, survival_arrays
 
 
 def horizon_label(

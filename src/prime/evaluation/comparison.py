@@ -1,9 +1,8 @@
-"""Is one method better than another on the same patients: paired bootstrap, tests over folds, rank tests.
+"""Is one method better than another on the same patients: the paired bootstrap.
 
 Metrics here are such that higher is better (Harrell's C, the area under the ROC curve). Where a figure is
-undefined it is NaN with the reason. Folds of one cross-validation share training patients and are not
-independent, so the tests over folds say less than their number of folds suggests; `corrected_paired_test`
-allows for it.
+undefined it is NaN with the reason. Tests over folds are in `fold_tests`, ranks of several methods in
+`ranking`.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -11,11 +10,12 @@ allows for it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+from prime.evaluation.arrays import bool_vector
 
 Metric = Literal["concordance", "auroc"]
 
@@ -61,54 +61,6 @@ class Difference:
     p_value: float
     replicates: int
     undefined: int
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class PairedTest:
-    """A test of whether paired differences centre on 0.
-
-    Attributes:
-        mean: mean difference; NaN where there is none.
-        low, high: interval of the mean; NaN for a rank test, which gives none.
-        statistic: t, or the smaller of Wilcoxon's rank sums.
-        p_value: two-sided.
-        n: pairs used.
-        undefined: pairs left out because a value was NaN.
-        reason: why the p value is NaN; None where it is defined.
-    """
-
-    mean: float
-    low: float
-    high: float
-    statistic: float
-    p_value: float
-    n: int
-    undefined: int
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class CriticalDifference:
-    """Several methods ranked over several data sets.
-
-    Attributes:
-        ranks: each method's mean rank, best first; 1 = best, ties share their mean rank.
-        friedman_p: p value that all methods rank alike: Friedman's, or Wilcoxon's for two methods.
-        distance: Nemenyi's critical difference of mean ranks; NaN for two methods.
-        groups: the largest sets of two or more methods not told apart, best first. Where the first test finds
-            no difference they are all one group, whatever the distance.
-        n: data sets used.
-        dropped: data sets left out because a method had no value.
-        reason: why the p value is NaN; None where it is defined.
-    """
-
-    ranks: dict[str, float]
-    friedman_p: float
-    distance: float
-    groups: list[tuple[str, ...]]
-    n: int
-    dropped: int
     reason: str | None = None
 
 
@@ -180,121 +132,6 @@ def paired_bootstrap(
     return _percentile(float(observed[kept].mean()), values, level)
 
 
-def corrected_paired_test(
-    differences: NDArray[np.floating], test_share: float, level: float = 0.95
-) -> PairedTest:
-    """Student's t test over folds, its variance enlarged because folds share training patients.
-
-    The variance of the mean of k differences is taken as (1/k + test/train) times their sample variance, with
-    k - 1 degrees of freedom. Source: Nadeau & Bengio, "Inference for the generalization error", Machine
-    Learning 2003.
-
-    Args:
-        differences: (k,) a less b, one a fold (repeat); NaN is left out and counted.
-        test_share: test patients over test and training patients together, in (0, 1): 0.2 for five folds.
-            Validation patients count on neither side.
-        level: coverage of the interval, in (0, 1).
-
-    Returns:
-        The test; NaN with a reason for fewer than two differences, or for equal ones other than 0. Where all
-        are 0 the p value is 1.
-
-    Raises:
-        ValueError: differences not one vector or infinite, test_share or level outside (0, 1).
-    """
-    if not 0.0 < test_share < 1.0 or not 0.0 < level < 1.0:
-        raise ValueError(f"test_share and level must be in (0, 1), found {test_share} and {level}")
-    values, undefined = _defined(np.asarray(differences, dtype=np.float64))
-    n = len(values)
-    mean = float(values.mean()) if n else _NAN
-    if n < 2:
-        return PairedTest(mean, _NAN, _NAN, _NAN, _NAN, n, undefined, "fewer than two differences")
-    if not values.any():
-        return PairedTest(0.0, 0.0, 0.0, 0.0, 1.0, n, undefined)
-    variance = float(values.var(ddof=1))
-    if np.ptp(values) == 0.0 or variance == 0.0:
-        return PairedTest(mean, _NAN, _NAN, _NAN, _NAN, n, undefined, "all differences are equal")
-    from scipy.stats import t
-
-    error = float(np.sqrt((1.0 / n + test_share / (1.0 - test_share)) * variance))
-    reach = float(t.ppf((1.0 + level) / 2.0, n - 1)) * error
-    p_value = float(2.0 * t.sf(abs(mean) / error, n - 1))
-    return PairedTest(mean, mean - reach, mean + reach, mean / error, p_value, n, undefined)
-
-
-def wilcoxon_folds(a: NDArray[np.floating], b: NDArray[np.floating]) -> PairedTest:
-    """Wilcoxon's signed-rank test over cohort-folds, two-sided; pairs with equal values say nothing.
-
-    The p value is exact for up to 50 differences without ties or zeros (13 with them), else by the normal
-    approximation. Source: Wilcoxon, "Individual comparisons by ranking methods", Biometrics 1945.
-
-    Args:
-        a, b: (k,) values of the two methods on the same cohort-folds; pairs with a NaN are left out and
-            counted.
-
-    Returns:
-        The test; NaN with a reason where there is no pair. Where all pairs are equal the p value is 1.
-
-    Raises:
-        ValueError: shapes that disagree, or an infinite value.
-    """
-    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if first.shape != second.shape:
-        raise ValueError(f"a {first.shape} must be as long as b {second.shape}")
-    values, undefined = _defined(first - second)
-    n = len(values)
-    if not n:
-        return PairedTest(_NAN, _NAN, _NAN, _NAN, _NAN, 0, undefined, "no pair with both values")
-    if not values.any():
-        return PairedTest(0.0, _NAN, _NAN, 0.0, 1.0, n, undefined)
-    from scipy.stats import wilcoxon
-
-    found: Any = wilcoxon(values, zero_method="wilcox", alternative="two-sided", method="auto")
-    statistic, p_value = float(found.statistic), float(found.pvalue)
-    return PairedTest(float(values.mean()), _NAN, _NAN, statistic, p_value, n, undefined)
-
-
-def critical_difference(scores: pd.DataFrame, level: float = 0.95) -> CriticalDifference:
-    """Friedman's test over data sets, then Nemenyi's critical difference between mean ranks.
-
-    Two methods differ where their mean ranks are at least q sqrt(k (k + 1) / (6 n)) apart, with k methods, n
-    data sets, and q the studentized range quantile over sqrt(2). Source: Demsar, "Statistical comparisons of
-    classifiers over multiple data sets", JMLR 2006.
-
-    Args:
-        scores: a row a data set (a cohort, or a cohort-fold), a column a method; higher = better. Rows with a
-            NaN are left out and counted.
-        level: 1 - alpha, in (0, 1).
-
-    Returns:
-        The ranking; p value and distance NaN with a reason for fewer than two data sets. Two methods are
-        compared by Wilcoxon's test, and the distance is NaN.
-
-    Raises:
-        ValueError: fewer than two methods, a method named twice, an infinite score, or level outside (0, 1).
-    """
-    names = [str(name) for name in scores.columns]
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise ValueError(f"scores must have two or more methods, each once, found {names}")
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level must be in (0, 1), found {level}")
-    table = scores.to_numpy(dtype=np.float64)
-    if np.isinf(table).any():
-        raise ValueError(f"scores has {int(np.isinf(table).sum())} infinite values")
-    values = table[~np.isnan(table).any(axis=1)]
-    n, dropped = len(values), len(table) - len(values)
-    ranks = _mean_ranks(names, values)
-    if n < 2:
-        return CriticalDifference(ranks, _NAN, _NAN, [], n, dropped, "fewer than two data sets")
-    p_value = _first_test(values)
-    distance = _nemenyi(len(names), n, level)
-    if p_value >= 1.0 - level:
-        groups = [tuple(ranks)]
-    else:
-        groups = [] if len(names) == 2 else _not_told_apart(ranks, distance)
-    return CriticalDifference(ranks, p_value, distance, groups, n, dropped)
-
-
 def _percentile(value: float, drawn: NDArray[np.float64], level: float) -> Difference:
     defined = drawn[~np.isnan(drawn)]
     used, undefined = int(defined.size), int(drawn.size - defined.size)
@@ -335,9 +172,7 @@ def _weights(generator: np.random.Generator, replicates: int, n: int) -> NDArray
 
 
 def _fold_pairs(metric: Metric, group: PairedCohort) -> list[_FoldPairs]:
-    event = np.asarray(group.event)
-    if event.dtype != np.bool_ or event.ndim != 1:
-        raise ValueError(f"event must be one bool vector, found {event.dtype} of shape {event.shape}")
+    event = bool_vector(group.event, "event")
     n = len(event)
     fold = np.asarray(group.fold)
     if fold.shape != (n,):
@@ -385,55 +220,3 @@ def _finite(values: NDArray[np.floating] | None, n: int, name: str) -> NDArray[n
     if not np.isfinite(array).all():
         raise ValueError(f"{name} has {int((~np.isfinite(array)).sum())} values that are not finite")
     return array
-
-
-def _defined(differences: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
-    if differences.ndim != 1 or np.isinf(differences).any():
-        raise ValueError(f"need one vector without infinite values, found shape {differences.shape}")
-    values = differences[~np.isnan(differences)]
-    return values, len(differences) - len(values)
-
-
-def _mean_ranks(names: list[str], values: NDArray[np.float64]) -> dict[str, float]:
-    """Each method's mean rank over the rows, best first; NaN, in the order given, without rows."""
-    from scipy.stats import rankdata
-
-    if not len(values):
-        return dict.fromkeys(names, _NAN)
-    means = np.asarray(rankdata(-values, axis=1)).mean(axis=0)
-    return {names[index]: float(means[index]) for index in np.argsort(means, kind="stable")}
-
-
-def _first_test(values: NDArray[np.float64]) -> float:
-    """Friedman's p value, or Wilcoxon's for two methods; 1 where the methods are equal in every row."""
-    if (values == values[:, :1]).all():
-        return 1.0
-    if values.shape[1] == 2:
-        return wilcoxon_folds(values[:, 0], values[:, 1]).p_value
-    from scipy.stats import friedmanchisquare
-
-    found: Any = friedmanchisquare(*values.T)
-    return float(found.pvalue)
-
-
-def _nemenyi(methods: int, n: int, level: float) -> float:
-    """Critical difference of mean ranks; NaN for two methods, which need no such correction."""
-    if methods == 2:
-        return _NAN
-    from scipy.stats import studentized_range
-
-    quantile = float(studentized_range.ppf(level, methods, np.inf)) / np.sqrt(2.0)
-    return float(quantile * np.sqrt(methods * (methods + 1) / (6.0 * n)))
-
-
-def _not_told_apart(ranks: dict[str, float], distance: float) -> list[tuple[str, ...]]:
-    """Largest runs of methods, best first, whose ends are less than the distance apart; two or more each."""
-    names, values = list(ranks), list(ranks.values())
-    groups: list[tuple[str, ...]] = []
-    reached = 0
-    for start in range(len(names)):
-        end = sum(value - values[start] < distance for value in values)
-        if end > max(reached, start + 1):
-            groups.append(tuple(names[start:end]))
-            reached = end
-    return groups

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from prime.evaluation.arrays import finite_vector
+
 _CHUNK = 1 << 22  # pairs compared at once; bounds the memory for large cohorts
 
 
@@ -239,7 +241,4 @@ def _finite_rows(values: NDArray[np.floating], rows: NDArray[np.bool_], name: st
     array = np.asarray(values, dtype=np.float64)
     if array.shape != rows.shape:
         raise ValueError(f"{name} {array.shape} must be as long as the other arrays {rows.shape}")
-    used = array[rows]
-    if not np.isfinite(used).all():
-        raise ValueError(f"{name} has {int((~np.isfinite(used)).sum())} values that are not finite")
-    return used
+    return finite_vector(array[rows], None, name)

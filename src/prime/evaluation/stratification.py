@@ -1,4 +1,4 @@
-"""High against low risk: survival curves, the log-rank test and the hazard ratio of two groups.
+"""High against low risk: the groups, the log-rank test and the hazard ratio.
 
 Times may be in any one unit, days elsewhere in this package. Where a figure is undefined it is NaN with the
 reason. Lifelines is imported inside the functions, because importing it takes a second.
@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from prime.evaluation.arrays import check_level, finite_vector, follow_up_times, sized_bool_vector
+from prime.evaluation.kaplan_meier import numbers_at_risk
 
 _NAN = float("nan")
 _NO_PATIENT_HIGH = "no patient in the high-risk group"
@@ -21,24 +24,6 @@ _NO_PATIENT_LOW = "no patient in the low-risk group"
 _NO_EVENTS = "no events"
 _NEVER_BOTH = "no event while both groups were at risk"
 _SEPARATED = "perfect separation: while both groups were at risk, all events fell in the {} group"
-
-
-@dataclass(frozen=True)
-class KaplanMeier:
-    """A product-limit curve as steps: `survival[i]` holds from `times[i]` up to the next time.
-
-    Attributes:
-        times: (points,) ascending, 0 first; events and censorings both have a point.
-        survival: (points,) share still alive, in [0, 1]; NaN for nobody.
-        low, high: (points,) pointwise interval by Greenwood's variance of log(-log S).
-        median: first time at which survival is one half or less; NaN where it never is.
-    """
-
-    times: NDArray[np.float64]
-    survival: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    median: float
 
 
 @dataclass(frozen=True)
@@ -101,59 +86,13 @@ def high_risk(risk: NDArray[np.floating], fold: NDArray[np.generic] | None = Non
     Raises:
         ValueError: shapes that disagree, or a risk that is not finite.
     """
-    risks = _finite(risk, "risk")
+    risks = finite_vector(risk, None, "risk")
     labels = _labels(fold, len(risks), "fold")
     high = np.zeros(len(risks), dtype=np.bool_)
     for label in np.unique(labels):
         rows = labels == label
         high[rows] = risks[rows] > np.median(risks[rows])
     return high
-
-
-def kaplan_meier(time: NDArray[np.floating], event: NDArray[np.bool_], level: float = 0.95) -> KaplanMeier:
-    """Product-limit estimate of survival with a pointwise interval.
-
-    Source: Kaplan & Meier, "Nonparametric estimation from incomplete observations", JASA 1958.
-
-    Args:
-        time: (n,) >= 0.
-        event: (n,) bool, True = event observed.
-        level: coverage of the interval, in (0, 1).
-
-    Raises:
-        ValueError: shapes that disagree, event not bool, a time that is negative or not finite, or level
-            outside (0, 1).
-    """
-    times, events = _outcomes(time, event)
-    _check_level(level)
-    if not len(times):
-        return KaplanMeier(np.zeros(1), *(np.full(1, _NAN) for _ in range(3)), median=_NAN)
-    from lifelines import KaplanMeierFitter
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        fitted: Any = KaplanMeierFitter(alpha=1.0 - level).fit(times, event_observed=events)
-    interval = fitted.confidence_interval_.to_numpy(dtype=np.float64)
-    median = float(fitted.median_survival_time_)
-    return KaplanMeier(
-        times=fitted.survival_function_.index.to_numpy(dtype=np.float64),
-        survival=fitted.survival_function_.iloc[:, 0].to_numpy(dtype=np.float64),
-        low=interval[:, 0],
-        high=interval[:, 1],
-        median=median if np.isfinite(median) else _NAN,
-    )
-
-
-def numbers_at_risk(time: NDArray[np.floating], at: ArrayLike) -> NDArray[np.int64]:
-    """(q,) patients still followed just before each of the (q,) times `at`: those with time >= at.
-
-    Raises:
-        ValueError: a time that is negative or not finite.
-    """
-    times = np.sort(_times(time))
-    return (len(times) - np.searchsorted(times, np.asarray(at, dtype=np.float64), side="left")).astype(
-        np.int64
-    )
 
 
 def log_rank(
@@ -228,7 +167,7 @@ def hazard_ratio(
         ValueError: as for `log_rank`, or level outside (0, 1).
     """
     times, events, groups, labels = _grouped(time, event, high, strata)
-    _check_level(level)
+    check_level(level)
     reason = _degenerate(events, groups) or _monotone(times, events, groups, labels)
     if reason is not None:
         return HazardRatio(_NAN, _NAN, _NAN, _NAN, reason)
@@ -323,38 +262,9 @@ def _grouped(
     high: NDArray[np.bool_],
     strata: NDArray[np.generic] | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], NDArray[np.generic]]:
-    times, events = _outcomes(time, event)
-    return times, events, _flags(high, len(times), "high"), _labels(strata, len(times), "strata")
-
-
-def _outcomes(
-    time: NDArray[np.floating], event: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    times = _times(time)
-    return times, _flags(event, len(times), "event")
-
-
-def _times(time: NDArray[np.floating]) -> NDArray[np.float64]:
-    times = _finite(time, "time")
-    if (times < 0.0).any():
-        raise ValueError(f"time has {int((times < 0.0).sum())} negative values")
-    return times
-
-
-def _finite(values: NDArray[np.floating], name: str) -> NDArray[np.float64]:
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1 or not np.isfinite(array).all():
-        raise ValueError(
-            f"{name} must be one vector of finite numbers, found shape {array.shape} or NaN in it"
-        )
-    return array
-
-
-def _flags(values: NDArray[np.bool_], n: int, name: str) -> NDArray[np.bool_]:
-    array = np.asarray(values)
-    if array.dtype != np.bool_ or array.shape != (n,):
-        raise ValueError(f"{name} must be bool of shape ({n},), found {array.dtype} of shape {array.shape}")
-    return array
+    times = follow_up_times(time)
+    events = sized_bool_vector(event, len(times), "event")
+    return times, events, sized_bool_vector(high, len(times), "high"), _labels(strata, len(times), "strata")
 
 
 def _labels(values: NDArray[np.generic] | None, n: int, name: str) -> NDArray[np.generic]:
@@ -364,8 +274,3 @@ def _labels(values: NDArray[np.generic] | None, n: int, name: str) -> NDArray[np
     if array.shape != (n,):
         raise ValueError(f"{name} must be of shape ({n},), found {array.shape}")
     return array
-
-
-def _check_level(level: float) -> None:
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level must be in (0, 1), found {level}")

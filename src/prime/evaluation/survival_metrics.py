@@ -18,39 +18,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from prime.evaluation.arrays import (
+    Flags,
+    Floats,
+    check_probabilities,
+    finite_matrix,
+    finite_vector,
+    survival_arrays,
+)
 from prime.evaluation.metrics import Score
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+from prime.evaluation.product_limit import product_limit
 
 _CHUNK = 1 << 22  # pairs compared at once; bounds the memory for large cohorts
 _UNTRAINED = "no events among the training patients"
 _OUTSIDE = "an event outside the follow-up of the training patients"
-
-
-@dataclass(frozen=True)
-class ProductLimit:
-    """A Kaplan-Meier curve: right-continuous, 1 before the first time.
-
-    Attributes:
-        times: (k,) the distinct times of the sample, increasing.
-        curve: (k,) the probability to be free of the event beyond each of them.
-        variance: (k,) Greenwood's sum, the variance of log(curve); infinite where the curve is zero.
-    """
-
-    times: Floats
-    curve: Floats
-    variance: Floats
-
-    def at(self, times: NDArray[np.floating]) -> Floats:
-        """The curve at any times, same shape; NaN beyond the last time unless it has reached zero there."""
-        asked = np.asarray(times, dtype=np.float64)
-        if not len(self.times):
-            return np.full(asked.shape, np.nan)
-        steps = np.concatenate([[1.0], self.curve])
-        found = steps[np.searchsorted(self.times, asked, side="right")]
-        beyond = (asked > self.times[-1]) & (self.curve[-1] > 0)
-        return np.where(beyond, np.nan, found)
 
 
 @dataclass(frozen=True)
@@ -66,59 +47,6 @@ class TimeDependentAuc:
     values: Floats
     mean: Score
     reasons: tuple[str | None, ...]
-
-
-def step_survival(
-    edges: NDArray[np.floating],
-    survival: NDArray[np.floating],
-    times: NDArray[np.floating],
-    interpolate: bool = False,
-) -> Floats:
-    """S(t) of each patient at each time, from a discrete-time prediction.
-
-    Bin k is [edges[k], edges[k + 1]), and survival[:, k] the probability to survive past its end. The step
-    function is right-continuous: S(t) = 1 for t < edges[1], and S(t) = survival[:, k] for
-    edges[k + 1] <= t < edges[k + 2]. It keeps its value beyond the last finite edge; with edges[-1] = +inf
-    the last column is therefore never reached. With `interpolate`, S falls linearly from one finite edge to
-    the next, starting with S = 1 at edges[0], or at time 0 where edges[0] is -inf; the two agree at the
-    edges and beyond the last finite one.
-
-    Args:
-        edges: (T + 1,), increasing; the first may be -inf and the last +inf.
-        survival: (n, T), within [0, 1].
-        times: (q,), finite.
-
-    Returns:
-        (n, q).
-
-    Raises:
-        ValueError: shapes that disagree, edges that do not increase or are infinite inside, a survival
-            outside [0, 1], or a time that is not finite.
-    """
-    limits, curves = _discrete(edges, survival)
-    asked = finite_vector(times, None, "times")
-    low, high, share = _between(limits, asked, interpolate)
-    padded = np.concatenate([np.ones((len(curves), 1)), curves], axis=1)
-    return padded[:, low] + share * (padded[:, high] - padded[:, low])
-
-
-def own_time_survival(
-    edges: NDArray[np.floating],
-    survival: NDArray[np.floating],
-    time: NDArray[np.floating],
-    interpolate: bool = True,
-) -> Floats:
-    """(n,) S(t) of each patient at the patient's own time (n,): the diagonal of `step_survival`.
-
-    What `d_calibration` asks for. Beyond the last finite edge S stays as it is, so there an event should be
-    handed on as a censoring: the prediction says no more than that the patient got that far.
-    """
-    limits, curves = _discrete(edges, survival)
-    asked = finite_vector(time, len(curves), "time")
-    low, high, share = _between(limits, asked, interpolate)
-    padded = np.concatenate([np.ones((len(curves), 1)), curves], axis=1)
-    rows = np.arange(len(curves))
-    return padded[rows, low] + share * (padded[rows, high] - padded[rows, low])
 
 
 def largest_tau(
@@ -213,7 +141,7 @@ def time_dependent_auc(
     grid = _grid(times)
     risks = np.asarray(risk, dtype=np.float64)
     risks = np.repeat(risks[:, None], len(grid), axis=1) if risks.ndim == 1 else risks
-    risks = _finite_matrix(risks, (len(own), len(grid)), "risk")
+    risks = finite_matrix(risks, (len(own), len(grid)), "risk")
     weights, _ = _event_weights(train_time, train_event, own, events)
     trained = bool(np.any(train_event))
     found = [
@@ -275,55 +203,6 @@ def integrated_brier_score(
     return Score(float(np.trapezoid(values, grid) / (grid[-1] - grid[0])), n, events)
 
 
-def kaplan_meier(
-    time: NDArray[np.floating], event: NDArray[np.bool_], censoring: bool = False
-) -> ProductLimit:
-    """The Kaplan-Meier curve of (n,) times and (n,) bool events; of the censoring times if `censoring`.
-
-    Events come before censorings at a tied time. Source: Kaplan and Meier, JASA 1958.
-    """
-    times, events = survival_arrays(time, event)
-    distinct, group = np.unique(times, return_inverse=True)
-    total = np.bincount(group, minlength=len(distinct)).astype(np.float64)
-    died = np.bincount(group, weights=events, minlength=len(distinct))
-    at_risk = len(times) - np.concatenate([[0.0], np.cumsum(total)[:-1]]) if len(times) else total
-    if censoring:
-        at_risk, died = at_risk - died, total - died
-    share = np.divide(died, at_risk, out=np.zeros_like(total), where=died > 0)
-    with np.errstate(divide="ignore"):
-        terms = np.divide(share, at_risk - died, out=np.zeros_like(total), where=died > 0)
-    curve = np.cumprod(1.0 - share, dtype=np.float64)
-    return ProductLimit(distinct, curve, np.cumsum(terms, dtype=np.float64))
-
-
-def survival_arrays(time: NDArray[np.floating], event: NDArray[np.bool_]) -> tuple[Floats, Flags]:
-    """Times as float64 and events as bool, both (n,); ValueError where they are not that."""
-    events = bool_vector(event, "event")
-    return finite_vector(time, len(events), "time"), events
-
-
-def bool_vector(values: NDArray[np.bool_], name: str) -> Flags:
-    """The vector as it is; ValueError where it is not bool or not one vector."""
-    array = np.asarray(values)
-    if array.dtype != np.bool_ or array.ndim != 1:
-        raise ValueError(f"{name} must be one bool vector, found {array.dtype} of shape {array.shape}")
-    return array
-
-
-def finite_vector(values: NDArray[np.floating], length: int | None, name: str) -> Floats:
-    """The vector as float64; ValueError for another length (None: any) or values that are not finite."""
-    array = np.asarray(values, dtype=np.float64)
-    return _finite_matrix(array, array.shape[:1] if length is None else (length,), name)
-
-
-def _finite_matrix(array: Floats, shape: tuple[int, ...], name: str) -> Floats:
-    if array.shape != shape or not shape:
-        raise ValueError(f"{name} must have shape {shape or '(q,)'}, found {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} has {int((~np.isfinite(array)).sum())} values that are not finite")
-    return array
-
-
 def _undefined(reason: str, n: int, events: int) -> Score:
     return Score(float("nan"), n, events, reason)
 
@@ -345,39 +224,6 @@ def _grid(times: NDArray[np.floating]) -> Floats:
     return grid
 
 
-def _discrete(edges: NDArray[np.floating], survival: NDArray[np.floating]) -> tuple[Floats, Floats]:
-    limits, curves = np.asarray(edges, dtype=np.float64), np.asarray(survival, dtype=np.float64)
-    if curves.ndim != 2 or limits.shape != (curves.shape[1] + 1,) or len(limits) < 2:
-        raise ValueError(
-            f"edges {limits.shape} must be one longer than the columns of survival {curves.shape}"
-        )
-    if not (np.diff(limits) > 0).all() or not np.isfinite(limits[1:-1]).all():
-        raise ValueError("edges must increase strictly, only the first and the last may be infinite")
-    _check_probabilities(curves)
-    return limits, curves
-
-
-def _check_probabilities(survival: Floats) -> None:
-    if not ((survival >= 0) & (survival <= 1)).all():
-        raise ValueError("survival must lie within [0, 1]")
-
-
-def _between(
-    limits: Floats, times: Floats, interpolate: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-    """For each time the column of [1, survival] reached, the next one, and the share of the way to it."""
-    ends = limits[1:][np.isfinite(limits[1:])]
-    low = np.searchsorted(ends, times, side="right")
-    high = np.minimum(low + 1, len(ends))
-    if not interpolate or not len(ends):
-        return low, low, np.zeros(len(times))
-    start = limits[0] if np.isfinite(limits[0]) else min(0.0, float(ends[0]))
-    knots = np.concatenate([[start], ends])
-    width = knots[high] - knots[low]
-    share = np.divide(times - knots[low], width, out=np.zeros(len(times)), where=width > 0)
-    return low, high, np.clip(share, 0.0, 1.0)
-
-
 def _event_weights(
     train_time: NDArray[np.floating],
     train_event: NDArray[np.bool_],
@@ -386,7 +232,7 @@ def _event_weights(
 ) -> tuple[Floats, Floats]:
     """(n,) 1 / G at each test event, 0 for a censoring, NaN where undefined; and the (n,) times."""
     times, events = survival_arrays(time, event)
-    free = kaplan_meier(train_time, train_event, censoring=True).at(times)
+    free = product_limit(train_time, train_event, censoring=True).at(times)
     weights = np.divide(1.0, free, out=np.full(len(times), np.nan), where=free > 0)
     return np.where(events, weights, 0.0), times
 
@@ -429,7 +275,7 @@ def _mean_auc(
         return _undefined(_some(reasons), n, events)
     if len(grid) == 1:
         return Score(float(values[0]), n, events)
-    fall = -np.diff(kaplan_meier(time, event).at(grid), prepend=1.0)
+    fall = -np.diff(product_limit(time, event).at(grid), prepend=1.0)
     return Score(float(values @ fall / fall.sum()), n, events)
 
 
@@ -443,10 +289,10 @@ def _brier(
 ) -> tuple[Floats, tuple[str | None, ...]]:
     own, events = survival_arrays(time, event)
     grid = _grid(times)
-    predicted = _finite_matrix(np.asarray(survival, dtype=np.float64), (len(own), len(grid)), "survival")
-    _check_probabilities(predicted)
+    predicted = finite_matrix(np.asarray(survival, dtype=np.float64), (len(own), len(grid)), "survival")
+    check_probabilities(predicted, "survival")
     weights, _ = _event_weights(train_time, train_event, own, events)
-    free = kaplan_meier(train_time, train_event, censoring=True).at(grid)
+    free = product_limit(train_time, train_event, censoring=True).at(grid)
     reasons = tuple(_brier_reason(t, g, own, events, train_event) for t, g in zip(grid, free, strict=True))
     values = np.full(len(grid), np.nan)
     for column in (k for k, reason in enumerate(reasons) if reason is None):

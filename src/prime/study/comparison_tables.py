@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from prime.evaluation.comparison import corrected_paired_test, critical_difference, wilcoxon_folds
+from prime.evaluation.fold_tests import corrected_paired_test, wilcoxon_folds
+from prime.evaluation.ranking import critical_difference
 from prime.study.averages import fold_means, paired_difference
 from prime.study.context import Context, Output, Results, Study
 from prime.study.figure import Figure, RankPanel

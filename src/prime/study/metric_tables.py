@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from prime.evaluation.calibration import calibration_curve, survival_calibration_curve
-from prime.evaluation.survival_metrics import step_survival
+from prime.evaluation.step_curves import step_survival
 from prime.study.averages import macro_means
 from prime.study.context import Context, Output, Results, Study
 from prime.study.figure import Figure, Panel, Series

@@ -8,13 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from prime.evaluation.stratification import (
-    hazard_ratio,
-    high_risk,
-    kaplan_meier,
-    log_rank,
-    numbers_at_risk,
-)
+from prime.evaluation.kaplan_meier import kaplan_meier, numbers_at_risk
+from prime.evaluation.stratification import hazard_ratio, high_risk, log_rank
 from prime.study.arms import Arm
 from prime.study.context import Context, Output, Results, Study
 from prime.study.figure import AtRisk, Figure, Panel, Series

@@ -10,14 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prime.evaluation.binary_metrics import average_precision
-from prime.evaluation.calibration import binary_calibration, d_calibration, survival_calibration_slope
+from prime.evaluation.calibration import binary_calibration, survival_calibration_slope
+from prime.evaluation.d_calibration import d_calibration
 from prime.evaluation.metrics import Score, auroc, bootstrap_interval, concordance, concordance_within
+from prime.evaluation.step_curves import own_time_survival, step_survival
 from prime.evaluation.summary import FOLD_COLUMNS, summarise
 from prime.evaluation.survival_metrics import (
     integrated_brier_score,
     ipcw_concordance,
-    own_time_survival,
-    step_survival,
     time_dependent_auc,
 )
 from prime.files import replacing, write_json
