@@ -1,4 +1,4 @@
-"""Slopes against scikit-survival, lifelines and scikit-learn; D-calibration and curves against loops."""
+"""Slopes against scikit-survival, lifelines and scikit-learn; curves against scipy and others."""
 
 import warnings
 
@@ -15,7 +15,6 @@ from sksurv.util import Surv
 from prime.evaluation.calibration import (
     binary_calibration,
     calibration_curve,
-    d_calibration,
     survival_calibration_curve,
     survival_calibration_slope,
 )
@@ -197,50 +196,6 @@ def test_undefined_survival_slope_gives_its_reason() -> None:
     assert saturated.reason == "a predicted probability of exactly 0 or 1"
 
 
-def loop_bins(event: np.ndarray, own: np.ndarray, bins: int) -> np.ndarray:
-    """Each patient's probability over the bins, one patient and one bin at a time."""
-    counts = np.zeros(bins)
-    for died, c in zip(event, own, strict=True):
-        for k in range(bins):
-            low, high = k / bins, (k + 1) / bins
-            last = k == bins - 1
-            if died or c == 0:
-                counts[k] += low <= c < high or (last and c == 1)
-            else:
-                counts[k] += max(0.0, min(high, c) - low) / c
-    return counts
-
-
-@pytest.mark.parametrize("seed", range(100))
-def test_d_calibration_equals_a_naive_loop(seed: int) -> None:
-    generator = np.random.default_rng(seed)
-    n, bins = int(generator.integers(1, 60)), int(generator.integers(2, 12))
-    own = generator.integers(0, 21, n) / 20 if seed % 2 else generator.random(n)
-    event = generator.random(n) < generator.random() * (seed % 6 != 0)
-    found = d_calibration(generator.random(n), event, own, bins)
-    expected = loop_bins(event, own, bins)
-    np.testing.assert_allclose(found.observed, expected, atol=1e-12)
-    assert found.observed.sum() == pytest.approx(n)
-    test = stats.chisquare(expected * (n / expected.sum()), np.full(bins, n / bins))
-    assert found.statistic == pytest.approx(test.statistic, abs=1e-9)
-    assert found.p_value == pytest.approx(test.pvalue, abs=1e-9)
-    assert (found.n, found.reason) == (n, None)
-
-
-def test_d_calibration_tells_a_true_model_from_a_false_one() -> None:
-    generator = np.random.default_rng(1)
-    death, leaves = generator.exponential(1.0, 2000), generator.exponential(1.5, 2000)
-    time, event = np.minimum(death, leaves), death <= leaves
-    assert d_calibration(time, event, np.exp(-time)).p_value > 0.05
-    assert d_calibration(time, event, np.exp(-1.5 * time)).p_value < 1e-6
-    ignoring = np.histogram(np.exp(-time[event]), 10, (0, 1))[0]
-    assert stats.chisquare(ignoring).pvalue < 1e-6  # the censored cannot simply be left out
-    nobody = d_calibration(time[:0], event[:0], time[:0])
-    assert np.isnan(nobody.statistic)
-    assert np.isnan(nobody.p_value)
-    assert nobody.reason == "nobody"
-
-
 @pytest.mark.parametrize("seed", range(60))
 def test_binary_curve_against_scipy(seed: int) -> None:
     label, chance = labelled(seed)
@@ -324,10 +279,6 @@ def test_bad_arguments_are_refused() -> None:
         calibration_curve(event, np.array([0.1, np.nan, 0.2]))
     with pytest.raises(ValueError, match="survival must have shape"):
         survival_calibration_slope(time, event, chance[:2])
-    with pytest.raises(ValueError, match="survival_at_own_time must lie"):
-        d_calibration(time, event, chance - 1)
-    with pytest.raises(ValueError, match="bins"):
-        d_calibration(time, event, chance, bins=1)
     with pytest.raises(ValueError, match="groups"):
         calibration_curve(event, chance, groups=0)
     with pytest.raises(ValueError, match="event must be one bool"):

@@ -4,20 +4,17 @@ import warnings
 
 import numpy as np
 import pytest
-from lifelines import KaplanMeierFitter
 from sksurv import metrics as oracle
 from sksurv.exceptions import NoComparablePairException
 from sksurv.util import Surv
 
 from prime.evaluation import survival_metrics
+from prime.evaluation.product_limit import product_limit
 from prime.evaluation.survival_metrics import (
     brier_score,
     integrated_brier_score,
     ipcw_concordance,
-    kaplan_meier,
     largest_tau,
-    own_time_survival,
-    step_survival,
     time_dependent_auc,
 )
 
@@ -118,7 +115,7 @@ def test_an_event_and_a_censoring_at_one_time_are_comparable() -> None:
     risk = np.array([-0.02, 1.20, -0.56, -1.33, -0.81, 1.02, -1.29])
     found = ipcw_concordance(time, event, time, event, risk, 299.0).value
     assert found == pytest.approx(0.37426900584795325, abs=1e-12)
-    free = kaplan_meier(time, event, censoring=True).at(time)
+    free = product_limit(time, event, censoring=True).at(time)
     strict = right = 0.0
     for i in np.flatnonzero(event & (time < 299)):
         strict += (time > time[i]).sum() / free[i] ** 2
@@ -226,7 +223,7 @@ def test_brier_equals_scikit_survival(seed: int) -> None:
     grid = asked_times(seed, time)
     survival = np.random.default_rng(seed).random((len(time), len(grid)))
     found = brier_score(train_time, train_event, time, event, survival, grid)
-    free = kaplan_meier(train_time, train_event, censoring=True).at(grid)
+    free = product_limit(train_time, train_event, censoring=True).at(grid)
     train = surv(train_time, train_event)
     usable = np.isfinite(found)
     for k, t in enumerate(grid):
@@ -288,65 +285,6 @@ def test_brier_without_anybody_in_training_followed_so_far_is_undefined() -> Non
     assert one.reason == "fewer than two times"
 
 
-@pytest.mark.parametrize("seed", range(30))
-def test_kaplan_meier_equals_lifelines(seed: int) -> None:
-    time, event, *_ = fold(seed)
-    found = kaplan_meier(time, event)
-    fitted = KaplanMeierFitter().fit(time, event)
-    np.testing.assert_allclose(
-        found.curve, fitted.survival_function_at_times(found.times).to_numpy(), atol=1e-12
-    )
-    after = found.at(np.array([0.0, time.max(), time.max() + 1]))
-    assert after[0] == 1.0
-    assert after[1] == found.curve[-1]
-    np.testing.assert_equal(after[2], 0.0 if found.curve[-1] == 0 else np.nan)
-
-
-EDGES = np.array([-np.inf, 100.0, 200.0, 400.0, np.inf])
-SURVIVAL = np.array([[0.9, 0.5, 0.4, 0.1], [1.0, 1.0, 0.0, 0.0]])
-
-
-def test_step_survival_is_right_continuous() -> None:
-    times = np.array([0.0, 99.0, 100.0, 199.9, 200.0, 400.0, 9999.0])
-    found = step_survival(EDGES, SURVIVAL, times)
-    assert found[0].tolist() == [1.0, 1.0, 0.9, 0.9, 0.5, 0.4, 0.4]
-    assert found[1].tolist() == [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]
-    ending = np.array([-np.inf, 100.0, 200.0, 400.0, 800.0])
-    assert step_survival(ending, SURVIVAL, np.array([799.0, 800.0, 900.0]))[0].tolist() == [0.4, 0.1, 0.1]
-    assert step_survival(EDGES, SURVIVAL, times[::-1])[0].tolist() == found[0][::-1].tolist()
-
-
-def test_interpolated_survival_meets_the_steps_at_the_edges() -> None:
-    times = np.array([-5.0, 0.0, 50.0, 100.0, 150.0, 300.0, 400.0, 9999.0])
-    found = step_survival(EDGES, SURVIVAL, times, interpolate=True)
-    np.testing.assert_allclose(found[0], [1.0, 1.0, 0.95, 0.9, 0.7, 0.45, 0.4, 0.4], atol=1e-12)
-    at = EDGES[1:-1]
-    np.testing.assert_allclose(step_survival(EDGES, SURVIVAL, at, True), step_survival(EDGES, SURVIVAL, at))
-    for row in range(2):
-        line = np.interp(times, [0.0, *at], [1.0, *SURVIVAL[row, :3]])
-        np.testing.assert_allclose(found[row], line, atol=1e-12)
-    from_fifty = np.array([50.0, 100.0, 200.0, 400.0, 800.0])
-    np.testing.assert_allclose(
-        step_survival(from_fifty, SURVIVAL, np.array([40.0, 75.0, 600.0]), True)[0], [1.0, 0.95, 0.25]
-    )
-    before = np.array([-np.inf, -10.0, 10.0])
-    np.testing.assert_allclose(
-        step_survival(before, SURVIVAL[:, :2], np.array([-11.0, -10.0, 0.0]), True)[0], [1.0, 0.9, 0.7]
-    )
-    one_bin = step_survival(np.array([-np.inf, np.inf]), SURVIVAL[:, :1], np.array([3.0]), True)
-    assert (one_bin == 1.0).all()
-
-
-@pytest.mark.parametrize("interpolate", [True, False])
-def test_own_time_survival_is_the_diagonal(interpolate: bool) -> None:
-    generator = np.random.default_rng(0)
-    survival = np.sort(generator.random((30, 4)))[:, ::-1]
-    time = generator.integers(0, 500, 30).astype(float)
-    whole = step_survival(EDGES, survival, time, interpolate)
-    found = own_time_survival(EDGES, survival, time, interpolate)
-    np.testing.assert_array_equal(found, np.diag(whole))
-
-
 def test_bad_arguments_are_refused() -> None:
     time, event, risk = np.arange(1.0, 4.0), np.ones(3, dtype=bool), np.zeros(3)
     with pytest.raises(ValueError, match="event must be one bool"):
@@ -365,11 +303,3 @@ def test_bad_arguments_are_refused() -> None:
         time_dependent_auc(time, event, time, event, np.zeros((3, 2)), np.array([2.0]))
     with pytest.raises(ValueError, match="within"):
         brier_score(time, event, time, event, np.full((3, 1), 1.5), np.array([2.0]))
-    with pytest.raises(ValueError, match="one longer"):
-        step_survival(EDGES[1:], SURVIVAL, time)
-    with pytest.raises(ValueError, match="edges must increase"):
-        step_survival(EDGES[::-1], SURVIVAL, time)
-    with pytest.raises(ValueError, match="within"):
-        step_survival(EDGES, SURVIVAL + 0.5, time)
-    with pytest.raises(ValueError, match="time must have shape"):
-        own_time_survival(EDGES, SURVIVAL, time)

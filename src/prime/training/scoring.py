@@ -15,11 +15,7 @@ from prime.evaluation.d_calibration import d_calibration
 from prime.evaluation.metrics import Score, auroc, bootstrap_interval, concordance, concordance_within
 from prime.evaluation.step_curves import own_time_survival, step_survival
 from prime.evaluation.summary import FOLD_COLUMNS, summarise
-from prime.evaluation.survival_metrics import (
-    integrated_brier_score,
-    ipcw_concordance,
-    time_dependent_auc,
-)
+from prime.evaluation.survival_metrics import integrated_brier_score, ipcw_concordance, time_dependent_auc
 from prime.files import replacing, write_json
 
 Floats = NDArray[np.float64]

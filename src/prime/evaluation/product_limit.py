@@ -1,0 +1,60 @@
+"""The product-limit (Kaplan-Meier) estimate as metrics need it: a curve to be evaluated at any time.
+
+It stands for the events or for the censorings, and gives the weights of censored patients. The curve with an
+interval that figures show is `kaplan_meier.kaplan_meier`.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prime.evaluation.arrays import Floats, survival_arrays
+
+
+@dataclass(frozen=True)
+class ProductLimit:
+    """A Kaplan-Meier curve: right-continuous, 1 before the first time.
+
+    Attributes:
+        times: (k,) the distinct times of the sample, increasing.
+        curve: (k,) the probability to be free of the event beyond each of them.
+        variance: (k,) Greenwood's sum, the variance of log(curve); infinite where the curve is zero.
+    """
+
+    times: Floats
+    curve: Floats
+    variance: Floats
+
+    def at(self, times: NDArray[np.floating]) -> Floats:
+        """The curve at any times, same shape; NaN beyond the last time unless it has reached zero there."""
+        asked = np.asarray(times, dtype=np.float64)
+        if not len(self.times):
+            return np.full(asked.shape, np.nan)
+        steps = np.concatenate([[1.0], self.curve])
+        found = steps[np.searchsorted(self.times, asked, side="right")]
+        beyond = (asked > self.times[-1]) & (self.curve[-1] > 0)
+        return np.where(beyond, np.nan, found)
+
+
+def product_limit(
+    time: NDArray[np.floating], event: NDArray[np.bool_], censoring: bool = False
+) -> ProductLimit:
+    """The Kaplan-Meier curve of (n,) times and (n,) bool events; of the censoring times if `censoring`.
+
+    Events come before censorings at a tied time. Source: Kaplan and Meier, JASA 1958.
+    """
+    times, events = survival_arrays(time, event)
+    distinct, group = np.unique(times, return_inverse=True)
+    total = np.bincount(group, minlength=len(distinct)).astype(np.float64)
+    died = np.bincount(group, weights=events, minlength=len(distinct))
+    at_risk = len(times) - np.concatenate([[0.0], np.cumsum(total)[:-1]]) if len(times) else total
+    if censoring:
+        at_risk, died = at_risk - died, total - died
+    share = np.divide(died, at_risk, out=np.zeros_like(total), where=died > 0)
+    with np.errstate(divide="ignore"):
+        terms = np.divide(share, at_risk - died, out=np.zeros_like(total), where=died > 0)
+    curve = np.cumprod(1.0 - share, dtype=np.float64)
+    return ProductLimit(distinct, curve, np.cumsum(terms, dtype=np.float64))
