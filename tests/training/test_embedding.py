@@ -40,8 +40,9 @@ def network(made_up_store: Store) -> Prime:
         ReadoutConfig(),
         ReadoutConfig(stages=("tokens", "fused")),
         ReadoutConfig(stages=("refined",), pool="flatten"),
+        ReadoutConfig(stages=("tokens",)),
     ],
-    ids=["pooled", "tokens+fused", "flat"],
+    ids=["pooled", "tokens+fused", "flat", "tokens alone"],
 )
 def test_equals_a_direct_forward_pass(
     made_up_store: Store, loader: PatientLoader, network: Prime, readout: ReadoutConfig
@@ -78,6 +79,15 @@ def test_each_distinct_subset_is_computed_once(made_up_store: Store, loader: Pat
     distinct = sum(any(kept) for _, kept in subsets)
     assert model.patients == len(cache.values) == distinct
     assert distinct < 60 * len(PATTERNS)
+
+
+def test_the_backbone_is_not_run_for_what_is_read_before_it(
+    made_up_store: Store, loader: PatientLoader
+) -> None:
+    model = Counting(input_spec(made_up_store), model_config())
+    readout = ReadoutConfig(stages=("tokens",))
+    embed(model, loader, made_up_store.observed(), np.arange(20), PATTERNS, readout)
+    assert model.patients == 0
 
 
 def test_shapes_of_what_a_head_reads(made_up_store: Store, loader: PatientLoader, network: Prime) -> None:

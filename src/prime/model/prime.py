@@ -18,23 +18,32 @@ from prime.model.tokenizer import ModalityTokenizer
 
 
 @dataclass(frozen=True)
-class Encoding:
-    """A batch seen by PRIME.
+class Completed:
+    """A batch up to imputation: every modality has tokens.
 
     Attributes:
         observed: (B, M) bool.
         tokens: (B, M, K, D) tokens before refinement, own or imputed (U, Eq. 6).
-        refined: (B, M, K, D) what enters the backbone (Eq. 7).
-        fused: (B, M, K, D) contextualised tokens.
         consensus: (B, N) prototype consensus (Eq. 5); (B, 1) ones where imputation uses no prototypes.
-        routings: one for each sparse block.
     """
 
     observed: Tensor
     tokens: Tensor
+    consensus: Tensor
+
+
+@dataclass(frozen=True)
+class Encoding(Completed):
+    """A batch seen by all of PRIME.
+
+    Attributes:
+        refined: (B, M, K, D) what enters the backbone (Eq. 7).
+        fused: (B, M, K, D) contextualised tokens.
+        routings: one for each sparse block.
+    """
+
     refined: Tensor
     fused: Tensor
-    consensus: Tensor
     routings: list[Routing]
 
 
@@ -116,13 +125,18 @@ class Prime(nn.Module):
         if self.training and isinstance(self.bank, MeanTokens):
             self.bank.update(own, observed)
 
-    def forward(self, batch: Batch) -> Encoding:
-        """Encode patients with whatever they have. Raises ValueError for a patient with nothing."""
+    def complete(self, batch: Batch) -> Completed:
+        """Own tokens, and imputed ones where a modality is missing. Raises ValueError as `forward`."""
         observed = batch.observed
         own = self.tokenize(batch)
         agreed = consensus(self.bank.assign(own), observed)  # (B, N)
         tokens = impute(own, observed, self.bank.fill(agreed).expand_as(own))
         self.learn_mean(own, observed)
-        refined = self.refine(tokens, observed)
+        return Completed(observed, tokens, agreed)
+
+    def forward(self, batch: Batch) -> Encoding:
+        """Encode patients with whatever they have. Raises ValueError for a patient with nothing."""
+        found = self.complete(batch)
+        refined = self.refine(found.tokens, found.observed)
         fused, routings = self.backbone(refined)
-        return Encoding(observed, tokens, refined, fused.float(), agreed, routings)
+        return Encoding(found.observed, found.tokens, found.consensus, refined, fused.float(), routings)

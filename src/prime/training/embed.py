@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prime.cohort.loading import PatientLoader
-from prime.model.prime import Encoding, Prime, reliability_pool
+from prime.model.prime import Completed, Encoding, Prime, reliability_pool
 from prime.training.config import ReadoutConfig
 
 Indices = NDArray[np.int64]
@@ -34,8 +34,8 @@ class EmbeddingCache:
         return self.values[self.row[pattern][patients]]
 
 
-def read_out(encoding: Encoding, config: ReadoutConfig) -> Tensor:
-    """What a head reads: (B, blocks, width).
+def read_out(encoding: Completed, config: ReadoutConfig) -> Tensor:
+    """What a head reads: (B, blocks, width). All stages but "tokens" need a whole `Encoding`.
 
     Each stage of tokens gives one block a modality; "pooled" gives one block of width D, so it cannot be
     mixed with flattened tokens.
@@ -43,6 +43,7 @@ def read_out(encoding: Encoding, config: ReadoutConfig) -> Tensor:
     blocks: list[Tensor] = []
     for stage in config.stages:
         if stage == "pooled":
+            assert isinstance(encoding, Encoding)
             reliable = encoding.observed[..., None].expand(encoding.fused.shape[:3])
             blocks.append(reliability_pool(encoding.fused, reliable)[:, None])
         else:
@@ -89,7 +90,8 @@ def embed(
 ) -> EmbeddingCache:
     """Embed `patients` under every pattern with the frozen network, in float32, each distinct subset once.
 
-    64 at a time: on processor cores, 256 patients with their reports take half as long again each.
+    64 at a time: on processor cores, 256 patients with their reports take half as long again each. Where
+    the head reads tokens before fusion alone, the backbone is not run.
 
     observed (P, M) bool over the store. A patient of whom a pattern leaves nothing gets row -1 there.
     """
@@ -99,5 +101,6 @@ def embed(
     parts: list[NDArray[np.float32]] = []
     for part in _chunks(len(who), batch_size):
         batch = loader.batch(who[part]).keep(torch.from_numpy(kept[part])).to(device)
-        parts.append(read_out(model(batch), readout).float().cpu().numpy())
+        encoding = model.complete(batch) if set(readout.stages) == {"tokens"} else model(batch)
+        parts.append(read_out(encoding, readout).float().cpu().numpy())
     return EmbeddingCache(np.concatenate(parts), rows)
