@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from prime.evaluation.metrics import concordance
-from prime.evaluation.survival_metrics import integrated_brier_score, ipcw_concordance, step_survival
+from prime.evaluation.step_curves import step_survival
+from prime.evaluation.survival_metrics import integrated_brier_score, ipcw_concordance
 from prime.training.scoring import cohort_intervals, curve_columns, score_folds
 
 TRAIN = (np.linspace(10.0, 2000.0, 60), np.arange(60) % 3 > 0)
