@@ -24,7 +24,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "predict": GROUND | {"cohort", "objectives", "evaluation", "model", "training"},
     "demo": GROUND | {"cohort", "objectives", "evaluation", "model", "training", "predict"},
     "study": GROUND | {"cohort", "objectives", "evaluation", "model", "training", "predict"},
-    "commands": GROUND | {"cohort", "objectives", "evaluation", "model", "training", "predict", "demo", "study"},
+    "commands": GROUND
+    | {"cohort", "objectives", "evaluation", "model", "training", "predict", "demo", "study"},
     "cli": GROUND | {"commands"},
 }
 PLACE = re.compile(r"(?<![\w.~})\-])/(?:work|home|root|Users|opt|tmp|mnt|scratch)/\w|\b[A-Z]:\\\\?Users")
