@@ -17,6 +17,10 @@ from prime.training.config import TaskConfig
 FULL = "Full method"
 MODE = "lp"
 CLASSES = ("all", "leave one out", "only one")
+BEFORE_FUSION = (
+    "The heads of this experiment read tokens before refinement and fusion (evaluate.probe.readout), so what"
+    " happens after them, refiner, backbone and its experts, counts only through what it taught the tokenizers."
+)
 
 # The first four are the paper's; each changes one thing of the full recipe.
 PAPER: dict[str, dict[str, dict[str, Any]]] = {
@@ -142,7 +146,8 @@ def build(context: Context, results: Results) -> Output:
     names = list(variants(context))
     paired = {task.name: differences(results, task, names) for task in tasks}
     tables = [_table(context, results, task, paired[task.name]) for task in tasks]
-    return Output(tables, [_figure(pd.concat(paired.values()), tasks)])
+    notes = [] if set(context.config.evaluate.probe.readout.stages) != {"tokens"} else [BEFORE_FUSION]
+    return Output(tables, [_figure(pd.concat(paired.values()), tasks)], notes)
 
 
 STUDY = Study("table5", "Table V: ablations", arms, build)
