@@ -19,7 +19,7 @@ MODE = "lp"
 CLASSES = ("all", "leave one out", "only one")
 BEFORE_FUSION = (
     "The heads of this experiment read tokens before refinement and fusion (evaluate.probe.readout), so what"
-    " happens after them, refiner, backbone and its experts, counts only through what it taught the tokenizers."
+    " happens after them (refiner, backbone, experts) counts only through what it taught the tokenizers."
 )
 
 # The first four are the paper's; each changes one thing of the full recipe.
