@@ -188,6 +188,7 @@ def test_cdr_without_any_endpoint(tmp_path: Path) -> None:
         (b"bcr_patient_barcode,type\n", "the table has no rows"),
         (b"type,type\n1,2\n", "column 'type' stands twice"),
         (b"a,b\n1,2\n1,2,3,4\n", "malformed table"),
+        (b"a,b\n1,2,\n3,4,\n", "more fields than the header has names"),
     ],
 )
 def test_bad_files(tmp_path: Path, content: bytes, message: str) -> None:

@@ -118,6 +118,7 @@ def test_unknown_studies_are_refused_with_their_names() -> None:
         (b"", "not a csv file in UTF-8"),
         (b"\xff\xfe\x00", "not a csv file in UTF-8"),
         (b"method,task,cohort,mean\nX,os,A,0.6\n", "no column 'pattern'; found method, task, cohort, mean"),
+        ((HEADER + "X, or so,os,A,all,0.6\n").encode(), "more fields than the header has names"),
         ((HEADER + "X,os,A,all,high\n").encode(), "column 'mean' holds something that is not a number"),
         ((HEADER + "X,os,A,all,0.6\nX,os,A,all,0.7\n").encode(), "row 3: method 'X' .* twice; keep one"),
     ],

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
+from prime.cohort.tables import refuse_shifted
 from prime.errors import InputError
 
 Indices = NDArray[np.int64]
@@ -115,6 +116,7 @@ def read_folds(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype={"patient_id": str, "cohort": str}, keep_default_na=False)
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"{path}: not a csv file in UTF-8 ({error})") from None
+    refuse_shifted(table, str(path))
     for column in ("patient_id", "cohort", "fold"):
         if column not in table.columns:
             raise InputError(f"{path}: no column {column!r}; found {', '.join(table.columns)}")

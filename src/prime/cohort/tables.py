@@ -114,8 +114,9 @@ def _read_separated(path: Path, where: str, separator: str, text: bool) -> pd.Da
             header = next(csv.reader(file, delimiter=separator), [])
         refuse_duplicates(header, path, where)
         if text:
-            return pd.read_csv(path, sep=separator, encoding="utf-8-sig", dtype=str, keep_default_na=False)
-        return pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
+            frame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", dtype=str, keep_default_na=False)
+        else:
+            frame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
     except UnicodeDecodeError as error:
         raise InputError(
             f"{where}: {path}: not UTF-8 (byte {error.start}); save the table as UTF-8"
@@ -124,6 +125,20 @@ def _read_separated(path: Path, where: str, separator: str, text: bool) -> pd.Da
         raise InputError(f"{where}: {path}: the file is empty") from None
     except (pd.errors.ParserError, csv.Error) as error:
         raise InputError(f"{where}: {path}: malformed table ({_first_line(error)})") from None
+    refuse_shifted(frame, f"{where}: {path}")
+    return frame
+
+
+def refuse_shifted(frame: pd.DataFrame, source: str) -> None:
+    """Refuse a separated table whose rows are longer than its header: pandas would shift every column.
+
+    Raises InputError that begins with `source`.
+    """
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise InputError(
+            f"{source}: its rows have more fields than the header has names (first:"
+            f" {str(frame.index[0])!r}); quote values that hold the separator, and end no line with it"
+        )
 
 
 def _first_line(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from prime import __version__
 from prime.cohort.counts import cohort_flow
+from prime.cohort.tables import refuse_shifted
 from prime.errors import InputError
 from prime.files import replacing, sha256_file, write_json
 from prime.study.arms import Arm, pretraining_runs
@@ -40,6 +41,7 @@ def read_reference(path: Path) -> pd.DataFrame:
         frame = pd.read_csv(path, dtype={"method": str, "task": str, "cohort": str, "pattern": str})
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"{path}: not a csv file in UTF-8 ({error})") from None
+    refuse_shifted(frame, str(path))
     absent = [name for name in REFERENCE_COLUMNS if name not in frame]
     if absent:
         raise InputError(f"{path}: no column {absent[0]!r}; found {', '.join(map(str, frame.columns))}")
