@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from uuid import uuid4
 
 import joblib
 import torch
@@ -142,10 +143,23 @@ def _evaluation(store: Path, name: str, config: str, protocol: str, cache: Path)
     return evaluation_of(_open(store), arm, cache)
 
 
-def _call(job: Job, threads: int) -> None:
+def _call(job: Job, threads: int, stop: Path) -> InputError | None:
+    """Do a job, unless another one has failed. A user's error is handed back and makes the rest stop.
+
+    Raising it here would tear down the pool of workers in the middle of its work, which loky does not always
+    survive without a traceback of its own.
+    """
+    if stop.exists():
+        return None
     torch.set_num_threads(threads)
     quiet_libraries()
-    job.call(*job.arguments)
+    try:
+        job.call(*job.arguments)
+    except InputError as error:
+        stop.parent.mkdir(parents=True, exist_ok=True)
+        stop.touch()
+        return error
+    return None
 
 
 def run_jobs(jobs: Sequence[Job], machines: Machines, title: str, console: Console) -> int:
@@ -157,8 +171,17 @@ def run_jobs(jobs: Sequence[Job], machines: Machines, title: str, console: Conso
     todo = [job for job in distinct if not job.done]
     if not todo:
         return 0
-    with machines.backend(), _watched(todo, title, console):
-        joblib.Parallel(pre_dispatch="all")(joblib.delayed(_call)(job, machines.threads) for job in todo)
+    stop = todo[0].result.parent.parent / f".stop-{uuid4().hex}"
+    try:
+        with machines.backend(), _watched(todo, title, console):
+            errors = joblib.Parallel(pre_dispatch="all")(
+                joblib.delayed(_call)(job, machines.threads, stop) for job in todo
+            )
+    finally:
+        stop.unlink(missing_ok=True)
+    for error in errors:
+        if error is not None:
+            raise error
     return len(todo)
 
 
