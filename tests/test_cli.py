@@ -164,10 +164,12 @@ def test_fit_takes_a_task() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_config_of_the_project_loads(path: Path) -> None:
     if path.name.endswith(".cohort.yaml"):
-        CohortConfig.model_validate(read_yaml(path))
+        assert CohortConfig.model_validate(read_yaml(path)).modalities
         return
     config = load_experiment(path)
-    CohortConfig.model_validate(read_yaml(Path(config.cohort)))
+    cohort = CohortConfig.model_validate(read_yaml(Path(config.cohort)))
+    assert list(cohort.modalities) == ["image", "rna", "report"]
+    assert {task.endpoint for task in config.evaluate.tasks} == {"os", "pfi"}
 
 
 def test_check_prints_json(vector_cohort: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -142,7 +142,9 @@ def _add_study_commands(add: "Adder") -> None:
     command.add_argument(
         "--setting", nargs="+", action="extend", default=[], metavar="KEY=A,B", help="what study sweep varies"
     )
-    _threads(command)
+    command.add_argument(
+        "--threads", type=positive, default=1, metavar="N", help="processor threads of each fit (1)"
+    )
     command = add("report", run_report, "one HTML page of everything that prime study made")
     command.add_argument("folder", type=Path, metavar="DIR", help="the --out of prime study")
     command.add_argument("--out", type=Path, metavar="PAGE.html", help="(DIR/report.html)")

@@ -184,7 +184,7 @@ def run_study(arguments: Arguments) -> int:
         raise InputError("--setting key=a,b and study sweep go together: --setting model.queries=2,4,8")
     store = open_experiment_store(config)
     context = Context(store, config, arguments.preset, reference, settings, arguments.protocol)
-    machines = Machines(arguments.jobs, arguments.threads or 1, arguments.cluster)
+    machines = Machines(arguments.jobs, arguments.threads, arguments.cluster)
     run_studies(studies, context, arguments.out, machines, " ".join(["prime", *sys.argv[1:]]), Console())
     return 0
 

@@ -47,7 +47,7 @@ def test_the_choices_of_the_command() -> None:
     words = ["study", "table2", "--config", "a.yaml", "--out", "b"]
     found = build_parser().parse_args(words)
     assert (found.preset, found.jobs, found.threads, found.cluster, found.reference) == (
-        "full", None, None, None, None,
+        "full", None, 1, None, None,
     )  # fmt: skip
     more = ["--preset", "quick", "--jobs", "3", "--cluster", "ray", "--setting", "a.b=1,2", "c.d=3"]
     found = build_parser().parse_args([*words, *more])

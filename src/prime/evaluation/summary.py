@@ -51,7 +51,7 @@ def summarise(folds: pd.DataFrame) -> pd.DataFrame:
         labels: dict[str, object] = dict(zip(SETTING, setting, strict=True))
         cohorts = {str(name): part for name, part in group.groupby("cohort", sort=True)}
         rows.extend(labels | _cohort_row(name, part) for name, part in cohorts.items())
-        rows.append(labels | _macro_row(group, cohorts))
+        rows.append(labels | macro_row(group, cohorts))
     return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
 
 
@@ -143,12 +143,15 @@ def _cohort_row(name: str, part: pd.DataFrame) -> dict[str, object]:
     }
 
 
-def _macro_row(group: pd.DataFrame, cohorts: dict[str, pd.DataFrame]) -> dict[str, object]:
+def macro_row(
+    group: pd.DataFrame, cohorts: dict[str, pd.DataFrame], replicates: int = _REPLICATES
+) -> dict[str, object]:
+    """The `macro` row of a setting, as `summarise` describes it; `cohorts` are its rows by cohort."""
     values = [found for part in cohorts.values() if len(found := _fold_values(part))]
     means = np.array([_mean(found) for found in values])
     seeds = _macro_by_seed(cohorts)
     counts = [_counts(part) for part in cohorts.values()]
-    low, high = _interval(values)
+    low, high = _interval(values, replicates)
     return {
         "cohort": MACRO,
         "mean": _mean(means),
@@ -172,13 +175,13 @@ def _macro_by_seed(cohorts: dict[str, pd.DataFrame]) -> NDArray[np.float64]:
     return np.array([sum(means[seed] for means in tables) / len(tables) for seed in shared])
 
 
-def _interval(values: list[NDArray[np.float64]]) -> tuple[float, float]:
+def _interval(values: list[NDArray[np.float64]], replicates: int = _REPLICATES) -> tuple[float, float]:
     """Interval of the mean of the means, folds drawn with replacement within each cohort."""
     if not values or max(len(found) for found in values) < 2:
         return float("nan"), float("nan")
     generator = np.random.default_rng(0)
     draws = [
-        found[generator.integers(0, len(found), (_REPLICATES, len(found)))].mean(axis=1) for found in values
+        found[generator.integers(0, len(found), (replicates, len(found)))].mean(axis=1) for found in values
     ]
     low, high = np.quantile(np.mean(draws, axis=0), [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return float(low), float(high)

@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from prime.evaluation.comparison import Difference, PairedCohort, paired_bootstrap
+from prime.evaluation.summary import macro_row
 
-MACRO_COLUMNS = ("mean", "std_cohorts", "std_seeds", "low", "high", "cohorts", "seeds")
+# Our columns and those of `summary.macro_row`.
+MACRO_COLUMNS = {
+    "mean": "mean", "std_cohorts": "std", "std_seeds": "std_seeds", "low": "low", "high": "high",
+    "cohorts": "n_cohorts", "seeds": "n_seeds",
+}  # fmt: skip
 
 
 def fold_means(scores: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -28,7 +32,7 @@ def cohort_means(scores: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def macro_means(scores: pd.DataFrame, by: Sequence[str], replicates: int = 2000) -> pd.DataFrame:
-    """The mean of the cohort means, with what says how sure it is.
+    """The mean of the cohort means, with what says how sure it is: `summary.macro_row` for each key of `by`.
 
     Columns: `by`, mean, std_cohorts (between cohort means, what papers print), std_seeds (of the macro mean
     between seeds; NaN for one), low and high (95% interval from drawing folds with replacement within each
@@ -36,28 +40,11 @@ def macro_means(scores: pd.DataFrame, by: Sequence[str], replicates: int = 2000)
     """
     rows: list[dict[str, Any]] = []
     for key, part in scores.groupby(list(by), sort=False):
+        cohorts = {str(name): group for name, group in part.groupby("cohort", sort=False)}
+        found = macro_row(part, cohorts, replicates)
         named = dict(zip(by, key, strict=True))
-        folds = fold_means(part, []).dropna()
-        values = [group["value"].to_numpy() for _, group in folds.groupby("cohort", sort=False)]
-        means = np.array([found.mean() for found in values])
-        seeds = part.groupby(["seed", "cohort"])["value"].mean().groupby("seed").mean()
-        low, high = _interval(values, replicates)
-        rows.append(
-            {**named, "mean": means.mean() if len(means) else np.nan,
-             "std_cohorts": means.std(ddof=1) if len(means) > 1 else np.nan,
-             "std_seeds": seeds.std(ddof=1) if len(seeds) > 1 else np.nan,
-             "low": low, "high": high, "cohorts": len(values), "seeds": len(seeds)}
-        )  # fmt: skip
+        rows.append(named | {column: found[source] for column, source in MACRO_COLUMNS.items()})
     return pd.DataFrame(rows, columns=[*by, *MACRO_COLUMNS])
-
-
-def _interval(values: list[NDArray[np.float64]], replicates: int) -> tuple[float, float]:
-    if not values or max(map(len, values)) < 2:
-        return float("nan"), float("nan")
-    rng = np.random.default_rng(0)
-    draws = [found[rng.integers(0, len(found), (replicates, len(found)))].mean(axis=1) for found in values]
-    low, high = np.quantile(np.mean(draws, axis=0), [0.025, 0.975])
-    return float(low), float(high)
 
 
 def paired_cohorts(a: pd.DataFrame, b: pd.DataFrame, binary: bool) -> list[PairedCohort]:

@@ -136,7 +136,7 @@ def build_costs(_: Context, results: Results) -> Output:
                 for t, p in zip(table["trainable_parameters"], table["parameters"], strict=True)
             ],
             "Seconds a fold": [f"{value:.2f}" for value in table["seconds_per_fold"]],
-            "Peak memory (GiB)": [f"{value / 2**30:.2f}" for value in table["peak_bytes"]],
+            "Peak memory (GiB)": [cell(value / 2**30, digits=2) for value in table["peak_bytes"]],
         },
         index=pd.Index(list(map(str, table.index)), name="Method"),
     )

@@ -18,16 +18,17 @@ from prime import __version__
 from prime.cohort.counts import cohort_flow
 from prime.cohort.tables import refuse_shifted
 from prime.errors import InputError
-from prime.files import replacing, sha256_file, write_json
+from prime.files import read_json, replacing, sha256_file, write_json
 from prime.study.arms import Arm, pretraining_runs
 from prime.study.context import Context, Output, Results, Study
 from prime.study.draw_matplotlib import draw
 from prime.study.draw_plotly import to_plotly
 from prime.study.figure import Figure
-from prime.study.jobs import FINISHED, Machines, fit_jobs, pretraining_job, run_jobs
+from prime.study.jobs import Machines, fit_jobs, pretraining_job, run_jobs
 from prime.study.registry import STUDIES
 from prime.study.tables import Table, header_levels, write_table
-from prime.training.checkpoint import WEIGHTS
+from prime.training.checkpoint import MANIFEST, WEIGHTS
+from prime.training.pretrain import LOG
 
 CACHE = "cache"
 REFERENCE_COLUMNS = ("method", "task", "cohort", "pattern", "mean")
@@ -167,9 +168,10 @@ def _arm_facts(arm: Arm) -> dict[str, Any]:
 
 
 def _pretraining_seconds(folder: Path) -> float:
-    """From the first file of a pretraining run to its last."""
-    first, last = folder / "config.json", folder / FINISHED
-    return max(0.0, last.stat().st_mtime - first.stat().st_mtime)
+    """Time of its training epochs, from its log: a pause between a kill and going on is not in it."""
+    patients = len(read_json(folder / MANIFEST)["train_patients"])
+    rows = [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
+    return sum(patients / row["patients_per_second"] for row in rows)
 
 
 def _versions() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import resource
+import importlib
 import sys
 import time
 from collections.abc import Callable
@@ -176,9 +176,14 @@ def fit_network(
     return table
 
 
-def peak_memory() -> int:
-    """Peak memory of this process so far, bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+def peak_memory() -> float:
+    """Peak memory of this process so far, bytes; NaN on Windows, which does not say."""
+    if sys.platform == "win32":
+        return float("nan")
+    resource = importlib.import_module("resource")
+    return float(
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    )
 
 
 def with_cost(work: Callable[[], pd.DataFrame], parameters: Callable[[], int]) -> pd.DataFrame:
