@@ -20,12 +20,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "objectives": {"errors"},
     "evaluation": {"errors"},
     "model": GROUND | {"cohort", "objectives", "evaluation"},
-    "training": GROUND | {"cohort", "objectives", "evaluation", "model"},
-    "predict": GROUND | {"cohort", "objectives", "evaluation", "model", "training"},
-    "demo": GROUND | {"cohort", "objectives", "evaluation", "model", "training", "predict"},
-    "study": GROUND | {"cohort", "objectives", "evaluation", "model", "training", "predict"},
+    "baselines": GROUND | {"cohort", "objectives", "evaluation", "model"},
+    "training": GROUND | {"cohort", "objectives", "evaluation", "model", "baselines"},
+    "predict": GROUND | {"cohort", "objectives", "evaluation", "model", "baselines", "training"},
+    "demo": GROUND | {"cohort", "objectives", "evaluation", "model", "baselines", "training", "predict"},
+    "study": GROUND | {"cohort", "objectives", "evaluation", "model", "baselines", "training", "predict"},
     "commands": GROUND
-    | {"cohort", "objectives", "evaluation", "model", "training", "predict", "demo", "study"},
+    | {"cohort", "objectives", "evaluation", "model", "baselines", "training", "predict", "demo", "study"},
     "cli": GROUND | {"commands"},
 }
 PLACE = re.compile(r"(?<![\w.~})\-])/(?:work|home|root|Users|opt|tmp|mnt|scratch)/\w|\b[A-Z]:\\\\?Users")

@@ -17,11 +17,12 @@ from prime.cohort.store import Store
 from prime.errors import InputError
 from prime.evaluation.missingness import patterns
 from prime.model.prime import Prime
-from prime.training import finetune as finetune_module
+from prime.training import supervised as supervised_module
 from prime.training.config import EvaluateConfig, TaskConfig
-from prime.training.finetune import Finetuning, _drop_modalities
+from prime.training.finetune import Finetuning
 from prime.training.outcomes import Outcome, read_outcome
 from prime.training.setup import build_model
+from prime.training.supervised import drop_modalities
 
 OS = TaskConfig(name="os", endpoint="os")
 FOLD = Fold("A", 0, np.arange(0, 60, 2), np.arange(1, 30, 4), np.arange(31, 60, 4))
@@ -128,7 +129,7 @@ def test_every_part_of_the_path_is_trained(make: Make) -> None:
     tuned = make(epochs=3, weight_decay=0.0, patience=5)
     before = state_of(tuned.model)
     tuned.model.train()
-    optimizer = tuned._optimizer()
+    optimizer = tuned.optimizer
     for _ in range(2):  # the head starts at zero, so the network has a gradient from the second step on
         optimizer.zero_grad()
         tuned._loss(FOLD.train, None, 0.0).backward()
@@ -261,7 +262,7 @@ def test_no_event_in_training_is_refused(make: Make, made_up_store: Store) -> No
 
 def test_modality_dropout_leaves_everyone_something() -> None:
     observed = np.array([[True, True, True], [False, True, False], [True, False, True]] * 500)
-    kept = _drop_modalities(observed, 0.6, np.random.default_rng(0))
+    kept = drop_modalities(observed, 0.6, np.random.default_rng(0))
     assert not (kept & ~observed).any()
     assert kept.any(axis=1).all()
     assert kept[1::3, 1].all()
@@ -275,9 +276,9 @@ def dropped(make: Make, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> list
 
     def recorded(observed: Any, rate: float, rng: np.random.Generator) -> Any:
         rates.append(rate)
-        return _drop_modalities(observed, rate, rng)
+        return drop_modalities(observed, rate, rng)
 
-    monkeypatch.setattr(finetune_module, "_drop_modalities", recorded)
+    monkeypatch.setattr(supervised_module, "drop_modalities", recorded)
     make(**changes).fit()
     return rates
 

@@ -17,8 +17,8 @@ from prime.cohort.splits import Fold
 from prime.cohort.store import Store
 from prime.errors import InputError
 from prime.evaluation.missingness import patterns
-from prime.training import finetune as finetune_module
 from prime.training import probe as probe_module
+from prime.training import supervised as supervised_module
 from prime.training.config import EvaluateConfig, ExperimentConfig
 from prime.training.evaluate import Evaluation
 from prime.training.folds import too_few, training_fold
@@ -206,13 +206,13 @@ def test_modality_dropout_in_ft_missing_alone(
     evaluation_store: Store, evaluation_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rates: list[float] = []
-    original = finetune_module._drop_modalities
+    original = supervised_module.drop_modalities
 
     def recorded(observed: Any, rate: float, rng: np.random.Generator) -> Any:
         rates.append(rate)
         return original(observed, rate, rng)
 
-    monkeypatch.setattr(finetune_module, "_drop_modalities", recorded)
+    monkeypatch.setattr(supervised_module, "drop_modalities", recorded)
     tuning = {"epochs": 1, "batch_size": 16, "precision": "32-true", "drop_modality": 0.5}
     found: dict[str, pd.DataFrame] = {}
     for mode, expected in (("ft", set()), ("ft_missing", {0.5})):

@@ -1,5 +1,8 @@
 """The one batch that flows through everything."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -52,6 +55,27 @@ class Batch:
                 source = sources[name]
                 sources[name] = replace(source, token_mask=source.token_mask & kept[:, m, None])
         return replace(self, sources=sources)
+
+    def select(self, modalities: Sequence[str]) -> "Batch":
+        """The batch with these modalities and their sources alone, in this order."""
+        chosen = {name: self.modalities[name] for name in modalities}
+        sources = {source: self.sources[source] for names in chosen.values() for source in names}
+        return replace(self, modalities=chosen, sources=sources)
+
+    def take(self, rows: Tensor) -> "Batch":
+        """The patients of these rows (n,) int64, in this order, without padding that none of them needs."""
+        sources: dict[str, SourceBatch] = {}
+        for name, source in self.sources.items():
+            mask = source.token_mask[rows]
+            used = mask.any(dim=0).nonzero()  # the columns with a real row
+            length = int(used.max()) + 1 if len(used) else 1
+            sources[name] = SourceBatch(source.values[rows, :length], mask[:, :length])
+        return Batch(
+            tuple(self.patient_ids[i] for i in rows.tolist()),
+            self.modalities,
+            sources,
+            self.cohort_codes[rows],
+        )
 
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on another device."""

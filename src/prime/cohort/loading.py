@@ -22,31 +22,38 @@ def gather_rows(index: Indices, patients: Indices) -> Indices:
     return np.repeat(start, length) + offset
 
 
-def fit_scalings(store: Store, patients: Indices, clip: float) -> Scaling:
-    """Scaling of every source, from the rows of these patients only."""
+def fit_scalings(
+    store: Store, patients: Indices, clip: float, sources: Sequence[str] | None = None
+) -> Scaling:
+    """Scaling of every source (or of some), from the rows of these patients only."""
     return {
         name: fit_scaling(store.values(name)[gather_rows(store.index(name), patients)], clip)
-        for name in store.sources
+        for name in (store.sources if sources is None else sources)
     }
 
 
 class PatientLoader:
-    """Makes batches of a store's patients; vector sources are scaled once and held in memory."""
+    """Makes batches of a store's patients; vector sources are scaled once and held in memory.
 
-    def __init__(self, store: Store, scaling: Scaling) -> None:
+    With `modalities`, batches hold these alone, in this order; `scaling` then needs their sources only.
+    """
+
+    def __init__(self, store: Store, scaling: Scaling, modalities: Sequence[str] | None = None) -> None:
         self.store = store
         self.scaling = scaling
-        self.modalities = {name: tuple(sources) for name, sources in store.modalities.items()}
+        chosen = list(store.modalities) if modalities is None else modalities
+        self.modalities = {name: tuple(store.modalities[name]) for name in chosen}
+        self.sources = [source for names in self.modalities.values() for source in names]
         self.patient_ids = store.patients["patient_id"].to_numpy(dtype=object)
         self.cohort_names, self.cohort_codes = np.unique(
             store.patients["cohort"].to_numpy(dtype=str), return_inverse=True
         )
         self._scaled = {
             name: scaling[name](store.values(name))
-            for name, source in store.sources.items()
-            if source.kind == "vector"
+            for name in self.sources
+            if store.sources[name].kind == "vector"
         }
-        self._index = {name: np.asarray(store.index(name)) for name in store.sources}
+        self._index = {name: np.asarray(store.index(name)) for name in self.sources}
 
     def _rows(self, name: str, rows: Indices) -> NDArray[np.float32]:
         if name in self._scaled:
@@ -67,6 +74,6 @@ class PatientLoader:
         return Batch(
             patient_ids=tuple(str(p) for p in self.patient_ids[chosen]),
             modalities=self.modalities,
-            sources={name: self._source(name, chosen) for name in self.store.sources},
+            sources={name: self._source(name, chosen) for name in self.sources},
             cohort_codes=torch.from_numpy(self.cohort_codes[chosen].astype(np.int64)),
         )

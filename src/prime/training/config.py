@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from prime.baselines.config import BaselinesConfig, known_methods
 from prime.cohort.config import Strict, read_yaml, validation_message
 from prime.errors import InputError
 from prime.model.config import ModelConfig
@@ -125,6 +126,7 @@ class EvaluateConfig(Strict):
     `folds` names a folds file (csv) or a splits file (json). Without one, `splits` says how folds are drawn:
     stratified by outcome, or by whole tissue source sites. `train_on` is whom heads are trained on: everyone,
     or patients with every modality; tests are always scored on both. `shares`: of the training labels.
+    `methods`: other methods to be fitted on the same folds; `prime methods` lists them.
     """
 
     tasks: tuple[TaskConfig, ...] = Field(default=(TaskConfig(name="os", endpoint="os"),), min_length=1)
@@ -139,6 +141,7 @@ class EvaluateConfig(Strict):
     alpha: float = Field(default=0.0, ge=0, lt=1)
     modes: tuple[Mode, ...] = ("lp", "lp_missing", "ft", "ft_missing")
     inits: tuple[Init, ...] = ("pretrained", "scratch")
+    methods: Annotated[tuple[str, ...], AfterValidator(known_methods)] = ()
     train_on: tuple[Literal["everyone", "complete"], ...] = ("everyone",)
     shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0,)
     bootstrap: int = Field(default=200, ge=0)
@@ -164,6 +167,7 @@ class ExperimentConfig(Strict):
     model: ModelConfig = ModelConfig()
     pretrain: PretrainConfig = PretrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    baselines: BaselinesConfig = BaselinesConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> "ExperimentConfig":

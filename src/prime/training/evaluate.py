@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prime import __version__
+from prime.baselines.registry import method
 from prime.cohort.progress import tracked
 from prime.cohort.split_files import save_splits
 from prime.cohort.splits import Fold
@@ -24,9 +25,10 @@ from prime.cohort.store import Store
 from prime.errors import InputError
 from prime.evaluation.missingness import patterns
 from prime.files import replacing
+from prime.training.baseline_fits import fit_method, method_recipe
 from prime.training.checkpoint import load_checkpoint
 from prime.training.config import ExperimentConfig, TaskConfig
-from prime.training.fits import Fit, Setting, fit_network, fit_probes, with_cost
+from prime.training.fits import FITTED, Fit, Setting, fit_network, fit_probes, with_cost
 from prime.training.folds import evaluation_folds, too_few, training_fold
 from prime.training.networks import CheckpointTemplate, FindCheckpoint, Networks
 from prime.training.outcomes import Outcome, read_outcome
@@ -80,6 +82,7 @@ class Evaluation:
                         for share in self.settings.shares:
                             able = tuple(self._able(task, cohort, folds, train_on, share, seed))
                             yield from self._modes(task, seed, train_on, share, able)
+                            yield from self._methods(task, seed, train_on, share, able)
 
     def _able(
         self, task: TaskConfig, cohort: str, folds: list[Fold], train_on: str, share: float, seed: int
@@ -103,6 +106,14 @@ class Evaluation:
                 groups = [folds] if mode.startswith("lp") else [(fold,) for fold in folds]
                 yield from (Fit(init, mode, task, seed, train_on, share, group) for group in groups)
 
+    def _methods(
+        self, task: TaskConfig, seed: int, train_on: str, share: float, folds: tuple[Fold, ...]
+    ) -> Iterator[Fit]:
+        """A network takes one fold at a time, a statistical model all folds of a cohort."""
+        for name in self.settings.methods if folds else ():
+            groups = [(fold,) for fold in folds] if method(name).kind == "neural" else [folds]
+            yield from (Fit("scratch", FITTED, task, seed, train_on, share, g, name) for g in groups)
+
     def pretrained_folds(self) -> Iterator[tuple[int, Fold]]:
         """Seed and fold of everything that needs a checkpoint."""
         for fit in self.fits:
@@ -116,8 +127,7 @@ class Evaluation:
             "task": fit.task.model_dump(mode="json"),
             "fit": [fit.init, fit.mode, fit.seed, fit.train_on, fit.share],
             "bins": [settings["bins"], settings["alpha"]],
-            "mode": settings["probe" if fit.probes else "finetune"],
-            "networks": [self.networks.identity(fit.init, fit.seed, fold) for fold in fit.folds],
+            **self._recipe(fit),
             "store": self.setting.data,
             "outcomes": self._identity(self.outcomes[fit.task.name], fit),
             "folds": [[f.train.tolist(), f.validation.tolist(), f.test.tolist()] for f in fit.folds],
@@ -125,6 +135,16 @@ class Evaluation:
         }
         digest = hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
         return self.cache / "parts" / f"{fit.name}-{digest}.parquet"
+
+    def _recipe(self, fit: Fit) -> dict[str, Any]:
+        """What a fit does with its data."""
+        if not fit.ours:
+            return method_recipe(method(fit.method), self.config)
+        settings = self.settings.probe if fit.probes else self.settings.finetune
+        return {
+            "mode": settings.model_dump(mode="json"),
+            "networks": [self.networks.identity(fit.init, fit.seed, fold) for fold in fit.folds],
+        }
 
     def _identity(self, outcome: Outcome, fit: Fit) -> list[list[Any]]:
         """Who stands in the folds of a fit, with time and event."""
@@ -136,6 +156,8 @@ class Evaluation:
         """Fit, and predict the test patients under every pattern."""
         outcome, networks = self.outcomes[fit.task.name], self.networks
         work: Callable[[], pd.DataFrame]
+        if not fit.ours:
+            return with_cost(lambda: fit_method(self.setting, outcome, fit, method(fit.method), self.config))
         if fit.probes:
 
             def work() -> pd.DataFrame:
@@ -186,13 +208,17 @@ class Evaluation:
         )
 
     def costs(self) -> pd.DataFrame:
-        """What each fit took: seconds, peak memory of its process, parameters trained and in all."""
+        """What each fit took: seconds, peak memory of its process, parameters trained and in all.
+
+        For a network of the comparison also `chosen`: by fold, the point of the grid and its losses, as JSON.
+        """
         rows: list[dict[str, Any]] = []
         for fit in self.fits:
             attrs = pd.read_parquet(self.part_path(fit), columns=["init"]).attrs
             cost = {str(name): value for name, value in attrs.items()}
-            named = {"init": fit.init, "mode": fit.mode, "task": fit.task.name, "seed": fit.seed}
-            rows.append({**named, "cohort": fit.folds[0].cohort, "folds": len(fit.folds), **cost})
+            named = {"method": fit.method, "init": fit.init, "mode": fit.mode, "task": fit.task.name}
+            named |= {"seed": fit.seed, "cohort": fit.folds[0].cohort, "folds": len(fit.folds)}
+            rows.append({**named, **cost})
         return pd.DataFrame(rows)
 
     def run(self, progress: bool = True) -> pd.DataFrame:

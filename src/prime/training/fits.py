@@ -25,12 +25,15 @@ from prime.training.outcomes import Outcome
 from prime.training.probe import probe_folds
 
 Indices = NDArray[np.int64]
-METHOD = "prime"
+PRIME, FITTED = "prime", "fit"  # our method's name; the mode of every other method
 
 
 @dataclass(frozen=True)
 class Fit:
-    """One resumable unit of work: all folds of a cohort for a probe, one fold for fine-tuning."""
+    """One resumable unit of work: all folds of a cohort for what is quick, one fold for a trained network.
+
+    `method` is `prime`, or the name of a method of the comparison, whose mode is `fit`.
+    """
 
     init: str
     mode: str
@@ -39,6 +42,12 @@ class Fit:
     train_on: str
     share: float
     folds: tuple[Fold, ...]
+    method: str = PRIME
+
+    @property
+    def ours(self) -> bool:
+        """Whether this is PRIME."""
+        return self.method == PRIME
 
     @property
     def name(self) -> str:
@@ -47,7 +56,8 @@ class Fit:
         cohort = self.folds[0].cohort.replace(">", "-to-")
         share = "" if self.share == 1 else f"-{self.share:g}"
         whom = "" if self.train_on == "everyone" else f"-{self.train_on}"
-        return f"{self.init}-{self.mode}-{self.task.name}-{cohort}{whom}{share}-fold{numbers}-seed{self.seed}"
+        how = f"{self.init}-{self.mode}" if self.ours else self.method
+        return f"{how}-{self.task.name}-{cohort}{whom}{share}-fold{numbers}-seed{self.seed}"
 
     @property
     def probes(self) -> bool:
@@ -106,7 +116,7 @@ def prediction_rows(
     ends = edges[1:] if outcome.horizon_days is None else np.array([outcome.horizon_days])
     frame = pd.DataFrame(
         {
-            "method": METHOD,
+            "method": fit.method,
             "init": fit.init,
             "mode": fit.mode,
             "train_on": fit.train_on,
@@ -186,14 +196,17 @@ def peak_memory() -> float:
     )
 
 
-def with_cost(work: Callable[[], pd.DataFrame], parameters: Callable[[], int]) -> pd.DataFrame:
-    """The frame of `work` with the seconds, memory and parameters that it took in its attrs."""
+def with_cost(work: Callable[[], pd.DataFrame], parameters: Callable[[], int] | None = None) -> pd.DataFrame:
+    """The frame of `work` with the seconds, memory and parameters that it took in its attrs.
+
+    Without `parameters` the trained ones are all there are.
+    """
     started = time.perf_counter()
     frame = work()
     cost: dict[str, Any] = {
         "seconds": time.perf_counter() - started,
         "peak_bytes": peak_memory(),
-        "parameters": parameters(),
+        "parameters": frame.attrs["trainable_parameters"] if parameters is None else parameters(),
     }
     frame.attrs.update(cost)
     return frame

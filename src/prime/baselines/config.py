@@ -1,0 +1,76 @@
+"""Settings of the comparison: the budget that all networks share, and settings of single methods."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator, model_validator
+
+import prime.baselines.methods as _methods  # fills the registry
+from prime.baselines.registry import METHODS, method
+from prime.cohort.config import Strict
+from prime.errors import InputError
+
+assert _methods
+
+
+class GridPoint(Strict):
+    """One setting of a network's training that validation patients choose from."""
+
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    dropout: float = Field(default=0.25, ge=0, lt=1)
+
+
+GRID = (
+    GridPoint(learning_rate=1e-3, weight_decay=1e-2, dropout=0.25),
+    GridPoint(learning_rate=3e-4, weight_decay=1e-2, dropout=0.25),
+    GridPoint(learning_rate=1e-4, weight_decay=1e-1, dropout=0.5),
+)
+
+
+class BaselinesConfig(Strict):
+    """The comparison (paper IV-C3; grid, epochs and widths are assumed).
+
+    Networks take width, queries, heads and the tokenizer from `model`; every network is trained once at each
+    point of `grid`, for at most `epochs` epochs, and the point and epoch with the lowest validation loss
+    serve. `roles` renames the roles image, rna and report for cohorts that call these modalities otherwise.
+    `settings` changes settings of single methods, by name.
+    """
+
+    blocks: int = Field(default=3, ge=1)
+    grid: tuple[GridPoint, ...] = Field(default=GRID, min_length=1)
+    epochs: int = Field(default=20, ge=1)
+    pretraining_epochs: int = Field(default=10, ge=1)
+    batch_size: int = Field(default=64, ge=2)
+    patience: int = Field(default=5, ge=1)
+    precision: Annotated[str, Field(pattern="^(bf16-mixed|32-true)$")] = "bf16-mixed"
+    roles: dict[str, str] = Field(default_factory=dict)
+    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @field_validator("settings")
+    @classmethod
+    def _known(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name in value:
+            if name not in METHODS:
+                raise ValueError(f"no method {name!r}; there are {', '.join(METHODS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _valid(self) -> "BaselinesConfig":
+        for name in self.settings:
+            self.method_settings(name)
+        return self
+
+    def method_settings(self, name: str) -> Strict:
+        """The settings of a method: its defaults, changed by `settings`. Raises InputError if unknown."""
+        defaults = method(name).facts.settings
+        return type(defaults).model_validate(defaults.model_dump() | self.settings.get(name, {}))
+
+
+def known_methods(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, checked. Raises ValueError for an unknown one."""
+    try:
+        for name in names:
+            method(name)
+    except InputError as error:
+        raise ValueError(str(error)) from None
+    return names

@@ -1,0 +1,41 @@
+"""Early fusion: the tokens of all modalities in one sequence through vanilla Transformer blocks."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from prime.baselines.registry import FusionNetwork, MethodFacts, neural
+from prime.baselines.tokens import Tokenizers, VanillaBlock, masked_mean, token_mask
+from prime.cohort.batch import Batch
+from prime.model.config import InputSpec, ModelConfig
+from prime.model.heads import HazardHead, Prediction
+
+
+@neural(
+    MethodFacts(
+        name="early",
+        title="Early",
+        reference="Early fusion of tokens; Transformer blocks of Vaswani et al., Attention is all you need,"
+        " NeurIPS 2017",
+        missing="zero tokens that no attention reads and no mean counts",
+        departs="nothing: the plain scheme, with PRIME's tokenizers",
+    )
+)
+class Early(FusionNetwork):
+    """Concatenate M * K tokens, three blocks, masked mean, head."""
+
+    def __init__(self, inputs: InputSpec, config: ModelConfig, settings: Any, baseline: Tensor) -> None:
+        super().__init__(inputs, config, settings, baseline)
+        self.tokenizers = Tokenizers(inputs, config)
+        self.blocks = nn.ModuleList(VanillaBlock(config.dim, config) for _ in range(config.blocks))
+        self.norm = nn.LayerNorm(config.dim)
+        self.head = HazardHead(config.dim, baseline)
+
+    def forward(self, batch: Batch) -> Prediction:
+        """Hazard logits of a batch."""
+        tokens = self.tokenizers(batch)  # (B, M, K, D)
+        mask = token_mask(batch.observed, tokens.shape[2])  # (B, M * K)
+        x = tokens.flatten(1, 2)  # (B, M * K, D)
+        for block in self.blocks:
+            x = block(x, mask)
+        return Prediction(self.head(masked_mean(self.norm(x), mask)))
