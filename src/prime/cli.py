@@ -14,6 +14,7 @@ from prime.commands import (
     run_demo,
     run_evaluate,
     run_fit,
+    run_methods,
     run_pack,
     run_predict,
     run_pretrain,
@@ -143,7 +144,17 @@ def _add_study_commands(add: "Adder") -> None:
         "--setting", nargs="+", action="extend", default=[], metavar="KEY=A,B", help="what study sweep varies"
     )
     command.add_argument(
+        "--also", nargs="+", action="extend", default=[], metavar="NAME=CONFIG.yaml",
+        help="another experiment whose PRIME stands beside this one's, for example with one more modality",
+    )  # fmt: skip
+    command.add_argument(
         "--threads", type=positive, default=1, metavar="N", help="processor threads of each fit (1)"
+    )
+    command = add("methods", run_methods, "list the methods that PRIME is compared with")
+    command.add_argument("--config", type=Path, metavar="CONFIG.yaml", help="count parameters for this one")
+    command.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
+    command.add_argument(
+        "--markdown", type=Path, metavar="PAGE.md", help="write the page of the docs instead"
     )
     command = add("report", run_report, "one HTML page of everything that prime study made")
     command.add_argument("folder", type=Path, metavar="DIR", help="the --out of prime study")

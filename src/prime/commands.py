@@ -10,6 +10,7 @@ from prime.errors import InputError
 if TYPE_CHECKING:
     from prime.cohort.config import CohortConfig
     from prime.cohort.store import Store
+    from prime.study.context import Other
     from prime.training.config import ExperimentConfig
 
 Arguments = argparse.Namespace
@@ -171,8 +172,8 @@ def run_study(arguments: Arguments) -> int:
     config = read_experiment(arguments)
     from rich.console import Console
 
+    from prime.machines import Machines
     from prime.study.context import Context
-    from prime.study.jobs import Machines
     from prime.study.registry import choose
     from prime.study.run import read_reference, run_studies
     from prime.study.sweeps import read_setting
@@ -183,9 +184,39 @@ def run_study(arguments: Arguments) -> int:
     if (arguments.name == "sweep") != bool(settings):
         raise InputError("--setting key=a,b and study sweep go together: --setting model.queries=2,4,8")
     store = open_experiment_store(config)
-    context = Context(store, config, arguments.preset, reference, settings, arguments.protocol)
+    also = tuple(_other(text) for text in arguments.also)
+    context = Context(store, config, arguments.preset, reference, settings, arguments.protocol, also)
     machines = Machines(arguments.jobs, arguments.threads, arguments.cluster)
     run_studies(studies, context, arguments.out, machines, " ".join(["prime", *sys.argv[1:]]), Console())
+    return 0
+
+
+def _other(text: str) -> "Other":
+    """`--also NAME=CONFIG.yaml`: another experiment and its data."""
+    from prime.study.context import Other
+    from prime.training.config import load_experiment
+
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise InputError(f"--also {text}: write it as NAME=CONFIG.yaml, for example clinical=clinical.yaml")
+    config = load_experiment(Path(path))
+    return Other(name, open_experiment_store(config), config)
+
+
+def run_methods(arguments: Arguments) -> int:
+    from shutil import get_terminal_size
+
+    from prime.study.methods_page import methods_list, methods_page
+
+    if arguments.markdown is not None:
+        from prime.files import write_text
+
+        write_text(arguments.markdown, methods_page())
+        print(arguments.markdown)
+        return 0
+    config = None if arguments.config is None else read_experiment(arguments)
+    store = None if config is None else open_experiment_store(config)
+    print(methods_list(config, store, get_terminal_size().columns))
     return 0
 
 

@@ -69,7 +69,7 @@ def mixed(name: str, store: Store, patients: int = 12, seed: int = 0) -> Batch:
     count = len(spec.modalities)
     codes = 1 + torch.arange(patients) % (2**count - 1)
     observed = (codes[:, None] >> torch.arange(count)) % 2 == 1
-    return make_batch(observed, seed=seed, length=5, spec=spec)
+    return make_batch(observed, seed=seed, length=12, spec=spec)
 
 
 def total(network: FusionNetwork, batch: Batch) -> Tensor:

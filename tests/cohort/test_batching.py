@@ -62,3 +62,28 @@ def test_to_moves_everything(loader: PatientLoader) -> None:
 def test_a_batch_of_nobody(loader: PatientLoader) -> None:
     batch = loader.batch([])
     assert batch.observed.shape == (0, 3)
+
+
+def test_take_is_the_batch_of_those_patients(loader: PatientLoader) -> None:
+    everyone = loader.batch(np.arange(60))
+    for rows in ([5, 2, 40], [7], list(range(30))):
+        taken, expected = everyone.take(torch.tensor(rows)), loader.batch(rows)
+        assert taken.patient_ids == expected.patient_ids
+        assert torch.equal(taken.cohort_codes, expected.cohort_codes)
+        for name, source in expected.sources.items():
+            assert torch.equal(taken.sources[name].values, source.values)
+            assert torch.equal(taken.sources[name].token_mask, source.token_mask)
+
+
+def test_select_and_a_loader_of_some_modalities_agree(made_up_store: Store, loader: PatientLoader) -> None:
+    chosen = ["report", "image"]
+    sources = [s for name in chosen for s in made_up_store.modalities[name]]
+    scaling = fit_scalings(made_up_store, np.arange(60), 5.0, sources)
+    assert list(scaling) == sources
+    few = PatientLoader(made_up_store, scaling, chosen).batch(np.arange(20))
+    selected = loader.batch(np.arange(20)).select(chosen)
+    assert list(few.modalities) == list(selected.modalities) == chosen
+    assert list(few.sources) == list(selected.sources) == sources
+    assert torch.equal(few.observed, selected.observed)
+    for name in sources:
+        assert torch.equal(few.sources[name].values, selected.sources[name].values)

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from prime.cohort.cells import is_missing, value_key
 from prime.cohort.config import ClinicalConfig, ExcludeConfig
-from prime.cohort.endpoints import ClinicalTable, event_key, is_missing, read_clinical
+from prime.cohort.endpoints import ClinicalTable, read_clinical
 from prime.errors import InputError
 
 TCGA = Path(__file__).resolve().parents[2] / ".." / "shared" / "tcga"
@@ -110,9 +111,9 @@ def test_worded_events(tmp_path: Path) -> None:
 
 
 def test_equal_values_have_one_key() -> None:
-    assert len({event_key(v) for v in (1, 1.0, "1", " 1.0 ", True, "TRUE")}) == 1
-    assert event_key(1) != event_key(0)
-    assert event_key("Dead") == event_key("dead ")
+    assert len({value_key(v) for v in (1, 1.0, "1", " 1.0 ", True, "TRUE")}) == 1
+    assert value_key(1) != value_key(0)
+    assert value_key("Dead") == value_key("dead ")
 
 
 @pytest.mark.parametrize(

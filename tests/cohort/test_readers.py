@@ -532,10 +532,23 @@ def test_packaged_encoder(tmp_path: Path) -> None:
 
 
 def test_registry_and_files(tmp_path: Path, table: pd.DataFrame) -> None:
-    assert set(READERS) == {"vector", "h5", "pt", "report"}
+    assert set(READERS) == {"vector", "h5", "pt", "report", "clinical", "words"}
     config = VectorSource(reader="vector", path="t.parquet", gene_list="genes.txt")
     write_table(tmp_path, table)
     with pytest.raises(InputError, match=r"genes\.txt: no such file"):
         source_files("hif", config, tmp_path)
     (tmp_path / "genes.txt").write_text("f1")
     assert source_files("hif", config, tmp_path) == [tmp_path / "t.parquet", tmp_path / "genes.txt"]
+
+
+def test_rows_that_a_mask_calls_padding_are_left_out(tmp_path: Path) -> None:
+    values = np.arange(12, dtype=np.float32).reshape(4, 3)
+    config = TokenSource.model_validate({"reader": "h5", "path": "slides"})
+    (tmp_path / "slides").mkdir()
+    for name, mask in (("p1", [True, True, False, False]), ("p2", [True] * 3)):
+        with h5py.File(tmp_path / "slides" / f"{name}.h5", "w") as file:
+            file["features"], file["mask"] = values, np.array(mask)
+    first = read_source("slides", config, tmp_path, frozenset({"p1"}))
+    assert np.array_equal(dict(first.patients)["p1"], values[:2])
+    with pytest.raises(InputError, match=r"p2\.h5: mask has shape \(3,\), features has 4 rows"):
+        dict(read_source("slides", config, tmp_path, frozenset({"p2"})).patients)

@@ -10,9 +10,9 @@ from made_up import experiment, write_store
 from rich.console import Console
 
 from prime.cohort.store import Store
+from prime.machines import Machines
 from prime.study import ablations, averages, sweeps
 from prime.study.context import Context
-from prime.study.jobs import Machines
 from prime.study.registry import STUDIES
 from prime.study.run import run_studies
 from prime.training import pretrain as pretrain_module

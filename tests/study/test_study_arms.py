@@ -24,7 +24,7 @@ PROTOCOLS: tuple[Protocol, ...] = ("transductive", "inductive", "leave_cohort_ou
 
 
 def key(store: Store, config: ExperimentConfig, seed: int = 0, excluded: frozenset[str] = NOBODY) -> str:
-    return Pretrained(store, Arm("a", config), Path("cache")).key(seed, excluded)
+    return Pretrained(Arm("a", store, config), Path("cache")).key(seed, excluded)
 
 
 def changed_manifest(store: Store, source: str, **facts: Any) -> Store:
@@ -107,9 +107,9 @@ def test_evaluation_and_places_are_not(
 def planned(
     store: Store, config: ExperimentConfig, protocol: Protocol
 ) -> list[tuple[int, Fold, frozenset[str]]]:
-    arm = Arm("a", config, protocol)
-    find = Pretrained(store, arm, Path("cache"))
-    evaluation = evaluation_of(store, arm, Path("cache"))
+    arm = Arm("a", store, config, protocol)
+    find = Pretrained(arm, Path("cache"))
+    evaluation = evaluation_of(arm, Path("cache"))
     return [(seed, fold, find.excluded(fold)) for seed, fold in evaluation.pretrained_folds()]
 
 
@@ -178,37 +178,37 @@ def test_the_checkpoints_say_the_same(
     study_store: Store, study_config: Configure, folds_file: Path, tmp_path: Path, protocol: Protocol
 ) -> None:
     config = study_config(inits=["pretrained"], modes=["lp"], folds=str(folds_file))
-    arm = Arm("a", config, protocol)
-    runs = pretraining_runs(study_store, arm, tmp_path)
+    arm = Arm("a", study_store, config, protocol)
+    runs = pretraining_runs(arm, tmp_path)
     assert len(runs) == {"transductive": 1, "inductive": 2, "leave_cohort_out": 2}[protocol]
     for run in runs:
-        job = pretraining_job(study_store.path, run)
+        job = pretraining_job(run)
         assert not job.done
-        do_pretraining(study_store.path, run)
+        do_pretraining(run)
         assert job.done
     everyone = ids_of(study_store, study_store.observed().any(axis=1))
-    evaluation = evaluation_of(study_store, arm, tmp_path)
+    evaluation = evaluation_of(arm, tmp_path)
     for seed, fold in evaluation.pretrained_folds():
         manifest = read_json(evaluation.networks.checkpoint_path(seed, fold) / "manifest.json")
         seen = {*manifest["train_patients"], *manifest["validation_patients"]}
-        excluded = find_excluded(study_store, arm, fold)
+        excluded = find_excluded(arm, fold)
         assert manifest["excluded"] == sorted(excluded)
         assert seen == everyone - excluded
         if protocol != "transductive":
             assert not seen & ids_of(study_store, fold.test)
 
 
-def find_excluded(store: Store, arm: Arm, fold: Fold) -> frozenset[str]:
-    return Pretrained(store, arm, Path("cache")).excluded(fold)
+def find_excluded(arm: Arm, fold: Fold) -> frozenset[str]:
+    return Pretrained(arm, Path("cache")).excluded(fold)
 
 
 def test_networks_from_scratch_need_no_pretraining(study_store: Store, study_config: Configure) -> None:
-    arm = Arm("a", study_config(inits=["scratch"]))
-    assert pretraining_runs(study_store, arm, Path("cache")) == []
+    arm = Arm("a", study_store, study_config(inits=["scratch"]))
+    assert pretraining_runs(arm, Path("cache")) == []
 
 
 def test_a_task_that_cannot_be_fitted_is_refused(study_store: Store, study_config: Configure) -> None:
     rare = [{"name": "rare", "endpoint": "os", "horizon_days": 40}]
-    arm = Arm("a", study_config(inits=["pretrained"], tasks=rare))
+    arm = Arm("a", study_store, study_config(inits=["pretrained"], tasks=rare))
     with pytest.raises(InputError, match=r"no fold of rare can be fitted; rare A fold 0 .* events"):
-        pretraining_runs(study_store, arm, Path("cache"))
+        pretraining_runs(arm, Path("cache"))

@@ -18,12 +18,13 @@ from sklearn.metrics import roc_auc_score
 
 from prime.cohort.store import Store
 from prime.errors import InputError
+from prime.machines import Machines
 from prime.study import context as context_module
 from prime.study import jobs as jobs_module
 from prime.study import run as run_module
 from prime.study.arms import evaluation_of
 from prime.study.context import Context, method_label
-from prime.study.jobs import FINISHED, Machines
+from prime.study.jobs import FINISHED
 from prime.study.registry import BEYOND, PAPER, STUDIES, choose
 from prime.training.config import ExperimentConfig
 
@@ -40,6 +41,7 @@ TABLES = {
     "figure3": ["label_efficiency_os", "label_efficiency_early"],
     "figure4": ["sweep_bank_os", "sweep_bank_early", "sweep_balance_os", "sweep_balance_early"],
     "parameters": ["parameters"],
+    "methods": [],  # no other method is asked for
     "comparison": ["comparison_os", "comparison_early"],
     "metrics": ["metrics_os", "metrics_early"],
     "training": ["trained_on_os", "trained_on_early"],
@@ -148,7 +150,7 @@ def fold_values(out: Path, store: Store, config: ExperimentConfig, task: str) ->
     """C-index by lifelines or AUROC by scikit-learn of every fold, from the predictions of the main arms."""
     rows: list[dict[str, Any]] = []
     for arm in Context(store, config, "quick").main_arms():
-        found = evaluation_of(store, arm, out / "cache").predictions()
+        found = evaluation_of(arm, out / "cache").predictions()
         keys = ["init", "mode", "cohort", "fold", "pattern"]
         for key, part in found[found["task"] == task].groupby(keys):
             if task == "os":
@@ -157,7 +159,9 @@ def fold_values(out: Path, store: Store, config: ExperimentConfig, task: str) ->
                 value = roc_auc_score(part["event"], part["risk"])
             rows.append({**dict(zip(keys, key, strict=True)), "value": value})
     frame = pd.DataFrame(rows)
-    return frame.assign(label=[method_label(*key) for key in zip(frame["init"], frame["mode"], strict=True)])
+    return frame.assign(
+        label=[method_label("prime", *key) for key in zip(frame["init"], frame["mode"], strict=True)]
+    )
 
 
 @pytest.mark.parametrize(("study", "task"), [("table2", "os"), ("table3", "early")])
@@ -278,7 +282,7 @@ import torch
 from rich.console import Console
 from prime.cohort.store import Store
 from prime.study.context import Context
-from prime.study.jobs import Machines
+from prime.machines import Machines
 from prime.study.registry import STUDIES
 from prime.study.run import run_studies
 from prime.training import pretrain

@@ -22,7 +22,7 @@ from prime.training.config import EvaluateConfig, TaskConfig
 from prime.training.finetune import Finetuning
 from prime.training.outcomes import Outcome, read_outcome
 from prime.training.setup import build_model
-from prime.training.supervised import drop_modalities
+from prime.training.supervised import FoldBatches, drop_modalities
 
 OS = TaskConfig(name="os", endpoint="os")
 FOLD = Fold("A", 0, np.arange(0, 60, 2), np.arange(1, 30, 4), np.arange(31, 60, 4))
@@ -225,14 +225,14 @@ def test_what_a_pattern_hides_does_not_matter(tuned: Finetuning, hidden: str) ->
     keep = patterns(["image", "rna", "report"])[f"-{hidden}"]
     patients = left(tuned, keep)
     expected = tuned.predict(patients, keep)
-    plain = tuned.loader
-    poisoned = Poisoned(plain.store, plain.scaling)
+    plain = tuned.batches
+    poisoned = Poisoned(plain.loader.store, plain.loader.scaling)
     poisoned.hidden = hidden
     try:
-        tuned.loader = poisoned
+        tuned.batches = FoldBatches(poisoned, plain.patients)
         np.testing.assert_array_equal(tuned.predict(patients, keep), expected)
     finally:
-        tuned.loader = plain
+        tuned.batches = plain
 
 
 @pytest.mark.parametrize("pattern", ["all", "-rna", "report"])

@@ -1,6 +1,6 @@
 """Settings of the comparison: the budget that all networks share, and settings of single methods."""
 
-from typing import Annotated, Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -30,19 +30,20 @@ GRID = (
 class BaselinesConfig(Strict):
     """The comparison (paper IV-C3; grid, epochs and widths are assumed).
 
-    Networks take width, queries, heads and the tokenizer from `model`; every network is trained once at each
-    point of `grid`, for at most `epochs` epochs, and the point and epoch with the lowest validation loss
-    serve. `roles` renames the roles image, rna and report for cohorts that call these modalities otherwise.
-    `settings` changes settings of single methods, by name.
+    Networks take queries, heads and the tokenizer from `model`, and its width unless `dim` says another. Each
+    is trained once at every point of `grid`, for at most `epochs` epochs, and the point and epoch with the
+    lowest validation loss serve. `roles` renames the roles image, rna and report for cohorts that call these
+    modalities otherwise. `settings` changes settings of single methods, by name.
     """
 
+    dim: int | None = Field(default=None, ge=8)
     blocks: int = Field(default=3, ge=1)
     grid: tuple[GridPoint, ...] = Field(default=GRID, min_length=1)
     epochs: int = Field(default=20, ge=1)
     pretraining_epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=64, ge=2)
     patience: int = Field(default=5, ge=1)
-    precision: Annotated[str, Field(pattern="^(bf16-mixed|32-true)$")] = "bf16-mixed"
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
     roles: dict[str, str] = Field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
@@ -67,10 +68,15 @@ class BaselinesConfig(Strict):
 
 
 def known_methods(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names, checked. Raises ValueError for an unknown one."""
+    """The names, each once; `all` stands for every method, `paper` for those of the paper.
+
+    Raises ValueError for an unknown one.
+    """
+    groups = {"all": list(METHODS), "paper": [n for n, m in METHODS.items() if not m.facts.beyond_paper]}
+    found = [name for given in names for name in groups.get(given, [given])]
     try:
-        for name in names:
+        for name in found:
             method(name)
     except InputError as error:
-        raise ValueError(str(error)) from None
-    return names
+        raise ValueError(f"{error}; or all, or paper") from None
+    return tuple(dict.fromkeys(found))

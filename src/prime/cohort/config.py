@@ -6,8 +6,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    model_validator,
+)
 
+from prime.cohort.cells import value_key
 from prime.errors import InputError
 
 
@@ -42,6 +52,49 @@ class ExcludeConfig(Strict):
     reason: str = "excluded by the clinical table"
 
 
+def _several(value: object) -> object:
+    """A text alone is a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+class CovariateConfig(Strict):
+    """One number a patient, from a column of a clinical table; a column's name alone is the short form.
+
+    Of several columns, the first with a known value counts. `values` says which number a cell's text stands
+    for; without it the cells are numbers. `other` says what becomes of a cell that is neither known nor
+    missing.
+    """
+
+    name: str = Field(min_length=1)
+    column: Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)]
+    values: Annotated[dict[str | int | float | bool, FiniteFloat], Field(min_length=1)] | None = None
+    other: Literal["error", "missing"] = "error"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"name": value, "column": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _different(self) -> "CovariateConfig":
+        keys = [value_key(text) for text in self.values or {}]
+        twice = [key for number, key in enumerate(keys) if key in keys[:number]]
+        if twice:
+            raise ValueError(f"covariate {self.name!r}: values holds {twice[0]!r} twice; case does not count")
+        return self
+
+
+def _unique_names(covariates: tuple[CovariateConfig, ...]) -> tuple[CovariateConfig, ...]:
+    names = [item.name for item in covariates]
+    twice = [name for number, name in enumerate(names) if name in names[:number]]
+    if twice:
+        raise ValueError(f"covariate {twice[0]!r} is named twice; give each its own name")
+    return covariates
+
+
+Covariates = Annotated[tuple[CovariateConfig, ...], AfterValidator(_unique_names)]
+
+
 class ClinicalConfig(Strict):
     """The clinical table. `tcga-cdr` fills in the column names of TCGA-CDR; `table` needs them stated."""
 
@@ -53,7 +106,7 @@ class ClinicalConfig(Strict):
     site: str | None = None
     endpoints: dict[str, EndpointConfig] = Field(default_factory=dict)
     exclude: tuple[ExcludeConfig, ...] = ()
-    covariates: tuple[str, ...] = ()
+    covariates: Covariates = ()
 
     @model_validator(mode="after")
     def _stated(self) -> "ClinicalConfig":
@@ -102,7 +155,30 @@ class ReportSource(Strict):
     trained_on: str | None = None
 
 
-SourceConfig = Annotated[VectorSource | TokenSource | ReportSource, Field(discriminator="reader")]
+class WordSource(Strict):
+    """A table of report texts (`patient_filename,text`) as counts of its most common words."""
+
+    reader: Literal["words"]
+    path: str
+    patient_id: str = "patient_filename"
+    text: str = "text"
+    max_words: int = Field(default=1000, ge=1)
+    group_size: int = Field(default=32, ge=1)
+
+
+class ClinicalSource(Strict):
+    """Covariates of a clinical table as a row of numbers: clinical variables as a modality."""
+
+    reader: Literal["clinical"]
+    path: str
+    sheet: str | None = None
+    patient_id: str = "patient_id"
+    covariates: Annotated[Covariates, Field(min_length=1)]
+
+
+SourceConfig = Annotated[
+    VectorSource | TokenSource | ReportSource | WordSource | ClinicalSource, Field(discriminator="reader")
+]
 
 
 class CohortConfig(Strict):

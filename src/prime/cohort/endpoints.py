@@ -7,7 +7,7 @@ columns of TCGA-CDR (Liu et al., Cell 2018) are spec/tcga.md 5.5.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +15,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prime.cohort import barcode
+from prime.cohort.cells import finite_number, is_missing, value_key
 from prime.cohort.config import ClinicalConfig, EndpointConfig, ExcludeConfig
-from prime.cohort.tables import patient_ids, read_table, require_columns
+from prime.cohort.covariates import ClinicalRows, clinical_rows, covariate, covariate_columns, read_cells
 from prime.errors import InputError
 
 DAYS = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
-MISSING = frozenset(
-    {"", "#n/a", "n/a", "na", "nan", "none", "null", "<na>"}
-    | {f"[{name}]" for name in ("not available", "not applicable", "unknown", "not evaluated", "discrepancy")}
-)
+WHERE = "clinical"
 CDR_ENDPOINTS = {
     name.lower(): EndpointConfig(time=f"{name}.time", event=name) for name in ("OS", "PFI", "DSS", "DFI")
 }
@@ -49,19 +47,6 @@ class ClinicalTable:
     file: Path
 
 
-@dataclass
-class _Table:
-    """The raw table as text and its patients, with what is needed for messages."""
-
-    cells: pd.DataFrame
-    ids: list[str]
-    path: Path
-    notes: list[str] = field(default_factory=list[str])
-
-    def at(self, row: int) -> str:
-        return f"clinical: {self.path}: row {row + 1} (patient {self.ids[row]})"
-
-
 def read_clinical(config: ClinicalConfig, root: Path | str) -> ClinicalTable:
     """Read the clinical table.
 
@@ -70,36 +55,26 @@ def read_clinical(config: ClinicalConfig, root: Path | str) -> ClinicalTable:
 
     Raises:
         InputError: a missing file or column, no UTF-8, an empty table, a patient twice, an event value that
-            was not declared, a time that is negative or no number.
+            was not declared, a time that is negative or no number, a covariate's value that is not known.
     """
     path = Path(root) / config.path
     config = _resolved(config, path)
-    cells = read_table(path, "clinical", text=path.suffix.lower() != ".parquet", sheet=config.sheet)
+    cells = read_cells(path, WHERE, config.sheet)
     if config.format == "tcga-cdr":
         config = _with_cdr_endpoints(config, cells, path)
-    require_columns(cells, _needed(config), path, "clinical")
     assert config.patient_id is not None
-    ids = [str(x) for x in patient_ids(cells[config.patient_id], path, "clinical")]
-    _refuse_duplicates(ids, path)
-    table = _Table(cells, ids, path)
+    table = clinical_rows(cells, config.patient_id, _needed(config), path, WHERE)
     columns: dict[str, object] = {
-        "patient_id": ids,
+        "patient_id": table.ids,
         "cohort": _text(cells, config.cohort),
-        "site": _sites(config, cells, ids),
+        "site": _sites(config, cells, table.ids),
     }
     columns["excluded"], columns["exclude_reason"] = _excluded(config.exclude, table)
     for name, endpoint in config.endpoints.items():
         columns[f"{name}_time_days"], columns[f"{name}_event"] = _endpoint(name, endpoint, table)
-    for name in config.covariates:
-        columns[f"x_{name}"] = _covariate(name, table)
+    for item in config.covariates:
+        columns[f"x_{item.name}"] = covariate(item, table)
     return ClinicalTable(pd.DataFrame(columns), list(config.endpoints), table.notes, path)
-
-
-def is_missing(value: object) -> bool:
-    """Whether a cell is empty or one of the spellings of missing (`#N/A`, `[Not Available]`, ...)."""
-    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
-        return True
-    return str(value).strip().lower() in MISSING
 
 
 def _resolved(config: ClinicalConfig, path: Path) -> ClinicalConfig:
@@ -129,21 +104,10 @@ def _with_cdr_endpoints(config: ClinicalConfig, cells: pd.DataFrame, path: Path)
 
 
 def _needed(config: ClinicalConfig) -> list[str]:
-    names = [config.patient_id, config.cohort, config.site]
+    names = [config.cohort, config.site]
     names += [column for e in config.endpoints.values() for column in (e.time, e.event)]
-    names += [e.column for e in config.exclude] + list(config.covariates)
-    return list(dict.fromkeys(name for name in names if name is not None))
-
-
-def _refuse_duplicates(ids: list[str], path: Path) -> None:
-    seen: dict[str, int] = {}
-    for row, patient in enumerate(ids):
-        if patient in seen:
-            raise InputError(
-                f"clinical: {path}: patient {patient} stands twice, in rows {seen[patient] + 1} and "
-                f"{row + 1}; keep one row a patient"
-            )
-        seen[patient] = row
+    names += [e.column for e in config.exclude] + covariate_columns(config.covariates)
+    return [name for name in names if name is not None]
 
 
 def _text(cells: pd.DataFrame, column: str | None) -> list[str]:
@@ -158,7 +122,7 @@ def _sites(config: ClinicalConfig, cells: pd.DataFrame, ids: list[str]) -> list[
     return [barcode.site(patient) if barcode.is_tcga(patient) else "" for patient in ids]
 
 
-def _excluded(rules: Iterable[ExcludeConfig], table: _Table) -> tuple[NDArray[np.bool_], list[str]]:
+def _excluded(rules: Iterable[ExcludeConfig], table: ClinicalRows) -> tuple[NDArray[np.bool_], list[str]]:
     excluded = np.zeros(len(table.ids), dtype=np.bool_)
     reasons = [""] * len(table.ids)
     for rule in rules:
@@ -174,7 +138,7 @@ def _excluded(rules: Iterable[ExcludeConfig], table: _Table) -> tuple[NDArray[np
 
 
 def _endpoint(
-    name: str, config: EndpointConfig, table: _Table
+    name: str, config: EndpointConfig, table: ClinicalRows
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Times in days and events (n,) each; both NaN where either is missing."""
     times = _times(config, table)
@@ -190,26 +154,29 @@ def _endpoint(
     return np.where(missing, np.nan, times), np.where(missing, np.nan, events)
 
 
-def _times(config: EndpointConfig, table: _Table) -> NDArray[np.float64]:
+def _times(config: EndpointConfig, table: ClinicalRows) -> NDArray[np.float64]:
     times = np.full(len(table.ids), np.nan)
     for row, value in enumerate(table.cells[config.time]):
         if is_missing(value):
             continue
-        times[row] = _number(value, config.time, table, row)
-        if times[row] < 0:
+        number = finite_number(value)
+        if number is None:
+            raise InputError(f"{table.at(row)}: {config.time} is {str(value)!r}, not a finite number")
+        if number < 0:
             raise InputError(
                 f"{table.at(row)}: {config.time} is negative ({value}); correct it or leave it empty"
             )
+        times[row] = number
     return times * DAYS[config.unit]
 
 
-def _events(config: EndpointConfig, table: _Table) -> NDArray[np.float64]:
-    meaning = {event_key(v): 1.0 for v in config.event_values} | {
-        event_key(v): 0.0 for v in config.censored_values
+def _events(config: EndpointConfig, table: ClinicalRows) -> NDArray[np.float64]:
+    meaning = {value_key(v): 1.0 for v in config.event_values} | {
+        value_key(v): 0.0 for v in config.censored_values
     }
     events = np.full(len(table.ids), np.nan)
     for row, value in enumerate(table.cells[config.event]):
-        key = event_key(value)
+        key = value_key(value)
         if key in meaning:
             events[row] = meaning[key]
         elif not is_missing(value):
@@ -219,29 +186,3 @@ def _events(config: EndpointConfig, table: _Table) -> NDArray[np.float64]:
                 f"({', '.join(map(repr, config.censored_values))}); list it in one of the two"
             )
     return events
-
-
-def event_key(value: object) -> str:
-    """One spelling for equal event values: 1, 1.0, "1", "1.0" and true are the same; text ignores case."""
-    text = str(value).strip().lower()
-    text = {"true": "1", "false": "0"}.get(text, text)
-    try:
-        return repr(float(text))
-    except ValueError:
-        return text
-
-
-def _covariate(name: str, table: _Table) -> NDArray[np.float64]:
-    cells = table.cells[name]
-    numbers = (np.nan if is_missing(v) else _number(v, name, table, row) for row, v in enumerate(cells))
-    return np.fromiter(numbers, dtype=np.float64, count=len(cells))
-
-
-def _number(value: object, column: str, table: _Table, row: int) -> float:
-    try:
-        number = float(str(value))
-    except ValueError:
-        number = np.inf
-    if not np.isfinite(number):
-        raise InputError(f"{table.at(row)}: {column} is {str(value)!r}, not a finite number")
-    return number

@@ -28,23 +28,31 @@ class Arm:
 
     Attributes:
         name: in tables and legends.
+        store: its data.
         config: model, pretraining and evaluation, seeds included.
         protocol: whom pretraining may see without labels: everyone, everyone but the test patients of the
             fold, or everyone but the patients of the tested cohort.
+        suffix: added to the name of each of its ways of training, where the study has other such arms.
     """
 
     name: str
+    store: Store
     config: ExperimentConfig
     protocol: Protocol = "transductive"
+    suffix: str = ""
 
 
 @dataclass(frozen=True)
 class Pretrained:
     """Finds, and plans, the pretraining runs of an arm: one folder a distinct run, named by its hash."""
 
-    store: Store
     arm: Arm
     folder: Path
+
+    @property
+    def store(self) -> Store:
+        """The data."""
+        return self.arm.store
 
     def __call__(self, seed: int, fold: Fold) -> Path:
         """The checkpoint folder that serves a seed and fold."""
@@ -100,20 +108,21 @@ class Pretrained:
 
 @dataclass(frozen=True)
 class PretrainingRun:
-    """A pretraining run to be done: its experiment with its seed, whom it must not see, and its folder."""
+    """A pretraining run to be done: its store, experiment with seed, whom it must not see, and its folder."""
 
+    store: Path
     config: ExperimentConfig
     excluded: frozenset[str]
     folder: Path
 
 
-def evaluation_of(store: Store, arm: Arm, cache: Path) -> Evaluation:
+def evaluation_of(arm: Arm, cache: Path) -> Evaluation:
     """The evaluation of an arm, with parts and embeddings in the study's cache.
 
     Raises InputError where a task has no fold that can be fitted.
     """
-    find = Pretrained(store, arm, cache / "pretrained")
-    evaluation = Evaluation(store, arm.config, find, cache, cache)
+    find = Pretrained(arm, cache / "pretrained")
+    evaluation = Evaluation(arm.store, arm.config, find, cache, cache)
     fitted = {fit.task.name for fit in evaluation.fits}
     for task in arm.config.evaluate.tasks:
         if task.name not in fitted:
@@ -125,15 +134,15 @@ def evaluation_of(store: Store, arm: Arm, cache: Path) -> Evaluation:
     return evaluation
 
 
-def pretraining_runs(store: Store, arm: Arm, cache: Path) -> list[PretrainingRun]:
+def pretraining_runs(arm: Arm, cache: Path) -> list[PretrainingRun]:
     """The distinct pretraining runs that an arm's fits need."""
     if "pretrained" not in arm.config.evaluate.inits:
         return []
-    find = Pretrained(store, arm, cache / "pretrained")
+    find = Pretrained(arm, cache / "pretrained")
     runs: dict[Path, PretrainingRun] = {}
-    for seed, fold in evaluation_of(store, arm, cache).pretrained_folds():
+    for seed, fold in evaluation_of(arm, cache).pretrained_folds():
         excluded = find.excluded(fold)
         folder = find.folder / find.key(seed, excluded)
         config = arm.config.model_copy(update={"seed": seed})
-        runs.setdefault(folder, PretrainingRun(config, excluded, folder))
+        runs.setdefault(folder, PretrainingRun(arm.store.path, config, excluded, folder))
     return list(runs.values())

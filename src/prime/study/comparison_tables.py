@@ -1,7 +1,8 @@
-"""Is one way of training better than another: paired tests and mean ranks."""
+"""Is one method better than another: paired tests and mean ranks."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+from collections.abc import Iterable
 from itertools import combinations
 from typing import Any
 
@@ -16,10 +17,15 @@ from prime.study.method_tables import main_arms, metric_name
 from prime.study.stratification_figure import p_text
 from prime.study.tables import ABSENT, Table
 from prime.training.config import TaskConfig
+from prime.training.fits import PRIME
+
+MAIN = ("Pretrained LP", "Pretrained FT")  # what stands against every other method
 
 
-def _pairs(results: Results, task: TaskConfig, test_share: float) -> pd.DataFrame:
-    """Every two methods: paired bootstrap over patients, corrected t and Wilcoxon over cohort-folds."""
+def _pairs(
+    results: Results, task: TaskConfig, test_share: float, pairs: Iterable[tuple[str, str]]
+) -> pd.DataFrame:
+    """Two methods each: paired bootstrap over patients, corrected t and Wilcoxon over cohort-folds."""
     predictions = results.predictions
     predictions = predictions[(predictions["task"] == task.name) & (predictions["pattern"] == "all")]
     scores = results.primary
@@ -27,7 +33,7 @@ def _pairs(results: Results, task: TaskConfig, test_share: float) -> pd.DataFram
     folds = fold_means(scores, ["label"]).pivot(index=["cohort", "fold"], columns="label", values="value")
     by_label = dict(tuple(predictions.groupby("label")))
     rows: list[dict[str, Any]] = []
-    for a, b in combinations(list(dict.fromkeys(scores["label"])), 2):
+    for a, b in pairs:
         boot = paired_difference(by_label[a], by_label[b], task.horizon_days is not None)
         corrected = corrected_paired_test((folds[a] - folds[b]).to_numpy(), test_share)
         ranked = wilcoxon_folds(folds[a].to_numpy(), folds[b].to_numpy())
@@ -39,7 +45,7 @@ def _pairs(results: Results, task: TaskConfig, test_share: float) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
-def _table(task: TaskConfig, pairs: pd.DataFrame) -> Table:
+def _table(task: TaskConfig, name: str, title: str, pairs: pd.DataFrame) -> Table:
     shown: dict[tuple[str, str], dict[str, str]] = {}
     for _, row in pairs.iterrows():
         undefined = pd.isna(row["difference"])
@@ -58,8 +64,8 @@ def _table(task: TaskConfig, pairs: pd.DataFrame) -> Table:
     display = pd.DataFrame.from_dict(shown, orient="index")
     display.index.names = ["a", "b"]
     return Table(
-        f"comparison_{task.name}",
-        f"Paired comparison: {metric_name(task)} of {task.name}, everything observed",
+        f"{name}_{task.name}",
+        f"{title}: {metric_name(task)} of {task.name}, everything observed",
         "Difference of the macro averages on the same patients. Bootstrap: patients drawn within each fold of"
         " each cohort, the same draws for both methods. Corrected t: over cohort-folds, with the variance"
         " correction for shared training patients (Nadeau and Bengio, 2003). Not corrected for the number of"
@@ -82,11 +88,21 @@ def _ranks(results: Results, task: TaskConfig) -> RankPanel | None:
 
 
 def build(context: Context, results: Results) -> Output:
-    """A table a task, and the ranks of all tasks in one figure."""
+    """Tables a task, and the ranks of all tasks in one figure."""
     tasks = context.config.evaluate.tasks
+    labels = results.primary[["method", "label"]].drop_duplicates()
+    ours = list(labels.loc[labels["method"] == PRIME, "label"])
+    others = list(labels.loc[labels["method"] != PRIME, "label"])
+    against = [(mine, other) for mine in MAIN if mine in ours for other in others]
     share = 1 / context.config.evaluate.fold_count
     test_share = share / (1 - (1 - share) / 8)  # an eighth of the rest validates, on neither side
-    tables = [_table(task, _pairs(results, task, test_share)) for task in tasks]
+    tables: list[Table] = []
+    for task in tasks:
+        ways = _pairs(results, task, test_share, combinations(ours, 2))
+        tables.append(_table(task, "comparison", "Ways of training PRIME", ways))
+        if against:
+            rivals = _pairs(results, task, test_share, against)
+            tables.append(_table(task, "rivals", "PRIME against the other methods", rivals))
     panels = tuple(panel for task in tasks if (panel := _ranks(results, task)))
     caption = (
         "Mean ranks over cohort-folds, everything observed (1 is best). A bar joins methods that the Nemenyi"
@@ -97,4 +113,4 @@ def build(context: Context, results: Results) -> Output:
     return Output(tables, figures)
 
 
-STUDY = Study("comparison", "Paired comparison of the ways of training", main_arms, build)
+STUDY = Study("comparison", "Paired comparison of methods", main_arms, build)

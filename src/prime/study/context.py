@@ -3,13 +3,14 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
+from prime.baselines.registry import METHODS
 from prime.cohort.store import Store
 from prime.evaluation.summary import PRIMARY
 from prime.study.arms import Arm, Protocol, evaluation_of
@@ -17,15 +18,25 @@ from prime.study.figure import Figure
 from prime.study.tables import Table
 from prime.training.config import ExperimentConfig
 from prime.training.evaluate import Evaluation
+from prime.training.fits import PRIME
 
 Preset = Literal["quick", "full"]
 FULL_SEEDS = (0, 1, 2)
 MODES = {"lp": "LP", "lp_missing": "LP+Missing", "ft": "FT", "ft_missing": "FT+Missing"}
 
 
-def method_label(init: str, mode: str) -> str:
-    """`Pretrained LP+Missing`, as the paper writes it."""
-    return f"{init.capitalize()} {MODES[mode]}"
+def method_label(method: str, init: str, mode: str) -> str:
+    """`Pretrained LP+Missing`, as the paper writes it, or the title of another method."""
+    return f"{init.capitalize()} {MODES[mode]}" if method == PRIME else METHODS[method].facts.title
+
+
+@dataclass(frozen=True)
+class Other:
+    """Another experiment on the same patients, for example with one more modality; `name` in tables."""
+
+    name: str
+    store: Store
+    config: ExperimentConfig
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,7 @@ class Context:
         reference: rows of others' results to print beside ours; columns method, task, cohort, pattern, mean.
         settings: of a sweep asked for by the user: key and values.
         protocol: whom the pretraining of every arm may see, see `prime.study.arms.Arm`.
+        also: other experiments whose PRIME stands beside this one's in the tables of methods.
     """
 
     store: Store
@@ -47,6 +59,7 @@ class Context:
     reference: pd.DataFrame | None = None
     settings: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     protocol: Protocol = "transductive"
+    also: tuple[Other, ...] = ()
 
     @property
     def quick(self) -> bool:
@@ -69,20 +82,35 @@ class Context:
         value = self.config.model_dump(mode="json")
         own = value["evaluate"]
         own |= {"seeds": list(self.seeds), "bootstrap": 0}
-        own |= {"train_on": own["train_on"][:1], "shares": own["shares"][:1], **evaluate}
+        own |= {"train_on": own["train_on"][:1], "shares": own["shares"][:1], "methods": [], **evaluate}
         for group, changes in groups.items():
             value[group] |= changes
         return ExperimentConfig.model_validate(value)
 
     def main_arms(self) -> list[Arm]:
-        """PRIME in every way of training: the rows of Tables II to IV."""
+        """The rows of Tables II to IV: other methods (evaluate.methods), PRIME in every way of training.
+
+        Experiments of `also` add pretrained LP and FT on their own data.
+        """
         pretrained = {"inits": ["pretrained"], "modes": list(MODES)}
         scratch = {"inits": ["scratch"], "modes": ["lp", "ft"]}
-        return [self.arm("PRIME", pretrained), self.arm("PRIME scratch", scratch)]
+        methods = self.config.evaluate.methods
+        others = [self.arm("methods", {"inits": [], "methods": list(methods)})] if methods else []
+        ours = [self.arm("PRIME scratch", scratch), self.arm("PRIME", pretrained)]
+        return [*others, *ours, *(self._other_arm(other) for other in self.also)]
+
+    def _other_arm(self, other: "Other") -> Arm:
+        """Pretrained LP and FT of another experiment, with this one's tasks, cohorts and folds."""
+        given = self.config.evaluate
+        same = {"tasks", "cohorts", "folds", "splits", "fold_count", "only_folds", "external", "bins"}
+        shared = given.model_dump(mode="json", include=same)
+        theirs = replace(self, store=other.store, config=other.config)
+        changed = {**shared, "seeds": list(self.seeds), "inits": ["pretrained"], "modes": ["lp", "ft"]}
+        return replace(theirs.arm(f"PRIME, {other.name}", changed), suffix=f", {other.name}")
 
     def arm(self, name: str, evaluate: dict[str, Any], **groups: dict[str, Any]) -> Arm:
         """An arm under the protocol of the study; settings as of `experiment`."""
-        return Arm(name, self.experiment(evaluate, **groups), self.protocol)
+        return Arm(name, self.store, self.experiment(evaluate, **groups), self.protocol)
 
     def probe_arm(self, name: str = "PRIME", **changes: Any) -> Arm:
         """Pretrained LP and LP+Missing alone; `changes` as of `experiment`, `evaluate` included."""
@@ -108,7 +136,7 @@ class Results:
     @cached_property
     def evaluations(self) -> list[Evaluation]:
         """One an arm."""
-        return [evaluation_of(self.context.store, arm, self.cache) for arm in self.arms]
+        return [evaluation_of(arm, self.cache) for arm in self.arms]
 
     def _joined(self, read: Callable[[Evaluation], pd.DataFrame]) -> pd.DataFrame:
         frames = [
@@ -119,9 +147,10 @@ class Results:
         if not frames:
             return pd.DataFrame()
         joined = pd.concat(frames, ignore_index=True)
-        labels = {key: method_label(*key) for key in set(zip(joined["init"], joined["mode"], strict=True))}
-        pairs = zip(joined["init"], joined["mode"], strict=True)
-        return joined.assign(label=[labels[key] for key in pairs])
+        keys = list(zip(joined["method"], joined["init"], joined["mode"], joined["arm"], strict=True))
+        suffix = {arm.name: arm.suffix for arm in self.arms}
+        labels = {key: method_label(*key[:3]) + suffix[key[3]] for key in set(keys)}
+        return joined.assign(label=[labels[key] for key in keys])
 
     @cached_property
     def scores(self) -> pd.DataFrame:

@@ -6,10 +6,7 @@ A job whose file exists is not done again, so a study that was killed or extende
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false
 # pyright: reportUnknownArgumentType=false
 
-import logging
-import threading
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,19 +15,12 @@ from uuid import uuid4
 import joblib
 import torch
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from prime.cohort.store import Store
 from prime.errors import InputError
 from prime.files import sha256_file, write_text
 from prime.libraries import quiet_libraries
+from prime.machines import Machines, watched
 from prime.study.arms import Arm, PretrainingRun, evaluation_of
 from prime.training.checkpoint import WEIGHTS
 from prime.training.config import ExperimentConfig
@@ -38,52 +28,6 @@ from prime.training.evaluate import scores_path
 from prime.training.pretrain import STATE, pretrain
 
 FINISHED = "finished"
-
-
-@dataclass(frozen=True)
-class Machines:
-    """Where jobs run: `jobs` at once, each with `threads` processor threads, here or on a Ray cluster.
-
-    Without a number of jobs they run one by one here, and as many as there are processors on a cluster. The
-    cluster is the one that RAY_ADDRESS names, or one that is started on this machine.
-    """
-
-    jobs: int | None = None
-    threads: int = 1
-    cluster: str | None = None
-
-    @contextmanager
-    def backend(self) -> Generator[None]:
-        """The joblib backend. Raises InputError where Ray is asked for and not installed."""
-        if self.cluster is None:
-            jobs = self.jobs or 1
-            with joblib.parallel_config(backend="loky" if jobs > 1 else "sequential", n_jobs=jobs):
-                yield
-            return
-        jobs = self._join_cluster()
-        with joblib.parallel_config(backend="ray", n_jobs=jobs, ray_remote_args={"num_cpus": self.threads}):
-            yield
-
-    def _join_cluster(self) -> int:
-        """Connect to Ray, and say how many jobs run at once there."""
-        try:
-            import ray
-            from ray.util.joblib import register_ray
-        except ImportError:
-            raise InputError(
-                "--cluster ray: Ray is not installed; pip install 'prime-prognosis[ray]'"
-            ) from None
-        if not ray.is_initialized():
-            ray.init(logging_level=logging.ERROR, log_to_driver=False)
-        register_ray()
-        processors = int(ray.cluster_resources().get("CPU", 0))
-        jobs = self.jobs or max(1, processors // self.threads)
-        if jobs * self.threads > processors:
-            raise InputError(
-                f"--cluster ray: {jobs} jobs of {self.threads} threads, but the cluster has {processors}"
-                " processors; lower --jobs or --threads"
-            )
-        return jobs
 
 
 @dataclass(frozen=True)
@@ -100,26 +44,26 @@ class Job:
         return self.result.is_file()
 
 
-def pretraining_job(store: Path, run: PretrainingRun) -> Job:
+def pretraining_job(run: PretrainingRun) -> Job:
     """One pretraining run; its marker is written once it is done."""
-    return Job(do_pretraining, (store, run), run.folder / FINISHED)
+    return Job(do_pretraining, (run,), run.folder / FINISHED)
 
 
-def do_pretraining(store: Path, run: PretrainingRun) -> None:
+def do_pretraining(run: PretrainingRun) -> None:
     """Pretrain, going on from the last epoch of an interrupted run."""
-    pretrain(_open(store), run.config, run.folder, run.excluded, progress=False)
+    pretrain(_open(run.store), run.config, run.folder, run.excluded, progress=False)
     write_text(run.folder / FINISHED, f"{sha256_file(run.folder / WEIGHTS)}\n")
     (run.folder / STATE).unlink(missing_ok=True)  # three times the weights, and only for going on
 
 
-def fit_jobs(store: Store, arm: Arm, cache: Path) -> list[Job]:
+def fit_jobs(arm: Arm, cache: Path) -> list[Job]:
     """The fits of an arm; its pretraining must be done."""
-    evaluation = evaluation_of(store, arm, cache)
+    evaluation = evaluation_of(arm, cache)
     text = arm.config.model_dump_json()
     return [
         Job(
             do_fit,
-            (store.path, arm.name, text, arm.protocol, cache, number),
+            (arm.store.path, arm.name, text, arm.protocol, cache, number),
             scores_path(evaluation.part_path(fit)),
         )
         for number, fit in enumerate(evaluation.fits)
@@ -132,15 +76,15 @@ def do_fit(store: Path, name: str, config: str, protocol: str, cache: Path, numb
     evaluation.do(evaluation.fits[number])
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _open(store: Path) -> Store:
     return Store.open(store)
 
 
 @lru_cache(maxsize=1)
 def _evaluation(store: Path, name: str, config: str, protocol: str, cache: Path):
-    arm = Arm(name, ExperimentConfig.model_validate_json(config), protocol)  # pyright: ignore[reportArgumentType]
-    return evaluation_of(_open(store), arm, cache)
+    arm = Arm(name, _open(store), ExperimentConfig.model_validate_json(config), protocol)  # pyright: ignore[reportArgumentType]
+    return evaluation_of(arm, cache)
 
 
 def _call(job: Job, threads: int, stop: Path) -> InputError | None:
@@ -173,7 +117,7 @@ def run_jobs(jobs: Sequence[Job], machines: Machines, title: str, console: Conso
         return 0
     stop = todo[0].result.parent.parent / f".stop-{uuid4().hex}"
     try:
-        with machines.backend(), _watched(todo, title, console):
+        with machines.backend(), watched(lambda: sum(job.done for job in todo), len(todo), title, console):
             errors = joblib.Parallel(pre_dispatch="all")(
                 joblib.delayed(_call)(job, machines.threads, stop) for job in todo
             )
@@ -183,28 +127,3 @@ def run_jobs(jobs: Sequence[Job], machines: Machines, title: str, console: Conso
         if error is not None:
             raise error
     return len(todo)
-
-
-@contextmanager
-def _watched(jobs: list[Job], title: str, console: Console) -> Generator[None]:
-    """A progress bar that counts the files: the same for every backend."""
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(),
-    )  # fmt: skip
-    over = threading.Event()
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(title, total=len(jobs))
-
-        def watch() -> None:
-            while not over.wait(1.0):
-                progress.update(task, completed=sum(job.done for job in jobs))
-
-        thread = threading.Thread(target=watch, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
-            progress.update(task, completed=sum(job.done for job in jobs))

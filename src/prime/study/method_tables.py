@@ -8,6 +8,7 @@ from prime.evaluation.missingness import patterns
 from prime.study.arms import Arm
 from prime.study.averages import cohort_means, macro_means
 from prime.study.context import Context, Output, Results, Study
+from prime.study.method_list import EVERYTHING, uses_by_label
 from prime.study.tables import ABSENT, Table, cell, mark_best
 from prime.training.config import TaskConfig
 
@@ -64,6 +65,11 @@ def by_cohort(context: Context, results: Results, task: TaskConfig) -> Table:
     display = pd.DataFrame.from_dict(text, orient="index")
     values = pd.DataFrame.from_dict(number, orient="index").reindex(columns=display.columns)
     display.index.name = "Method"
+    display = mark_best(display, values)
+    if read := uses_by_label(context):
+        others = context.reference["method"].unique() if context.reference is not None else ()
+        unknown = {str(name): ABSENT for name in others}
+        display.insert(0, "Uses", [{**unknown, **read}.get(str(m), EVERYTHING) for m in display.index])
     seeds = int(macro["seeds"].max())
     return Table(
         f"methods_{task.name}",
@@ -73,7 +79,7 @@ def by_cohort(context: Context, results: Results, task: TaskConfig) -> Table:
         " of the cohort means ± their standard deviation, as the paper prints it; it says how cohorts differ."
         " The 95% interval of Avg draws folds with replacement within each cohort.",
         means.merge(macro.assign(cohort="macro"), how="outer"),
-        mark_best(display, values),
+        display,
     )
 
 

@@ -32,9 +32,9 @@ def pretraining_arms(context: Context) -> list[Arm]:
     folds: dict[str, Any] = {"only_folds": [_first_fold(context)]} if context.quick else {}
     config = context.probe_arm(evaluate=PROBE | folds).config
     return [
-        Arm("transductive", config, "transductive"),
-        Arm("inductive", config, "inductive"),
-        Arm("leave_cohort_out", config, "leave_cohort_out"),
+        Arm("transductive", context.store, config, "transductive"),
+        Arm("inductive", context.store, config, "inductive"),
+        Arm("leave_cohort_out", context.store, config, "leave_cohort_out"),
     ]
 
 

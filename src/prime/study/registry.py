@@ -6,6 +6,7 @@ from prime.study import (
     cohort_table,
     comparison_tables,
     label_efficiency,
+    method_list,
     method_tables,
     metric_tables,
     protocols,
@@ -26,6 +27,7 @@ PAPER: tuple[Study, ...] = (
     metric_tables.COSTS,
 )
 BEYOND: tuple[Study, ...] = (
+    method_list.STUDY,
     comparison_tables.STUDY,
     metric_tables.METRICS,
     protocols.TRAINING,

@@ -19,12 +19,13 @@ from prime.cohort.counts import cohort_flow
 from prime.cohort.tables import refuse_shifted
 from prime.errors import InputError
 from prime.files import read_json, replacing, sha256_file, write_json
+from prime.machines import Machines
 from prime.study.arms import Arm, pretraining_runs
 from prime.study.context import Context, Output, Results, Study
 from prime.study.draw_matplotlib import draw
 from prime.study.draw_plotly import to_plotly
 from prime.study.figure import Figure
-from prime.study.jobs import Machines, fit_jobs, pretraining_job, run_jobs
+from prime.study.jobs import fit_jobs, pretraining_job, run_jobs
 from prime.study.registry import STUDIES
 from prime.study.tables import Table, header_levels, write_table
 from prime.training.checkpoint import MANIFEST, WEIGHTS
@@ -72,10 +73,10 @@ def run_studies(
     for study in studies:
         started = time.perf_counter()
         arms = study.arms(context)
-        runs = [run for arm in arms for run in pretraining_runs(context.store, arm, cache)]
-        jobs = [pretraining_job(context.store.path, run) for run in runs]
+        runs = [run for arm in arms for run in pretraining_runs(arm, cache)]
+        jobs = [pretraining_job(run) for run in runs]
         done = run_jobs(jobs, machines, f"{study.name}: pretraining", console)
-        fits = [job for arm in arms for job in fit_jobs(context.store, arm, cache)]
+        fits = [job for arm in arms for job in fit_jobs(arm, cache)]
         done += run_jobs(fits, machines, f"{study.name}: fits", console)
         results = Results(context, arms, cache)
         output = study.build(context, results)
@@ -137,7 +138,7 @@ def _manifest(
     study: Study, context: Context, results: Results, output: Output, cache: Path, command: str
 ) -> dict[str, Any]:
     """What the study rests on."""
-    runs = {run.folder for arm in results.arms for run in pretraining_runs(context.store, arm, cache)}
+    runs = {run.folder for arm in results.arms for run in pretraining_runs(arm, cache)}
     seconds = float(results.costs["seconds"].sum()) if any(e.fits for e in results.evaluations) else 0.0
     return {
         "study": study.name,

@@ -139,7 +139,7 @@ def setting_arms(context: Context) -> list[Arm]:
         for value in values:
             base = context.probe_arm(evaluate={"modes": [MODE]}).config
             swept = load_overrides(base, ((key, value),))
-            result.append(Arm(f"{key}={value}", swept, context.protocol))
+            result.append(Arm(f"{key}={value}", context.store, swept, context.protocol))
     return result
 
 

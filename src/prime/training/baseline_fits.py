@@ -17,8 +17,10 @@ from prime.baselines.examples import Examples, Target
 from prime.baselines.registry import ClassicalModel, FusionNetwork, Method
 from prime.cohort.loading import PatientLoader, fit_scalings
 from prime.cohort.splits import Fold, named_seed
+from prime.cohort.store import Store
 from prime.cohort.vectors import PatientVectors, patient_vectors
-from prime.model.config import InputSpec
+from prime.errors import InputError
+from prime.model.config import InputSpec, ModelConfig
 from prime.objectives.survival import survival
 from prime.training.checkpoint import input_spec
 from prime.training.config import ExperimentConfig
@@ -98,15 +100,6 @@ class MethodFit:
         """Why the method cannot be fitted here; None where it can."""
         return too_few(self.own_fold, self.outcome)
 
-    @property
-    def inputs(self) -> InputSpec:
-        """What the method reads of a batch."""
-        spec = input_spec(self.setting.store)
-        chosen = {name: spec.modalities[name] for name in self.modalities}
-        return InputSpec(
-            modalities=chosen, sources={s: spec.sources[s] for names in chosen.values() for s in names}
-        )
-
     def baseline(self) -> torch.Tensor:
         """(T,) hazard logits of the fold's training patients as a whole."""
         return training_baseline(self.outcome, self.fold.train, self.edges)
@@ -128,6 +121,19 @@ def method_recipe(method: Method, config: ExperimentConfig) -> dict[str, Any]:
         return recipe
     shared.pop("settings")
     return recipe | {"training": shared, "model": config.model.model_dump(mode="json"), "clip": config.clip}
+
+
+def check_method(method: Method, config: ExperimentConfig, store: Store) -> None:
+    """Raise InputError where a method cannot serve this cohort, before anything is fitted."""
+    if method.kind == "neural":
+        count_parameters(method, config, store)
+    else:
+        own_inputs(method, config, store)
+    if method.facts.covariates and not any(str(c).startswith("x_") for c in store.patients.columns):
+        raise InputError(
+            f"method {method.facts.name}: the cohort has no covariates; name columns (age, stage, sex) under"
+            " clinical.covariates of the cohort file and pack it again, or leave the method out"
+        )
 
 
 def fit_method(setting: Setting, outcome: Outcome, fit: Fit, method: Method, config: ExperimentConfig) -> Any:
@@ -218,21 +224,46 @@ class _Network(_Predictor):
         return self.training.predict(patients, tuple(keep[c] for c in self.columns))
 
 
-def build_network(task: MethodFit, point: GridPoint) -> FusionNetwork:
-    """The network of a method with random weights, from the fit's seed: the same at every grid point."""
-    name = task.method.facts.name
-    shared = task.config.model.model_copy(update={"blocks": task.baselines.blocks, "dropout": point.dropout})
-    torch.manual_seed(task.name_seed("weights"))
-    return task.method.build(task.inputs, shared, task.baselines.method_settings(name), task.baseline())
+def build_network(
+    method: Method, config: ExperimentConfig, inputs: InputSpec, baseline: torch.Tensor, dropout: float
+) -> FusionNetwork:
+    """The network of a method with random weights; `inputs` of its modalities, `baseline` (T,) logits."""
+    settings = config.baselines
+    own = {"dim": settings.dim or config.model.dim, "blocks": settings.blocks, "dropout": dropout}
+    shared = ModelConfig.model_validate(config.model.model_dump() | own)
+    return method.build(inputs, shared, config.baselines.method_settings(method.facts.name), baseline)
+
+
+def own_inputs(method: Method, config: ExperimentConfig, store: Store) -> InputSpec:
+    """What a method reads of a batch. Raises InputError where the cohort lacks one of its modalities."""
+    spec = input_spec(store)
+    chosen = {m: spec.modalities[m] for m in method.modalities(spec.modalities, config.baselines.roles)}
+    return InputSpec(
+        modalities=chosen, sources={s: spec.sources[s] for names in chosen.values() for s in names}
+    )
+
+
+def count_parameters(method: Method, config: ExperimentConfig, store: Store) -> int:
+    """Trainable parameters of a network on the data of a store, for as many time bins as asked for.
+
+    Raises InputError where the network cannot be built for these modalities and settings.
+    """
+    with torch.device("meta"):  # shapes alone, no weights
+        baseline = torch.zeros(config.evaluate.bins)
+        network = build_network(method, config, own_inputs(method, config, store), baseline, 0.0)
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
 def train_point(task: MethodFit, batches: FoldBatches, point: GridPoint) -> SupervisedTraining:
     """Train the network at one point of the grid, its own pretraining first where it has one."""
     settings = task.baselines
-    network = build_network(task, point)
+    torch.manual_seed(task.name_seed("weights"))  # the same start at every point
+    inputs = own_inputs(task.method, task.config, task.setting.store)
+    network = build_network(task.method, task.config, inputs, task.baseline(), point.dropout)
 
     def optimizer() -> torch.optim.Optimizer:
-        return torch.optim.AdamW(parameter_groups(network, point.weight_decay), lr=point.learning_rate)
+        groups = parameter_groups(network, point.weight_decay)
+        return torch.optim.AdamW(groups, lr=point.learning_rate, fused=True)
 
     schedule = Schedule(settings.epochs, settings.batch_size, settings.patience, settings.precision)
     rng = np.random.default_rng(task.name_seed("order"))
@@ -255,14 +286,13 @@ class _Classical(_Predictor):
             task.baselines.method_settings(name), task.name_seed("fit")
         )
         fold = task.own_fold
+        self.patients = np.unique(np.concatenate([fold.train, fold.validation, fold.test]))
+        self.vectors = patient_vectors(task.setting.store, self.patients, task.modalities)
         self.model.fit(self._examples(fold.train), self._examples(fold.validation))
         self.parameters = self.model.parameters
 
-    def _vectors(self, patients: Indices, keep: NDArray[np.bool_] | None = None) -> PatientVectors:
-        vectors = patient_vectors(self.task.setting.store, patients, self.task.modalities)
-        if keep is None:
-            return vectors
-        return vectors.keep(np.tile(keep[self.task.order], (len(patients), 1)))
+    def _vectors(self, patients: Indices) -> PatientVectors:
+        return self.vectors.take(np.searchsorted(self.patients, patients))
 
     def _examples(self, patients: Indices) -> Examples:
         outcome = self.task.outcome
@@ -273,6 +303,7 @@ class _Classical(_Predictor):
         return Examples(self._vectors(patients), target)
 
     def __call__(self, patients: Indices, keep: tuple[bool, ...]) -> Floats:
-        found = self.model.survival(self._vectors(patients, np.array(keep)))
+        left = np.tile(np.array(keep)[self.task.order], (len(patients), 1))
+        found = self.model.survival(self._vectors(patients).keep(left))
         assert found.shape == (len(patients), len(self.task.edges) - 1)
         return found

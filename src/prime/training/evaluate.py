@@ -25,7 +25,7 @@ from prime.cohort.store import Store
 from prime.errors import InputError
 from prime.evaluation.missingness import patterns
 from prime.files import replacing
-from prime.training.baseline_fits import fit_method, method_recipe
+from prime.training.baseline_fits import check_method, fit_method, method_recipe
 from prime.training.checkpoint import load_checkpoint
 from prime.training.config import ExperimentConfig, TaskConfig
 from prime.training.fits import FITTED, Fit, Setting, fit_network, fit_probes, with_cost
@@ -55,6 +55,8 @@ class Evaluation:
         self.store, self.config, self.settings, self.out = store, config, config.evaluate, out
         if "pretrained" in self.settings.inits and checkpoint is None:
             raise InputError("evaluate.inits names 'pretrained': give --checkpoint, or set it to [scratch]")
+        for name in self.settings.methods:
+            check_method(method(name), config, store)
         self.cache = cache or out
         subsets = patterns(list(store.modalities))
         self.setting = Setting(store, self.settings, subsets, store.observed())
@@ -139,16 +141,23 @@ class Evaluation:
     def _recipe(self, fit: Fit) -> dict[str, Any]:
         """What a fit does with its data."""
         if not fit.ours:
-            return method_recipe(method(fit.method), self.config)
+            recipe = method_recipe(method(fit.method), self.config)
+            return recipe | self._covariates(fit) if method(fit.method).facts.covariates else recipe
         settings = self.settings.probe if fit.probes else self.settings.finetune
         return {
             "mode": settings.model_dump(mode="json"),
             "networks": [self.networks.identity(fit.init, fit.seed, fold) for fold in fit.folds],
         }
 
+    def _covariates(self, fit: Fit) -> dict[str, Any]:
+        """The covariates of the patients in the folds of a fit."""
+        frame = self.store.patients.iloc[_members(fit)]
+        names = [str(name) for name in frame.columns if str(name).startswith("x_")]
+        return {name: [repr(value) for value in frame[name]] for name in names}
+
     def _identity(self, outcome: Outcome, fit: Fit) -> list[list[Any]]:
         """Who stands in the folds of a fit, with time and event."""
-        who = np.unique(np.concatenate([np.concatenate([f.train, f.validation, f.test]) for f in fit.folds]))
+        who = _members(fit)
         ids = self.store.patients["patient_id"].to_numpy(dtype=object)[who]
         return [ids.tolist(), outcome.time_days[who].tolist(), outcome.event[who].tolist()]
 
@@ -268,6 +277,11 @@ class Evaluation:
             "test_patients_seen_unlabelled_in_pretraining": len(known),
             "protocol": "transductive" if known else "inductive",
         }
+
+
+def _members(fit: Fit) -> Indices:
+    """Everybody in the folds of a fit, sorted."""
+    return np.unique(np.concatenate([np.concatenate([f.train, f.validation, f.test]) for f in fit.folds]))
 
 
 def scores_path(part: Path) -> Path:

@@ -3,7 +3,23 @@
 from importlib import import_module
 
 MODULES = (
+    "unimodal",
+    "abmil",
+    "snn",
     "early",
+    "late",
+    "cross_attention",
+    "tensor_fusion",
+    "mag",
+    "mult",
+    "mcat",
+    "porpoise",
+    "pathomics",
+    "song",
+    "clinical_cox",
+    "late_ridge",
+    "boosting",
+    "flex_moe",
 )  # fmt: skip
 
 for _name in MODULES:

@@ -1,4 +1,11 @@
-"""Early fusion: the tokens of all modalities in one sequence through vanilla Transformer blocks."""
+"""Early fusion: the tokens of all modalities in one sequence through vanilla Transformer blocks.
+
+In one picture:
+
+    image  -> tokenizer -> K tokens --+
+    rna    -> tokenizer -> K tokens --+--> M * K tokens -> 3 blocks -> mean -> head
+    report -> tokenizer -> K tokens --+
+"""
 
 from typing import Any
 

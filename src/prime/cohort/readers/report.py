@@ -206,16 +206,16 @@ def _encoded(
 
 def _encode_into(texts: list[str], folder: Path, cache: ReportCache, where: str) -> None:
     """Encode texts in batches of like length, and keep each at once, so that a kill loses one batch."""
-    tokenizer, model = _load(folder, where)
+    tokenizer, model = load_encoder(folder, where)
     ids = [tokenizer(text, truncation=True, max_length=cache.max_tokens)["input_ids"] for text in texts]
-    batches = _batches([len(x) for x in ids])
+    batches = token_batches([len(x) for x in ids])
     for batch in tracked(batches, f"{where}: encoding {len(texts)} reports", len(batches)):
-        vectors = _forward(model, [ids[i] for i in batch], cache.bfloat16)
+        vectors = last_hidden_states(model, [ids[i] for i in batch], cache.bfloat16)
         for i, tokens in zip(batch, vectors, strict=True):
             cache.write(texts[i], tokens)
 
 
-def _batches(lengths: list[int]) -> list[list[int]]:
+def token_batches(lengths: list[int]) -> list[list[int]]:
     """Cut the indices, longest first, into batches of about BATCH_TOKENS padded tokens."""
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     batches: list[list[int]] = []
@@ -226,7 +226,7 @@ def _batches(lengths: list[int]) -> list[list[int]]:
     return batches
 
 
-def _load(folder: Path, where: str) -> tuple[Any, Any]:
+def load_encoder(folder: Path, where: str) -> tuple[Any, Any]:
     """The tokenizer and the encoder in eval mode. Raises InputError where they can't be loaded."""
     try:
         from transformers import AutoModel, AutoTokenizer
@@ -242,7 +242,7 @@ def _load(folder: Path, where: str) -> tuple[Any, Any]:
     return tokenizer, model.eval()
 
 
-def _forward(model: Any, ids: list[list[int]], bfloat16: bool) -> list[NDArray[np.float16]]:
+def last_hidden_states(model: Any, ids: list[list[int]], bfloat16: bool) -> list[NDArray[np.float16]]:
     """Last hidden states of texts' real tokens, each (n, d) float16; padding takes no part."""
     import torch
 

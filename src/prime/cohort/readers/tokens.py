@@ -95,20 +95,20 @@ def _by_patient(
     config: TokenSource, root: Path, files: list[Path], where: str, notes: list[str]
 ) -> dict[str, list[Path]]:
     """Each patient's files, patients sorted, by the slide table where there is one, else by file name."""
-    table = None if config.slide_table is None else _slide_table(root / config.slide_table, where)
+    table = None if config.slide_table is None else slide_table(root / config.slide_table, where)
     found: dict[str, list[Path]] = {}
     unlisted = 0
     for path in files:
         if table is None:
-            patient = _patient_of_name(config.patient_from, path, where)
+            patient = patient_of_name(config.patient_from, path, where)
         else:
-            patient = table.get(_slide_stem(path.name))
+            patient = table.get(slide_stem(path.name))
             if patient is None:
                 unlisted += 1
                 continue
         found.setdefault(patient, []).append(path)
     if table is not None:
-        present = {_slide_stem(path.name) for path in files}
+        present = {slide_stem(path.name) for path in files}
         absent = sum(slide not in present for slide in table)
         if absent:
             notes.append(f"{absent} slides of {config.slide_table} have no file")
@@ -119,7 +119,7 @@ def _by_patient(
     return dict(sorted(found.items()))
 
 
-def _patient_of_name(pattern: str, path: Path, where: str) -> str:
+def patient_of_name(pattern: str, path: Path, where: str) -> str:
     match = re.search(pattern, path.stem)
     groups = [] if match is None else [group for group in (match.groups() or (match.group(),)) if group]
     if not groups:
@@ -127,20 +127,20 @@ def _patient_of_name(pattern: str, path: Path, where: str) -> str:
     return groups[0]
 
 
-def _slide_stem(name: str) -> str:
+def slide_stem(name: str) -> str:
     """A slide's name without the suffixes of slide and feature files; other dots stay."""
     while name.lower().endswith(SLIDE_SUFFIXES):
         name = name[: name.rindex(".")]
     return name
 
 
-def _slide_table(path: Path, where: str) -> dict[str, str]:
+def slide_table(path: Path, where: str) -> dict[str, str]:
     """Slide (without suffix) to patient, from `PATIENT,FILENAME` (STAMP) or `case_id,slide_id` (CLAM)."""
     table = read_table(path, f"{where}: slide_table", text=True)
     for patient, slide in SLIDE_TABLE_COLUMNS:
         if patient in table.columns and slide in table.columns:
             ids = patient_ids(table[patient], path, where)
-            slides = [_slide_stem(str(name).strip()) for name in table[slide]]
+            slides = [slide_stem(str(name).strip()) for name in table[slide]]
             result: dict[str, str] = {}
             for name, owner in zip(slides, ids, strict=True):
                 if result.setdefault(name, owner) != owner:
@@ -225,6 +225,8 @@ def _read_h5(path: Path, dataset: str | None, where: str) -> TokenFile:
             detected = f"{_layout(name, data, file)} h5: {name}{', coords' if 'coords' in file else ''}"
             flags = file.get("augmented")
             augmented = np.asarray(flags[()]) if isinstance(flags, h5py.Dataset) else None
+            real = file.get("mask")
+            mask = np.asarray(real[()]).astype(bool) if isinstance(real, h5py.Dataset) else None
     except (OSError, RuntimeError, KeyError) as error:
         raise InputError(
             f"{where}: {path}: not a whole HDF5 file ({error}); copy or encode it again"
@@ -236,6 +238,10 @@ def _read_h5(path: Path, dataset: str | None, where: str) -> TokenFile:
                 f"{where}: {path}: augmented has {len(augmented)} rows, {name} has {len(tokens)}"
             )
         tokens = tokens[~augmented.astype(bool).reshape(-1)]
+    if mask is not None:  # True = a real row, as `prime encode slides --pad` writes it
+        if mask.shape != (len(tokens),):
+            raise InputError(f"{where}: {path}: mask has shape {mask.shape}, {name} has {len(tokens)} rows")
+        tokens = tokens[mask]
     return TokenFile(tokens, detected, attributes)
 
 

@@ -1,0 +1,118 @@
+"""Covariates: columns of a clinical table as one number a patient."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from prime.cohort.cells import finite_number, is_missing, value_key
+from prime.cohort.config import CovariateConfig
+from prime.cohort.tables import patient_ids, read_table, require_columns
+from prime.errors import InputError
+
+SHOWN_VALUES = 6
+
+
+@dataclass
+class ClinicalRows:
+    """A clinical table's cells, one row a patient, and what messages need.
+
+    Attributes:
+        cells: the columns by name; text, or a parquet file's own types.
+        ids: the n patients, all different.
+        path: the table.
+        where: what the table is for, first in every message.
+        notes: what was found missing or left out, one line each.
+    """
+
+    cells: pd.DataFrame
+    ids: list[str]
+    path: Path
+    where: str
+    notes: list[str] = field(default_factory=list[str])
+
+    def at(self, row: int) -> str:
+        """Names the row in a message."""
+        return f"{self.where}: {self.path}: row {row + 1} (patient {self.ids[row]})"
+
+
+def read_cells(path: Path, where: str, sheet: str | None) -> pd.DataFrame:
+    """Read a clinical table's cells as text, or with a parquet file's own types. Raises InputError."""
+    return read_table(path, where, text=path.suffix.lower() != ".parquet", sheet=sheet)
+
+
+def clinical_rows(
+    cells: pd.DataFrame, patient_id: str, columns: Iterable[str], path: Path, where: str
+) -> ClinicalRows:
+    """The table by patient. Raises InputError for a column not there, a row without or twice a patient."""
+    require_columns(cells, list(dict.fromkeys([patient_id, *columns])), path, where)
+    ids = [str(x) for x in patient_ids(cells[patient_id], path, where)]
+    seen: dict[str, int] = {}
+    for row, patient in enumerate(ids):
+        if patient in seen:
+            raise InputError(
+                f"{where}: {path}: patient {patient} stands twice, in rows {seen[patient] + 1} and "
+                f"{row + 1}; keep one row a patient"
+            )
+        seen[patient] = row
+    return ClinicalRows(cells, ids, path, where)
+
+
+def covariate_columns(covariates: Iterable[CovariateConfig]) -> list[str]:
+    """Every column that these covariates read."""
+    return [column for item in covariates for column in item.column]
+
+
+def covariate(config: CovariateConfig, rows: ClinicalRows) -> NDArray[np.float64]:
+    """One covariate of every patient, (n,) float64: the first known value of its columns, NaN without one.
+
+    Notes how many patients have it, and what `other: missing` passed over.
+
+    Raises:
+        InputError: a cell that is neither missing nor a known value (without `values`: a finite number).
+    """
+    meaning = None if config.values is None else {value_key(t): v for t, v in config.values.items()}
+    result = np.full(len(rows.ids), np.nan)
+    others: list[str] = []
+    for column in config.column:
+        cells = rows.cells[column].to_numpy(dtype=object)
+        for row in np.flatnonzero(np.isnan(result)).tolist():
+            number = _number(cells[row], meaning)
+            if number is not None:
+                result[row] = number
+            elif config.other == "missing":
+                others.append(str(cells[row]))
+            else:
+                raise InputError(f"{rows.at(row)}: {column} is {str(cells[row])!r}, {_advice(config)}")
+    known = int(np.count_nonzero(~np.isnan(result)))
+    rows.notes.append(f"covariate {config.name}: known for {known:,} of {len(result):,} patients")
+    if others:
+        rows.notes.append(
+            f"covariate {config.name}: {len(others):,} cells are no known value (first {others[0]!r}): "
+            f"counted as missing"
+        )
+    return result
+
+
+def _number(cell: object, meaning: dict[str, float] | None) -> float | None:
+    """The cell's number, NaN where it is missing, None where it is neither; a stated value is not missing."""
+    found = finite_number(cell) if meaning is None else meaning.get(value_key(cell))
+    return np.nan if found is None and is_missing(cell) else found
+
+
+def _advice(config: CovariateConfig) -> str:
+    if config.values is None:
+        return (
+            f"not a finite number; correct it, leave it empty, or state the values of covariate {config.name}"
+        )
+    stated = [repr(value) for value in config.values]
+    more = ", ..." if len(stated) > SHOWN_VALUES else ""
+    return (
+        f"none of the values of covariate {config.name} ({', '.join(stated[:SHOWN_VALUES])}{more}); add it "
+        f"to values, leave the cell empty, or write other: missing"
+    )

@@ -1,0 +1,66 @@
+"""Covariates of a clinical table as a source, so that clinical variables can be a modality."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prime.cohort.config import ClinicalSource
+from prime.cohort.covariates import ClinicalRows, clinical_rows, covariate, covariate_columns, read_cells
+from prime.cohort.readers.registry import Keep, reader
+from prime.cohort.source import SourceRows
+from prime.errors import InputError
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+def clinical_files(config: ClinicalSource, root: Path, where: str) -> list[Path]:
+    """The clinical table."""
+    return [root / config.path]
+
+
+@reader("clinical", files=clinical_files)
+def read_clinical_source(config: ClinicalSource, root: Path, where: str, keep: Keep = None) -> SourceRows:
+    """Read covariates: one row a patient, one feature a covariate, each a group of its own.
+
+    An unknown covariate is NaN (a later step imputes it); a patient without any known one counts as missing
+    and is noted.
+
+    Raises:
+        InputError: a missing file or column, a patient twice or without an id, a cell that is neither missing
+            nor a known value, a number beyond float32.
+    """
+    path = root / config.path
+    cells = read_cells(path, where, config.sheet)
+    rows = clinical_rows(cells, config.patient_id, covariate_columns(config.covariates), path, where)
+    names = [item.name for item in config.covariates]
+    values = _float32(np.stack([covariate(item, rows) for item in config.covariates], axis=1), names, rows)
+    known = ~np.isnan(values).all(axis=1)  # (n,)
+    if not known.all():
+        rows.notes.append(f"{int((~known).sum()):,} patients have no covariate: counted as missing")
+    chosen = [row for row in np.flatnonzero(known).tolist() if keep is None or rows.ids[row] in keep]
+    return SourceRows(
+        kind="vector",
+        dim=len(names),
+        feature_names=names,
+        patients=((rows.ids[row], values[row : row + 1]) for row in chosen),
+        files=clinical_files(config, root, where),
+        detected=f"{path.suffix[1:]} table: {len(rows.ids)} patients, {len(names)} covariates "
+        f"by {config.patient_id}",
+        notes=rows.notes,
+        groups=np.arange(len(names), dtype=np.int64),
+    )
+
+
+def _float32(values: NDArray[np.float64], names: list[str], rows: ClinicalRows) -> NDArray[np.float32]:
+    """The covariates (n, d) as float32. Raises InputError for a number that does not fit."""
+    large = np.argwhere(np.abs(values) > FLOAT32_MAX)
+    if len(large):
+        row, column = large[0].tolist()
+        raise InputError(
+            f"{rows.at(row)}: covariate {names[column]} is {values[row, column]:g}; use a number that fits "
+            f"float32, or leave it empty"
+        )
+    return values.astype(np.float32)

@@ -1,0 +1,96 @@
+"""Reports as counts of words: which words, which patients, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prime.cohort.config import CohortConfig, WordSource
+from prime.cohort.readers import read_source, source_files
+from prime.cohort.source import SourceRows
+from prime.cohort.store import Store, pack
+from prime.errors import InputError
+
+REPORTS = [
+    ("b.1", "Tumor, TUMOR tumor; stage 3a. x"),
+    ("a.2", "margin clear_margin"),
+    ("b.2", "Margin positive"),
+    ("c", "Größe 12 mm, tumor"),
+    ("d.1", " - "),
+]
+
+
+def words(
+    folder: Path, reports: list[tuple[str, str]], keep: set[str] | None = None, **options: Any
+) -> SourceRows:
+    pd.DataFrame(reports, columns=["patient_filename", "text"]).to_csv(folder / "r.csv", index=False)
+    config = WordSource.model_validate({"reader": "words", "path": "r.csv", **options})
+    return read_source("words", config, folder, keep)
+
+
+def test_words_by_the_number_of_patients_then_by_name(tmp_path: Path) -> None:
+    source = words(tmp_path, REPORTS)
+    # margin: a, b; tumor: b, c; the rest once
+    names = ["margin", "tumor", "12", "3a", "clear", "größe", "mm", "positive", "stage"]
+    assert (source.kind, source.dim, source.feature_names) == ("vector", 9, names)
+    rows = dict(source.patients)
+    assert list(rows) == ["a", "b", "c"]
+    assert all(values.shape == (1, 9) and values.dtype == np.float32 for values in rows.values())
+    assert rows["a"][0].tolist() == [2, 0, 0, 0, 1, 0, 0, 0, 0]
+    assert rows["b"][0].tolist() == [1, 3, 0, 1, 0, 0, 0, 1, 1]
+    assert rows["c"][0].tolist() == [0, 1, 1, 0, 0, 1, 1, 0, 0]
+    assert source.notes == ["the report of d has no word: counted as missing"]
+    assert source.detected == "3 reports, 9 of 9 words, in 1 or more"
+
+
+def test_the_most_common_words_in_groups(tmp_path: Path) -> None:
+    source = words(tmp_path, REPORTS, max_words=3, group_size=2)
+    assert source.feature_names == ["margin", "tumor", "12"]
+    assert source.groups is not None
+    assert source.groups.tolist() == [0, 0, 1]
+    assert dict(source.patients)["b"].tolist() == [[1, 3, 0]]
+
+
+def test_a_patient_with_none_of_the_kept_words_has_zeros(tmp_path: Path) -> None:
+    source = words(tmp_path, [("a", "one two"), ("b", "one"), ("c", "three")], max_words=1)
+    assert {p: v.tolist() for p, v in source.patients} == {"a": [[1]], "b": [[1]], "c": [[0]]}
+
+
+def test_words_do_not_depend_on_the_patients_kept(tmp_path: Path) -> None:
+    source = words(tmp_path, REPORTS, keep={"c"})
+    assert source.dim == 9
+    assert list(dict(source.patients)) == ["c"]
+
+
+def test_what_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"source words: .*no report has a word; check the column 'text'"):
+        words(tmp_path, [("a", " "), ("b", "- x")])
+    with pytest.raises(InputError, match="row 2 has no patient in patient_filename"):
+        words(tmp_path, [("a", "one two"), (".x", "three")])
+    with pytest.raises(InputError, match="no column 'report'"):
+        words(tmp_path, REPORTS, text="report")
+    config = WordSource(reader="words", path="none.csv")
+    with pytest.raises(InputError, match="no such file"):
+        source_files("words", config, tmp_path)
+
+
+def test_packed_it_is_a_vector_source(tmp_path: Path) -> None:
+    words(tmp_path, REPORTS)
+    pd.DataFrame({"id": list("abcd"), "t": 10, "e": 1}).to_csv(tmp_path / "clinical.csv", index=False)
+    config = CohortConfig.model_validate(
+        {
+            "name": "words",
+            "root": str(tmp_path),
+            "clinical": {
+                "format": "table", "path": "clinical.csv", "patient_id": "id",
+                "endpoints": {"os": {"time": "t", "event": "e"}},
+            },
+            "modalities": {"report": {"counts": {"reader": "words", "path": "r.csv", "max_words": 2}}},
+        }
+    )  # fmt: skip
+    store = Store.open(pack(config, tmp_path / "store", progress=False))
+    assert store.sources["counts"].kind == "vector"
+    assert store.values("counts").tolist() == [[2, 0], [1, 3], [0, 1]]
+    assert store.observed()[:, 0].tolist() == [True, True, True, False]

@@ -1,0 +1,155 @@
+"""Studies with other methods, and with another experiment beside: tables, pairs, choices, the docs page."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from prime.baselines.registry import METHODS
+from prime.cohort.store import Store
+from prime.errors import InputError
+from prime.study.context import Other
+from prime.study.methods_page import methods_list, methods_page
+from prime.study.tables import ABSENT
+from prime.training.config import ExperimentConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+Configure = Callable[..., ExperimentConfig]
+Run = Callable[..., Path]
+GRID = [{"learning_rate": 1e-3, "dropout": 0.1}, {"learning_rate": 3e-3, "dropout": 0.0}]
+REFERENCE = pd.DataFrame(
+    [("Theirs", "os", "mean", "all", 0.876)], columns=["method", "task", "cohort", "pattern", "mean"]
+)
+OURS = {"Scratch LP", "Scratch FT", "Pretrained LP", "Pretrained LP+Missing", "Pretrained FT",
+        "Pretrained FT+Missing"}  # fmt: skip
+BESIDE = {"Pretrained LP, other seed of weights", "Pretrained FT, other seed of weights"}
+
+
+def with_methods(config: ExperimentConfig) -> ExperimentConfig:
+    value = config.model_dump(mode="json")
+    value["evaluate"]["methods"] = ["early", "rna_only", "late_ridge"]
+    value["baselines"] |= {"blocks": 1, "grid": GRID, "epochs": 2, "precision": "32-true"}
+    return ExperimentConfig.model_validate(value)
+
+
+@pytest.fixture(scope="module")
+def compared(
+    study_store: Store, study_config: Configure, run_study: Run, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    out = tmp_path_factory.mktemp("compared")
+    other = study_config(pretrain={"learning_rate": 2e-3})
+    also = (Other("other seed of weights", study_store, other),)
+    names = ["table2", "table4", "parameters", "methods", "comparison"]
+    return run_study(names, with_methods(study_config()), out, reference=REFERENCE, also=also)
+
+
+def shown(out: Path, study: str, table: str) -> pd.DataFrame:
+    """The cells as a reader sees them."""
+    facts = json.loads((out / study / f"{table}.json").read_text(encoding="utf-8"))
+    index = [" / ".join(key) for key in facts["index"]]
+    return pd.DataFrame(facts["rows"], index=index, columns=[key[0] for key in facts["columns"]])
+
+
+def test_the_table_has_every_method_and_says_what_it_reads(compared: Path) -> None:
+    table = shown(compared, "table2", "methods_os")
+    titles = {METHODS[name].facts.title for name in ("early", "rna_only", "late_ridge")}
+    assert set(table.index) == {"Theirs"} | titles | OURS | BESIDE
+    assert table.loc["Early", "Uses"] == table.loc["Pretrained LP", "Uses"] == "all"
+    assert table.loc["RNA-only", "Uses"] == "rna"
+    assert table.loc["Theirs", "Uses"] == ABSENT
+    patterns = shown(compared, "table4", "patterns_os")
+    assert set(patterns.index) == set(table.index)
+
+
+def test_a_method_that_cannot_see_a_modality_is_at_chance_without_it(compared: Path) -> None:
+    rows = pd.read_csv(compared / "table4" / "patterns_os.csv")
+    alone = rows[rows["label"] == "RNA-only"].set_index("pattern")["mean"]
+    assert alone["image"] == alone["report"] == alone["-rna"] == 0.5
+    assert alone["rna"] != 0.5
+
+
+def test_every_rival_is_compared_with_the_main_ways(compared: Path) -> None:
+    pairs = pd.read_csv(compared / "comparison" / "rivals_os.csv")
+    assert set(pairs["a"]) == {"Pretrained LP", "Pretrained FT"}
+    assert set(pairs["b"]) == {"Early", "RNA-only", METHODS["late_ridge"].facts.title}
+    assert len(pairs) == 6
+    assert pairs["low"].le(pairs["difference"]).all()
+    assert pairs["high"].ge(pairs["difference"]).all()
+    ways = pd.read_csv(compared / "comparison" / "comparison_os.csv")
+    assert set(ways["a"]) | set(ways["b"]) == OURS | BESIDE
+
+
+def test_what_was_chosen_is_kept(compared: Path) -> None:
+    points = pd.read_csv(compared / "methods" / "chosen.csv")
+    networks = points[points["learning_rate"].notna()]
+    assert set(networks["method"]) == {"early", "rna_only"}
+    assert len(networks) == 2 * 2 * 2 * 2  # methods, tasks, cohorts, folds
+    found = networks[["learning_rate", "dropout"]].drop_duplicates().itertuples(index=False, name=None)
+    assert set(found) <= {(1e-3, 0.1), (3e-3, 0.0)}
+    assert networks["validation_loss"].gt(0).all()
+    facts = shown(compared, "methods", "methods")
+    assert facts.loc["RNA-only", "Uses"] == "rna"
+    assert int(facts.loc["Early", "Parameters"].replace(",", "")) > 1000  # pyright: ignore
+    costs = shown(compared, "parameters", "parameters")
+    assert costs.loc["Early", "Share"] == "100.00%"
+
+
+def test_methods_are_listed(study_store: Store, study_config: Configure) -> None:
+    plain = methods_list(None, None, 80)
+    for name, method in METHODS.items():
+        assert f"{method.facts.title} ({name}) reads " in plain
+    assert max(map(len, plain.splitlines())) <= 80
+    counted = methods_list(study_config(), study_store, 80)
+    assert " parameters" in counted
+    roles = study_config().model_copy(
+        update={"baselines": study_config().baselines.model_copy(update={"roles": {"rna": "proteins"}})}
+    )
+    assert "the cohort has no modality 'proteins' for the role 'rna'" in methods_list(roles, study_store, 80)
+
+
+def test_the_page_of_methods_is_up_to_date() -> None:
+    """Made by `prime methods --markdown docs/methods.md`."""
+    assert (ROOT / "docs" / "methods.md").read_text(encoding="utf-8") == methods_page()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_drawn(name: str) -> None:
+    """The words of its file hold a diagram: lines indented by four."""
+    import sys
+
+    text = sys.modules[METHODS[name].build.__module__].__doc__ or ""
+    drawn = [line for line in text.splitlines() if line.startswith("    ")]
+    assert drawn
+    assert any("head" in line or "risk" in line or "hazard" in line for line in drawn)
+    assert max(map(len, drawn)) <= 106
+
+
+def test_a_role_that_no_modality_plays(
+    study_config: Configure, run_study: Run, tmp_path: Path, study_store: Store
+) -> None:
+    config = with_methods(study_config()).model_dump(mode="json")
+    config["baselines"]["roles"] = {"rna": "proteins"}
+    with pytest.raises(InputError, match="method rna_only: the cohort has no modality 'proteins'"):
+        run_study("table2", ExperimentConfig.model_validate(config), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"evaluate": {"methods": ["earlier"]}}, "no method 'earlier'; there are image_only"),
+        ({"baselines": {"settings": {"late": {"mode": "sum"}}}}, "mode"),
+        ({"baselines": {"settings": {"never": {}}}}, "no method 'never'"),
+        ({"baselines": {"grid": []}}, "grid"),
+    ],
+)
+def test_settings_of_the_comparison_are_checked(
+    study_config: Configure, change: dict[str, Any], words: str
+) -> None:
+    value = study_config().model_dump(mode="json")
+    for group, changes in change.items():
+        value[group] |= changes
+    with pytest.raises(ValueError, match=words):
+        ExperimentConfig.model_validate(value)
