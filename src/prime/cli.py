@@ -23,9 +23,14 @@ from prime.commands import (
     run_study,
     say,
 )
+from prime.encode.gdc import command as gdc_command
+from prime.encode.reports import command as reports_command
+from prime.encode.rna import command as rna_command
+from prime.encode.slides import command as slides_command
 from prime.errors import InputError
 from prime.libraries import quiet_libraries
 
+ENCODERS = {"slides": slides_command, "rna": rna_command, "reports": reports_command}
 FILE_TROUBLE = (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)
 
 
@@ -164,6 +169,22 @@ def _add_study_commands(add: "Adder") -> None:
     )
 
 
+def _add_encode_commands(add: "Adder") -> None:
+    """The parts of `prime.encode` bring their own arguments."""
+    encode = add("encode", _encode_part, "slides, RNA-seq or reports to feature files")
+    parts = encode.add_subparsers(dest="part", required=True, metavar="PART")
+    for name, part in ENCODERS.items():
+        about = part.ABOUT
+        command = parts.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
+        part.add_arguments(command)
+    gdc = add("gdc", gdc_command.run, gdc_command.ABOUT)
+    gdc_command.add_arguments(gdc)
+
+
+def _encode_part(arguments: Arguments) -> int:
+    return ENCODERS[arguments.part].run(arguments)
+
+
 def _cohort(command: argparse.ArgumentParser) -> None:
     command.add_argument("cohort", type=Path, metavar="COHORT.yaml", help="the cohort file")
     command.add_argument("--root", metavar="DIR", help="instead of the file's root")
@@ -202,6 +223,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_training_commands(add)
     _add_prediction_commands(add)
     _add_study_commands(add)
+    _add_encode_commands(add)
     return parser
 
 

@@ -1,0 +1,201 @@
+"""Clean text to word-piece features with a BERT-type encoder: the head of a long report, or windows of it."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from prime.cohort.readers.report import (
+    PACKAGED,
+    encoder_files,
+    encoder_folder,
+    hidden_size,
+    last_hidden_states,
+    load_encoder,
+    token_batches,
+)
+from prime.encode.record import UNKNOWN, EncoderRecord
+from prime.errors import InputError
+from prime.files import read_json, replacing, sha256_paths
+
+WHERE = "--encoder"
+KNOWN = {  # name: licence, trained on; from the models' cards
+    "minilm": (
+        "Apache-2.0",
+        "S2ORC, MS MARCO, StackExchange, Yahoo Answers, NLI and other general English pairs",
+    ),
+    "emilyalsentzer/Bio_ClinicalBERT": ("MIT", "PubMed, PMC, MIMIC-III"),
+}
+
+
+@dataclass(frozen=True)
+class TokenSettings:
+    """What becomes of a report that is longer than the encoder's window.
+
+    Attributes:
+        max_tokens: word pieces of a window, special ones included.
+        long: `head` keeps the first window; `pooled` makes every window one token, the mean of its word
+            pieces; `joined` keeps every word piece of all windows.
+        overlap: word pieces that a window shares with the one before (`pooled`, `joined`).
+        limit: tokens kept of a patient (`pooled`, `joined`).
+        precision: the encoder's arithmetic. float32 gives the same numbers on every run, bfloat16 is faster
+            on processors that have it.
+    """
+
+    max_tokens: int = 200
+    long: Literal["head", "pooled", "joined"] = "head"
+    overlap: int = 50
+    limit: int = 1000
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder's folder and record; loaded in each process that uses it."""
+
+    folder: Path
+    record: EncoderRecord
+    dim: int
+
+
+def open_encoder(name: str, tokens: TokenSettings, licence: str | None, trained_on: str | None) -> Encoder:
+    """Find an encoder and say what it is; `licence` and `trained_on` replace what is known of it.
+
+    Args:
+        name: `minilm`, the path of a folder, or a name on the model hub.
+
+    Raises:
+        InputError: not there, incomplete, not of BERT's type, or with fewer positions than max_tokens.
+    """
+    folder = encoder_folder(name, Path(), WHERE)
+    files = encoder_files(folder, WHERE)
+    positions = read_json(folder / "config.json").get("max_position_embeddings")
+    if isinstance(positions, int) and tokens.max_tokens > positions:
+        raise InputError(
+            f"{WHERE} {name}: takes {positions} word pieces at most; lower --max-tokens {tokens.max_tokens}"
+        )
+    local = name not in PACKAGED and Path(name).expanduser().is_dir()
+    weights = folder.resolve().name if local else name
+    known = KNOWN.get(name, (UNKNOWN, UNKNOWN))
+    record = EncoderRecord(
+        encoder=weights,
+        weights=weights,
+        weights_sha256=sha256_paths(files),
+        licence=licence or known[0],
+        trained_on=trained_on or known[1],
+    )
+    return Encoder(folder, record, hidden_size(folder, WHERE))
+
+
+@lru_cache(maxsize=1)
+def _loaded(folder: Path) -> tuple[Any, Any]:
+    return load_encoder(folder, WHERE)
+
+
+@contextmanager
+def torch_threads(threads: int) -> Generator[None]:
+    """Torch with this many threads: with another number, sums may differ in the last digit."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A report's tokens (n, d) float16, all of them real, and the word pieces that the whole text has."""
+
+    tokens: NDArray[np.float16]
+    word_pieces: int
+
+
+def encode_text(text: str, encoder: Encoder, settings: TokenSettings) -> Encoded:
+    """A text's tokens: the last hidden states of its word pieces, or means of them, see TokenSettings.
+
+    With `head` these are those of the `report` reader, [CLS] and [SEP] included. With `joined` a word piece
+    that two windows share is taken from the one where it has more of the text around it, and of special
+    tokens only the first and the last are kept; a text of one window is as with `head`. With `pooled`
+    special tokens take no part.
+    """
+    tokenizer, model = _loaded(encoder.folder)
+    size, special = settings.max_tokens, int(tokenizer.num_special_tokens_to_add())
+    content = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    if settings.long == "head":
+        ids = [tokenizer(text, truncation=True, max_length=size)["input_ids"]]
+    else:
+        found = tokenizer(
+            text, truncation=True, max_length=size, stride=settings.overlap, return_overflowing_tokens=True
+        )
+        ids = found["input_ids"][: windows_needed(settings, size - special)]
+    states: list[NDArray[np.float16]] = [np.empty(0, np.float16)] * len(ids)
+    for batch in token_batches([len(window) for window in ids]):
+        vectors = last_hidden_states(model, [ids[i] for i in batch], settings.precision == "bfloat16")
+        for i, vector in zip(batch, vectors, strict=True):
+            states[i] = vector
+    if settings.long == "pooled":
+        special_ids = set(tokenizer.all_special_ids)
+        inner = [np.array([i not in special_ids for i in window]) for window in ids]
+        tokens = pooled(states, inner)[: settings.limit]
+    else:
+        tokens = joined(states, settings.overlap)[: settings.limit if settings.long == "joined" else None]
+    return Encoded(tokens, len(content) + special)
+
+
+def windows_needed(settings: TokenSettings, room: int) -> int:
+    """How many windows give `limit` tokens, where each has room for `room` word pieces of the text."""
+    if settings.long == "pooled":
+        return settings.limit
+    return max(1, -(-settings.limit // max(1, room - settings.overlap)) + 1)
+
+
+def pooled(states: list[NDArray[np.float16]], real: list[NDArray[np.bool_]]) -> NDArray[np.float16]:
+    """The mean (windows, d) float16 of each window's states (n, d), over its word pieces `real` (n,).
+
+    A window that holds special tokens alone (an unknown script) is the mean of these.
+    """
+    chosen = [state[mask] if mask.any() else state for state, mask in zip(states, real, strict=True)]
+    return np.stack([state.astype(np.float32).mean(axis=0) for state in chosen]).astype(np.float16)
+
+
+def joined(states: list[NDArray[np.float16]], overlap: int) -> NDArray[np.float16]:
+    """Windows (n_i, d), each between a first and a last special token, that share `overlap` word pieces,
+    as one sequence (n, d) that has every word piece once.
+    """
+    early = overlap - overlap // 2  # shared pieces that are taken from the later window
+    pieces: list[NDArray[np.float16]] = []
+    for number, state in enumerate(states):
+        first = 0 if number == 0 else 1 + overlap // 2
+        stop = len(state) if number == len(states) - 1 else len(state) - 1 - early
+        pieces.append(state[first:stop])
+    return np.concatenate(pieces)
+
+
+def write_tokens(path: Path, encoded: Encoded, encoder: Encoder, attributes: dict[str, str | int]) -> None:
+    """Write `features` (n, d) float16 to an HDF5 file that the `h5` reader reads; `attributes` are kept
+    beside those of the encoder's record.
+    """
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.create_dataset("features", data=encoded.tokens, track_times=False)
+        for name, value in {**attributes, **encoder.record.attributes()}.items():
+            file.attrs[name] = value
+
+
+def token_attributes(settings: TokenSettings) -> dict[str, str | int]:
+    """The settings as HDF5 attributes; those without effect are left out."""
+    found = asdict(settings)
+    if settings.long == "head":
+        del found["overlap"], found["limit"]
+    return found

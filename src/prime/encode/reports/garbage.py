@@ -1,0 +1,53 @@
+"""How much of a text is not made of words: a measure of bad OCR that needs no dictionary."""
+
+import re
+
+EDGES = "\"'`.,;:!?()[]{}<>*+=#%&/\\-–—_®™°"
+SEPARATORS = re.compile(r"[-/.,:;+&'’×()\[\]=<>#%~\"]|(?<=\d)[xX](?=\d)")
+LONE = frozenset([*"-–—&+=<>/#%:°×", "+/-", "<=", ">=", "(+)", "(-)", "(s)"])
+SMALL = frozenset("aioxgIXV")
+CODE = re.compile(r"[A-Za-z]{0,6}\d{1,8}[A-Za-z]{0,6}|\d{0,3}(?:[A-Za-z]{1,2}\d{1,4}){2,4}[A-Za-z]{0,2}")
+VOWEL = re.compile(r"[aeiouyàáâäãåæèéêëìíîïòóôöõøùúûüý]", re.IGNORECASE)
+CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{6}", re.IGNORECASE)
+THRICE = re.compile(r"([a-hj-z])\1\1")
+CASES = re.compile(r"[^\W\d_]?[a-zß-ÿ]+|[^a-zß-ÿ]+|(?:Mc|Mac|De|Di|La|Le|Van)[A-Z][a-z]+")
+STRANGE = re.compile(r"[?@$^~]{2}")
+ACRONYM = 5  # letters; shorter words may have any case, and in capitals no vowel
+
+
+def garbage_ratio(text: str) -> float:
+    """The share (0 to 1) of a text's tokens, cut at white space, that do not look like words.
+
+    Words have a vowel, one kind of case, no letter three times in a row and no six consonants in a row.
+    Numbers, short codes (`pT2`, `M-8140/3`), acronyms, capitals that label, and signs such as `<` count as
+    words. A text without tokens has 0.
+    """
+    tokens = text.split()
+    if not tokens:
+        return 0.0
+    return sum(not looks_like_a_word(token) for token in tokens) / len(tokens)
+
+
+def looks_like_a_word(token: str) -> bool:
+    """Whether a token could be a word, a number or a code, see garbage_ratio."""
+    if token in LONE or token.rstrip(".,:;") in LONE:
+        return True
+    core = token.strip(EDGES)
+    if not core or STRANGE.search(token):
+        return False
+    parts = [part for part in SEPARATORS.split(core) if part]
+    return bool(parts) and all(_part(part, len(parts) == 1) for part in parts)
+
+
+def _part(part: str, alone: bool) -> bool:
+    if len(part) == 1:
+        return not alone or part in SMALL or part.isdigit() or part.isupper()
+    if CODE.fullmatch(part):
+        return True
+    if not part.isalpha() or THRICE.search(part) or CONSONANTS.search(part):
+        return False
+    if len(part) <= ACRONYM and (part.isupper() or len(part) < 4):
+        return True
+    if len(part) <= ACRONYM and sum(letter.isupper() for letter in part) >= 2:
+        return True
+    return VOWEL.search(part) is not None and CASES.fullmatch(part) is not None

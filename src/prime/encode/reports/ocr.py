@@ -1,0 +1,148 @@
+"""Images of pages to text: Tesseract on this machine, or AWS Textract, which sends the page to Amazon."""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, Literal
+
+from PIL.Image import Image
+
+from prime.encode.reports.specks import without_specks
+from prime.errors import InputError
+
+Reader = Callable[[Image], str]
+PAGE_SECONDS = 600  # a page that takes Tesseract longer fails
+TEXTRACT_BYTES = 10 * 1024 * 1024  # what DetectDocumentText takes of an image
+INSTALL = (
+    "Tesseract is not installed; install it (Debian, Ubuntu: apt install tesseract-ocr; macOS: brew install "
+    "tesseract; Windows: github.com/UB-Mannheim/tesseract/wiki; conda: conda install -c conda-forge "
+    "tesseract) or use --engine textract"
+)
+
+
+@dataclass(frozen=True)
+class OcrSettings:
+    """How pages that are images are read.
+
+    Attributes:
+        engine: `tesseract` runs here; `textract` sends the image to AWS.
+        language: Tesseract's names joined by `+`, such as `eng` or `deu+eng`.
+        psm: Tesseract's page segmentation mode, 0 to 13; 3 finds columns and blocks by itself.
+        dpi: at which pages are drawn.
+        region: of AWS; None takes that of the AWS configuration.
+        endpoint_url: another address that speaks Textract's protocol.
+    """
+
+    engine: Literal["tesseract", "textract"] = "tesseract"
+    language: str = "eng"
+    psm: int = 3
+    dpi: int = 300
+    region: str | None = None
+    endpoint_url: str | None = None
+
+
+def ocr_reader(settings: OcrSettings) -> Reader:
+    """The function that reads a page's image. Nothing is started before it is called."""
+    if settings.engine == "tesseract":
+        return partial(tesseract_text, settings=settings)
+    return lambda image: textract_text(image, textract_client(settings.region, settings.endpoint_url))
+
+
+def tesseract_text(image: Image, settings: OcrSettings) -> str:
+    """The text of a page's image by Tesseract, without specks where there are many.
+
+    Raises:
+        InputError: Tesseract or the language is not installed, or Tesseract fails or takes too long.
+    """
+    import pytesseract
+
+    os.environ.setdefault(
+        "OMP_THREAD_LIMIT", "1"
+    )  # pages are read side by side; its own threads only slow it
+    options = f"--psm {settings.psm} --dpi {settings.dpi}"
+    _refuse_missing_language(settings.language)
+    try:
+        text = pytesseract.image_to_string(
+            without_specks(image), settings.language, options, timeout=PAGE_SECONDS
+        )
+    except pytesseract.TesseractError as error:
+        raise InputError(f"Tesseract failed: {' '.join(str(error).split())}") from None
+    except RuntimeError as error:  # pytesseract's timeout
+        raise InputError(f"Tesseract: {error} (page of {image.width} x {image.height} px)") from None
+    return str(text)
+
+
+def _refuse_missing_language(wanted: str) -> None:
+    """Tesseract itself goes on without a language that it lacks where there is another."""
+    installed = _installed_languages()
+    missing = [name for name in wanted.split("+") if name not in installed]
+    if missing:
+        raise InputError(
+            f"--language {wanted}: Tesseract has no {', '.join(missing)}, only "
+            f"{', '.join(installed) or 'none'}; install it (Debian, Ubuntu: apt install "
+            f"tesseract-ocr-{missing[0]})"
+        )
+
+
+@cache
+def _installed_languages() -> tuple[str, ...]:
+    import pytesseract
+
+    try:
+        return tuple(str(name) for name in pytesseract.get_languages() if name != "osd")
+    except pytesseract.TesseractNotFoundError:
+        raise InputError(INSTALL) from None
+
+
+@cache
+def textract_client(region: str | None, endpoint_url: str | None) -> Any:
+    """A Textract client with the credentials of the AWS configuration.
+
+    Raises InputError where boto3 is not installed or no region is known.
+    """
+    try:
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+    except ImportError:
+        raise InputError(
+            "--engine textract: boto3 is not installed; pip install 'prime-prognosis[encode]'"
+        ) from None
+    retries = Config(retries={"mode": "standard", "max_attempts": 8})
+    try:
+        return boto3.client("textract", region_name=region, endpoint_url=endpoint_url, config=retries)
+    except BotoCoreError as error:
+        raise InputError(f"--engine textract: {error}; give --region or set AWS_DEFAULT_REGION") from None
+
+
+def textract_text(image: Image, client: Any) -> str:
+    """The lines of a page's image by Textract's DetectDocumentText, in the order that it gives them.
+
+    Raises InputError where the service refuses, cannot be reached, or answers something else.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        answer = client.detect_document_text(Document={"Bytes": _encoded(image)})
+        blocks = answer["Blocks"]
+        lines = [str(block["Text"]) for block in blocks if block["BlockType"] == "LINE"]
+    except (BotoCoreError, ClientError) as error:
+        raise InputError(f"AWS Textract: {error}") from None
+    except KeyError as error:
+        raise InputError(f"AWS Textract: the answer has no {error}") from None
+    return "\n".join(lines)
+
+
+def _encoded(image: Image) -> bytes:
+    """The image as PNG, or as JPEG where that is larger than Textract takes."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    if buffer.tell() > TEXTRACT_BYTES:
+        buffer = io.BytesIO()
+        image.convert("L").save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()

@@ -1,0 +1,141 @@
+"""A PDF report to text, page by page: its text layer where that suffices, else its image through OCR."""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as raw
+from PIL.Image import Image
+
+from prime.encode.reports.garbage import garbage_ratio
+from prime.encode.reports.ocr import OcrSettings, Reader
+from prime.errors import InputError
+
+POINTS_AN_INCH = 72
+MOST_PIXELS = 60_000_000  # of a drawn page; larger pages are drawn with fewer dots an inch
+SCAN_SHARE = 0.5  # of the page, covered by images: it counts as a scan
+SCAN_FACTOR = 8  # so many times the characters are asked of a scan's text layer, which may be but a stamp
+LAYER_GARBAGE = 0.5  # a text layer with more tokens that are no words is not believed
+
+
+@dataclass(frozen=True)
+class ReadSettings:
+    """How reports are read.
+
+    Attributes:
+        ocr: `auto` decides page by page, `always` ignores text layers, `never` uses nothing else.
+        min_characters: that a text layer needs to be used, blanks not counted.
+        max_pages: of a PDF; those after are left out, and counted.
+        engine: how images are read.
+    """
+
+    ocr: Literal["auto", "always", "never"] = "auto"
+    min_characters: int = 50
+    max_pages: int = 100
+    engine: OcrSettings = field(default_factory=OcrSettings)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page's text and where it is from: `text-layer`, `ocr`, `blank`, or for other files `text`, `csv`."""
+
+    method: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The pages of a report, and how many more there are that were not read."""
+
+    pages: tuple[Page, ...]
+    left_out: int = 0
+
+
+def read_pdf(path: Path, settings: ReadSettings, ocr: Reader) -> Pages:
+    """Read a PDF's pages, each by its text layer or by `ocr`.
+
+    Raises:
+        InputError: the file is empty, damaged, locked by a password or without pages, or OCR fails.
+    """
+    with _opened(path) as document:
+        count = len(document)
+        if count == 0:
+            raise InputError(f"{path.name}: the PDF has no pages; get the file again")
+        wanted = range(min(count, settings.max_pages))
+        pages = tuple(_read_page(document, number, path.name, settings, ocr) for number in wanted)
+    return Pages(pages, count - len(pages))
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[Any]:
+    if path.stat().st_size == 0:
+        raise InputError(f"{path.name}: the file is empty; get it again")
+    try:
+        document = pdfium.PdfDocument(path)
+    except pdfium.PdfiumError as error:
+        if "password" in str(error).lower():
+            raise InputError(
+                f"{path.name}: the PDF is locked by a password; save a copy without one"
+            ) from None
+        raise InputError(f"{path.name}: not a whole PDF ({error}); get the file again") from None
+    try:
+        yield document
+    finally:
+        document.close()
+
+
+def _read_page(document: Any, number: int, name: str, settings: ReadSettings, ocr: Reader) -> Page:
+    try:
+        page = document[number]
+        layer = "" if settings.ocr == "always" else _layer(page)
+        scanned = _image_share(page)
+        if settings.ocr == "never" or layer_suffices(layer, scanned, settings):
+            return Page("text-layer", layer)
+        if not layer.strip() and next(iter(page.get_objects(max_depth=1)), None) is None:
+            return Page("blank", "")
+        image = _drawn(page, settings.engine.dpi)
+    except pdfium.PdfiumError as error:
+        raise InputError(f"{name}: page {number + 1} is damaged ({error}); get the file again") from None
+    try:
+        return Page("ocr", ocr(image))
+    except InputError as error:
+        raise InputError(f"{name}: page {number + 1} needs OCR: {error}") from None
+
+
+def layer_suffices(layer: str, image_share: float, settings: ReadSettings) -> bool:
+    """Whether a page's text layer is used: it has `min_characters`, eight times as many where images cover
+    half of the page (share 0 to 1), and at least half of its tokens look like words.
+    """
+    least = settings.min_characters * (SCAN_FACTOR if image_share > SCAN_SHARE else 1)
+    return len("".join(layer.split())) >= max(1, least) and garbage_ratio(layer) <= LAYER_GARBAGE
+
+
+def _layer(page: Any) -> str:
+    text_page = page.get_textpage()
+    try:
+        return str(text_page.get_text_bounded())
+    finally:
+        text_page.close()
+
+
+def _image_share(page: Any) -> float:
+    """The share of the page that images cover, overlaps counted twice, at most 1."""
+    width, height = page.get_size()
+    covered = 0.0
+    for item in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE], max_depth=3):
+        left, bottom, right, top = item.get_bounds()
+        covered += max(0.0, right - left) * max(0.0, top - bottom)
+    return min(1.0, covered / max(1.0, width * height))
+
+
+def _drawn(page: Any, dpi: int) -> Image:
+    """The page as a grey image, `dpi` dots an inch or as many as MOST_PIXELS allows."""
+    width, height = page.get_size()
+    scale = min(dpi / POINTS_AN_INCH, (MOST_PIXELS / max(1.0, width * height)) ** 0.5)
+    return page.render(scale=scale, grayscale=True).to_pil()

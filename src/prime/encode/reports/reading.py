@@ -1,0 +1,55 @@
+"""A report's pages, read once: what OCR found is kept by the file's content and the settings."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from prime.encode.reports.ocr import Reader
+from prime.encode.reports.pdf import Page, Pages, ReadSettings, read_pdf
+from prime.encode.reports.sources import Report
+from prime.encode.work import settings_hash
+from prime.errors import InputError
+from prime.files import read_json, sha256_file, write_json
+
+PAGES = "pages"  # folder, in that of the outputs
+
+
+def read_report(report: Report, out: Path, settings: ReadSettings, ocr: Reader) -> Pages:
+    """The pages of a report; those of a PDF are kept in `out`/pages and read from there the next time.
+
+    Raises InputError where the file cannot be read (see read_pdf), is not UTF-8, or holds no text.
+    """
+    if report.kind == "pdf":
+        pages = _kept_pdf(report.path, out, settings, ocr)
+    else:
+        pages = Pages(tuple(Page(report.kind, text) for text in read_plain(report.path).split("\f")))
+    if not any(page.text.strip() for page in pages.pages):
+        hint = " (text layer only: --ocr never)" if settings.ocr == "never" and report.kind == "pdf" else ""
+        raise InputError(f"{report.path.name}: no text on its {len(pages.pages)} page(s){hint}")
+    return pages
+
+
+def read_plain(path: Path) -> str:
+    """A text file, UTF-8 with or without its mark. Raises InputError where it is not UTF-8."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path.name}: not UTF-8 (byte {error.start}); save the report as UTF-8 text"
+        ) from None
+
+
+def _kept_pdf(path: Path, out: Path, settings: ReadSettings, ocr: Reader) -> Pages:
+    kept = out / PAGES / f"{sha256_file(path)[:32]}-{settings_hash(asdict(settings))[:16]}.json"
+    if kept.is_file():
+        try:
+            return _of_json(read_json(kept))
+        except (InputError, KeyError, TypeError):
+            kept.unlink()  # damaged: read the PDF again
+    pages = read_pdf(path, settings, ocr)
+    write_json(kept, asdict(pages))
+    return pages
+
+
+def _of_json(value: dict[str, Any]) -> Pages:
+    return Pages(tuple(Page(**page) for page in value["pages"]), int(value["left_out"]))

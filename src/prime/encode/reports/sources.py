@@ -1,0 +1,129 @@
+"""Which reports there are: files of a folder, files named one by one, or the rows of a TCGA-Reports table."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from prime.cohort.tables import read_table, require_columns
+from prime.errors import InputError
+from prime.files import write_text
+
+PATIENT = r"^(TCGA-[A-Za-z0-9]{2}-[A-Za-z0-9]{4})|^([^.]+)"  # as the token readers have it
+TABLES = (".csv", ".tsv", ".xlsx", ".parquet")
+FILES = (".pdf", ".txt")
+NOT_REPORTS = ("annotations.txt", "manifest.txt")  # that the GDC's client leaves beside reports
+ROWS = "rows"  # folder, in that of the outputs, with one text file for each row of a table
+UNFIT = re.compile(r'[\x00-\x1f/\\:*?"<>|]')
+
+
+@dataclass(frozen=True)
+class Report:
+    """One report.
+
+    Attributes:
+        patient: the identifier, which names the feature file.
+        name: of the report, unique.
+        path: a `.pdf` or `.txt` file.
+        kind: `pdf`, `text`, or `csv` for a table's row, whose text was put into `path`.
+    """
+
+    patient: str
+    name: str
+    path: Path
+    kind: str
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a table of reports, and how a patient is found in a report's name."""
+
+    name: str = "patient_filename"
+    text: str = "text"
+    patient_from: str = PATIENT
+
+
+def find_reports(inputs: list[Path], out: Path, columns: Columns) -> list[Report]:
+    """All reports of the inputs, sorted by patient and then by name.
+
+    A folder is searched with all that is below it. Rows of tables are written to `out`/rows, one file each,
+    where they are not already there, so that each row resumes on its own.
+
+    Raises:
+        InputError: an input that is not there, of another kind or without reports; a table without the
+            columns; a name without a patient, or with a patient that cannot name a file; two reports of one
+            name.
+    """
+    found: list[Report] = []
+    for path in inputs:
+        if path.is_dir():
+            found += _of_folder(path, columns)
+        elif not path.is_file():
+            raise InputError(f"{path}: no such file or folder")
+        elif path.suffix.lower() in TABLES:
+            found += _of_table(path, out, columns)
+        elif path.suffix.lower() in FILES:
+            found.append(_of_file(path, path.name, columns))
+        else:
+            raise InputError(
+                f"{path}: not a report; give .pdf or .txt files, folders of them, or a table "
+                f"({', '.join(TABLES)}) with the columns {columns.name} and {columns.text}"
+            )
+    twice = [name for name, count in Counter(report.name.casefold() for report in found).items() if count > 1]
+    if twice:
+        raise InputError(f"two reports are named {twice[0]!r}; rename one, or encode them into two folders")
+    return sorted(found, key=lambda report: (report.patient, report.name))
+
+
+def _of_folder(folder: Path, columns: Columns) -> list[Report]:
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in FILES and path.name.lower() not in NOT_REPORTS and path.is_file()
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    if not paths:
+        raise InputError(f"{folder}: no .pdf or .txt file in it or below")
+    return [_of_file(path, "__".join(path.relative_to(folder).parts), columns) for path in paths]
+
+
+def _of_file(path: Path, name: str, columns: Columns) -> Report:
+    kind = "pdf" if path.suffix.lower() == ".pdf" else "text"
+    return Report(_patient(path.name, columns, str(path)), name, path, kind)
+
+
+def _patient(name: str, columns: Columns, where: str) -> str:
+    match = re.search(columns.patient_from, name)
+    groups = [] if match is None else [group for group in (match.groups() or (match.group(),)) if group]
+    patient = groups[0].strip() if groups else ""
+    if not patient:
+        raise InputError(f"{where}: --patient-from {columns.patient_from!r} finds no patient in {name!r}")
+    if UNFIT.search(patient) or patient.startswith(".") or "." in patient:
+        raise InputError(f"{where}: patient {patient!r} cannot name a file; no dots, slashes or signs in it")
+    return patient
+
+
+def _of_table(path: Path, out: Path, columns: Columns) -> list[Report]:
+    table = read_table(path, "reports", text=True)
+    require_columns(table, [columns.name, columns.text], path, "reports")
+    found: list[Report] = []
+    seen: Counter[str] = Counter()
+    for row, (cell, text) in enumerate(zip(table[columns.name], table[columns.text], strict=True), start=1):
+        name = str(cell).strip()
+        patient = _patient(name, columns, f"{path}: row {row}")
+        name = UNFIT.sub("_", name)
+        seen[name] += 1
+        if seen[name] > 1:
+            name = f"{name}-{seen[name]}"
+        target = out / ROWS / f"{name}.txt"
+        _keep_row(target, str(text))
+        found.append(Report(patient, name, target, "csv"))
+    return found
+
+
+def _keep_row(path: Path, text: str) -> None:
+    """Write a row's text where it is not there already: an unchanged row is not encoded again."""
+    if not path.is_file() or path.read_bytes() != text.encode("utf-8"):
+        write_text(path, text)

@@ -1,0 +1,129 @@
+"""Lists of genes, Ensembl ids without versions, and how much of a list a patient's file covers."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prime.errors import InputError
+from prime.files import sha256_text
+
+# BulkRNABert's list, common_gene_id.txt. Its licence is not commercial, so it is checked here, never shipped.
+PUBLISHED_SHA256 = "ce44c2b58a3577878f43aa00fa4d940a090d678bd007f1dbd27ecb58c63d7ec5"
+PUBLISHED_GENES = 19_062
+PUBLISHED_MINIMUM = 18_000
+
+_ENSEMBL = re.compile(r"ENS[A-Z]*G\d{11}")
+
+
+@dataclass(frozen=True)
+class GeneList:
+    """Genes in the order of the output.
+
+    Attributes:
+        names: Ensembl ids without version, or symbols; each once.
+        sha256: of the names, one a line, each ended by a line feed.
+        source: the name of the file they came from.
+    """
+
+    names: tuple[str, ...]
+    sha256: str
+    source: str
+
+    @property
+    def minimum(self) -> int:
+        """The fewest genes a patient must have: 18,000 of the published 19,062, that share of other lists."""
+        return -(-len(self.names) * PUBLISHED_MINIMUM // PUBLISHED_GENES)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it is BulkRNABert's list, in its order."""
+        return self.sha256 == PUBLISHED_SHA256
+
+    @property
+    def has_symbols(self) -> bool:
+        """Whether most names are symbols rather than Ensembl ids."""
+        return mostly_symbols(self.names)
+
+
+def mostly_symbols(names: Sequence[str]) -> bool:
+    """Whether most of the names are not Ensembl gene ids."""
+    return 2 * sum(_ENSEMBL.match(name) is not None for name in names) < len(names)
+
+
+def gene_list(names: Sequence[str], source: str) -> GeneList:
+    """The list of these names, versions taken off. Raises InputError where it is empty or has one twice."""
+    plain = [base_id(name) or name for name in names]
+    if not plain:
+        raise InputError(f"{source}: no gene; write one id a line")
+    refuse_twice(plain, source)
+    return GeneList(tuple(plain), sha256_text("".join(f"{name}\n" for name in plain)), source)
+
+
+def read_gene_list(path: Path) -> GeneList:
+    """Read a list: one id a line; or, of a .csv, its header without `identifier` and `patient_id`.
+
+    Raises InputError for a missing or empty file, one that is not UTF-8, a gene twice, and the published ids
+    in another order, which would give each gene another gene's embedding.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give the model's list of genes, one id a line")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file in UTF-8 ({error})") from None
+    cells = text.split()
+    if path.suffix.lower() == ".csv":
+        header = (cell.strip().strip('"') for cell in text.partition("\n")[0].split(","))
+        cells = [cell for cell in header if cell not in ("identifier", "patient_id")]
+    found = gene_list(cells, path.name)
+    if not found.is_published and gene_list(sorted(found.names), path.name).is_published:
+        raise InputError(f"{path}: BulkRNABert's {len(found.names):,} genes in another order; sort the ids")
+    return found
+
+
+def base_id(raw: str) -> str | None:
+    """An Ensembl id without its version; a symbol as it stands.
+
+    None where the version is not a number, as in `ENSG00000182378.15_PAR_Y`: the copy on the Y chromosome.
+    """
+    name = raw.strip()
+    if _ENSEMBL.match(name) is None:
+        return name
+    base, dot, version = name.partition(".")
+    return None if (dot and not version.isdigit()) or base.endswith("_PAR_Y") else base
+
+
+def refuse_twice(names: Sequence[str], source: str) -> None:
+    """Raise InputError where a gene stands twice, versions aside."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InputError(f"{source}: gene {name!r} stands twice; keep one (versions do not count)")
+        seen.add(name)
+
+
+def align(
+    names: Sequence[str], values: NDArray[np.float64], genes: GeneList, source: str
+) -> NDArray[np.float64]:
+    """Values (..., g) of the named genes in the list's order, (..., G); NaN where a gene is missing.
+
+    Raises InputError where fewer than `genes.minimum` are there: the ids are then of another kind, or the
+    file is cut off.
+    """
+    place = {name: i for i, name in enumerate(names)}
+    found = [(i, place[name]) for i, name in enumerate(genes.names) if name in place]
+    if len(found) < genes.minimum:
+        example = names[0] if names else "none"
+        raise InputError(
+            f"{source}: has {len(found):,} of the {len(genes.names):,} genes of {genes.source}, at least"
+            f" {genes.minimum:,} are needed; the first one there is {example!r}, in the list"
+            f" {genes.names[0]!r}: the file is incomplete, or has other ids (see --symbols)"
+        )
+    result = np.full((*values.shape[:-1], len(genes.names)), np.nan)
+    to, of = (np.array(part, dtype=np.int64) for part in zip(*found, strict=True))
+    result[..., to] = values[..., of]
+    return result

@@ -1,0 +1,171 @@
+"""Reading a matrix of expression, patients by genes or genes by patients, with whatever ids it has."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from prime.cohort.tables import patient_ids, read_table, require_columns
+from prime.encode.rna.genes import GeneList, align, base_id, mostly_symbols, refuse_twice
+from prime.encode.rna.symbols import read_symbols
+from prime.encode.rna.units import check_unit, detect_unit, refuse_bad_numbers, to_tpm
+from prime.errors import InputError
+
+ID_COLUMNS = ("patient_id", "identifier", "gene_id")
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Expression (n, g) float64 of n samples, in an unknown unit, by gene."""
+
+    samples: list[str]
+    genes: list[str]
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MatrixOptions:
+    """What the user says of a matrix; None: find out.
+
+    Attributes:
+        unit: one of `units.UNITS`.
+        lengths: a table gene_id,length (base pairs), for counts.
+        symbols: a table gene_id,gene_name, where the matrix has symbols and the list Ensembl ids.
+        id_column: the column with the samples' (or genes') ids.
+        genes_in: "columns" or "rows".
+    """
+
+    unit: str | None = None
+    lengths: Path | None = None
+    symbols: Path | None = None
+    id_column: str | None = None
+    genes_in: str | None = None
+
+
+@dataclass(frozen=True)
+class TpmMatrix:
+    """TPM (n, G) float64 in the order of a gene list, NaN where a gene is missing; unit found, and why."""
+
+    samples: list[str]
+    tpm: NDArray[np.float64]
+    unit: str
+    reason: str
+
+
+def matrix_genes(path: Path, options: MatrixOptions) -> list[str]:
+    """The genes of a matrix in its order, versions taken off. Raises InputError as `read_matrix` does."""
+    return read_matrix(path, options, None).genes
+
+
+def read_tpm(path: Path, options: MatrixOptions, genes: GeneList) -> TpmMatrix:
+    """Read a matrix, find out or check its unit, and bring it to TPM of the listed genes.
+
+    The unit is judged, and counts are normalised, over all genes of the matrix.
+    Raises InputError: anything about the table, an id twice, a missing or negative number, a unit that is
+    unknown or contradicts the numbers, counts without lengths, symbols without --symbols, too few genes.
+    """
+    matrix = read_matrix(path, options, genes)
+    source = str(path)
+    refuse_bad_numbers(matrix.values, matrix.samples, matrix.genes, source)
+    if options.unit is None:
+        unit, reason = detect_unit(matrix.values, source)
+    else:
+        unit, reason = options.unit, "declared"
+    check_unit(matrix.values, unit, matrix.samples, source)
+    names, values = matrix.genes, matrix.values
+    if unit == "counts":
+        if options.lengths is None:
+            raise InputError(
+                f"{source}: counts ({reason}) need --lengths, a table gene_id,length in base pairs"
+            )
+        names, values, lengths = _with_lengths(matrix, options.lengths)
+        values = to_tpm(values, unit, lengths)
+    else:
+        values = to_tpm(values, unit)
+    names = _as_listed(names, options, genes, source)
+    return TpmMatrix(matrix.samples, align(names, values, genes, source), unit, reason)
+
+
+def read_matrix(path: Path, options: MatrixOptions, genes: GeneList | None) -> Matrix:
+    """Read the table and turn it so that a row is a sample. Raises InputError, see `read_tpm`."""
+    table = read_table(path, "expression matrix")
+    id_column = _id_column(table, options, path)
+    labels = patient_ids(table[id_column], path, "expression matrix")
+    rest = table.drop(columns=[id_column])
+    text = [c for c, kind in rest.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
+    columns = [str(c) for c in rest.columns if c not in text]
+    rows = [str(label) for label in labels]
+    in_rows = options.genes_in == "rows" if options.genes_in else _genes_in_rows(rows, columns, genes, path)
+    unknown = [c for c in text if not (in_rows and c in ("gene_id", "gene_name", "gene_type"))]
+    if unknown:
+        raise InputError(f"{path}: column {unknown[0]!r} holds text, not numbers; remove it")
+    values = rest.drop(columns=text).to_numpy(dtype=np.float64, na_value=np.nan)
+    samples, raw = (columns, rows) if in_rows else (rows, columns)
+    kept = [(i, base) for i, name in enumerate(raw) if (base := base_id(name)) is not None]
+    names = [base for _, base in kept]
+    refuse_twice(names, str(path))
+    turned = values.T if in_rows else values
+    return Matrix(samples, names, np.ascontiguousarray(turned[:, [i for i, _ in kept]]))
+
+
+def _id_column(table: pd.DataFrame, options: MatrixOptions, path: Path) -> str:
+    if options.id_column is not None:
+        require_columns(table, [options.id_column], path, "--id-column")
+        return options.id_column
+    known = [name for name in ID_COLUMNS if name in table.columns]
+    if known:
+        return known[0]
+    if pd.api.types.is_numeric_dtype(table.dtypes.iloc[0]):
+        raise InputError(f"{path}: which column holds the ids? Name it with --id-column")
+    return str(table.columns[0])
+
+
+def _genes_in_rows(rows: list[str], columns: list[str], genes: GeneList | None, path: Path) -> bool:
+    """Whether the rows are genes: the side that has more of the list, or the one with Ensembl ids."""
+    if genes is not None:
+        listed = set(genes.names)
+        in_rows, in_columns = (len(listed & {base_id(n) for n in names}) for names in (rows, columns))
+        if in_rows != in_columns:
+            return in_rows > in_columns
+    if mostly_symbols(rows) != mostly_symbols(columns):
+        return mostly_symbols(columns)
+    raise InputError(f"{path}: are the genes in the columns or in the rows? Say --genes-in columns or rows")
+
+
+def _with_lengths(matrix: Matrix, path: Path) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]]:
+    """The genes whose length is known, their counts (n, g) and lengths (g,) in base pairs."""
+    table = read_table(path, "--lengths")
+    require_columns(table, ["gene_id", "length"], path, "--lengths")
+    ids = [base_id(str(name)) for name in table["gene_id"]]
+    refuse_twice([name for name in ids if name is not None], str(path))
+    length = pd.to_numeric(table["length"], errors="coerce").to_numpy(dtype=np.float64)
+    if not bool((length > 0).all()):
+        row = int((~(length > 0)).argmax())
+        raise InputError(f"--lengths: {path}: gene {ids[row]}: the length is not a number above 0")
+    length_of = {name: float(value) for name, value in zip(ids, length, strict=True) if name is not None}
+    kept = [i for i, name in enumerate(matrix.genes) if name in length_of]
+    if 2 * len(kept) < len(matrix.genes):
+        raise InputError(
+            f"--lengths: {path}: has a length for {len(kept):,} of the {len(matrix.genes):,} genes of the"
+            " matrix; use the same ids in both"
+        )
+    names = [matrix.genes[i] for i in kept]
+    return names, matrix.values[:, kept], np.array([length_of[name] for name in names])
+
+
+def _as_listed(names: Sequence[str], options: MatrixOptions, genes: GeneList, source: str) -> list[str]:
+    """The genes' names in the kind of the list: symbols become Ensembl ids by --symbols."""
+    if not mostly_symbols(names) or genes.has_symbols:
+        return list(names)
+    if options.symbols is None:
+        raise InputError(
+            f"{source}: the genes are symbols ({names[0]!r}), {genes.source} has Ensembl ids; give --symbols,"
+            " a table with gene_id and gene_name (any STAR-Counts file is one)"
+        )
+    id_of = read_symbols(options.symbols, genes)
+    return [id_of.get(name, name) for name in names]

@@ -1,0 +1,272 @@
+"""From files of expression to a folder of features: read, choose genes, encode, gather."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from rich.console import Console
+
+from prime.encode.record import EncoderRecord
+from prime.encode.rna import slices
+from prime.encode.rna.encoders import LogTpm, TokenEncoder, loaded_model
+from prime.encode.rna.genes import PUBLISHED_SHA256, GeneList
+from prime.encode.rna.matrix import MatrixOptions
+from prime.encode.rna.profiles import (
+    Profiles,
+    choose_genes,
+    make_profiles,
+    open_source,
+    read_array,
+    second_pieces,
+)
+from prime.encode.work import Piece, facts_of, report, run_pieces
+from prime.errors import InputError
+from prime.files import replacing, sha256_text, write_json, write_text
+from prime.machines import Machines
+
+BULKRNABERT, LOG_TPM = "bulkrnabert", "log-tpm"
+TOKENS, VECTORS = "tokens", "vectors"
+TABLE, GENES, PATIENTS, RECORD = "rna.parquet", "genes.txt", "patients.csv", "rna.json"
+
+
+@dataclass(frozen=True)
+class RnaOptions:
+    """What `prime encode rna` is asked for; None: the default, or find out.
+
+    Attributes:
+        source: a folder of STAR-Counts files, one of them, or a matrix.
+        out: the folder of the features.
+        encoder: "bulkrnabert" or "log-tpm".
+        mode: which genes are kept, see `slices`.
+        matrix: what the user says of a matrix.
+        patient_from: regular expression of the patient in a file's or sample's name.
+        weights: folder or hub name of BulkRNABert's weights.
+        genes: file of the list of genes.
+        mapping: table of which file is whose.
+        tokens: how many genes are kept.
+        seed: draws them, for "random".
+        train: file of the patients over which variance is taken, for "variance_topk".
+        log_base: 2 or 10, for "log-tpm".
+        normalisation, key_map: instead of what lies with the weights, see `weights`.
+        precision, device: of the network, see `encoders`.
+        licence, trained_on: of the weights, for the record.
+    """
+
+    source: Path
+    out: Path
+    encoder: str
+    mode: str
+    matrix: MatrixOptions
+    patient_from: str
+    weights: str | None = None
+    genes: Path | None = None
+    mapping: Path | None = None
+    tokens: int = 2048
+    seed: int = 0
+    train: Path | None = None
+    log_base: int = 10
+    normalisation: float | None = None
+    key_map: Path | None = None
+    precision: str = "float32"
+    device: str = "cpu"
+    licence: str | None = None
+    trained_on: str | None = None
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One run after the first step: profiles, the list, and the genes kept (L,), None for the mean of all."""
+
+    options: RnaOptions
+    genes: GeneList
+    profiles: Profiles
+    rows: NDArray[np.int64] | None
+    machines: Machines
+    console: Console
+
+    @property
+    def kept(self) -> list[str]:
+        """Names of the genes that the output is about."""
+        rows = range(len(self.genes.names)) if self.rows is None else self.rows.tolist()
+        return [self.genes.names[row] for row in rows]
+
+    def details(self) -> dict[str, str]:
+        """What of the choices goes into every output, as text."""
+        options = self.options
+        return {
+            "slice": options.mode,
+            "seed": str(options.seed) if options.mode == slices.RANDOM else "none",
+            "genes": f"{len(self.kept)} of {len(self.genes.names)}",
+            "genes_sha256": sha256_text("".join(f"{name}\n" for name in self.kept)),
+            "expression_unit": self.profiles.unit,
+            "expression_unit_reason": self.profiles.reason,
+        }
+
+    def say(self, text: str) -> None:
+        """Print a line as it stands."""
+        _say(self.console, text)
+
+
+def encode_rna(options: RnaOptions, machines: Machines, console: Console) -> int:
+    """Do it all; what is done is skipped. Returns the exit status, 1 where a patient failed.
+
+    Raises InputError for what spoils it as a whole: weights, lists, options, a matrix.
+    """
+    if options.mode == slices.VARIANCE and options.train is None:
+        raise InputError(
+            "--slice variance_topk needs --train, the training patients: no others may choose genes"
+        )
+    if options.encoder == BULKRNABERT:
+        return _bulkrnabert(options, machines, console)
+    return _log_tpm(options, machines, console)
+
+
+def _bulkrnabert(options: RnaOptions, machines: Machines, console: Console) -> int:
+    from prime.encode.rna.weights import find_checkpoint, gene_file, load_model, record
+
+    if options.weights is None:
+        raise InputError(
+            "--encoder bulkrnabert needs --weights: a folder, or InstaDeepAI/BulkRNABert, on the hub"
+        )
+    checkpoint = find_checkpoint(options.weights, options.normalisation, options.key_map)
+    if machines.cluster is None:  # faults of weights and device are told now, not once a patient
+        loaded_model(checkpoint, options.precision, options.device)
+    else:
+        load_model(checkpoint)
+    path = options.genes or gene_file(checkpoint.folder)
+    if path is None:
+        raise InputError(
+            f"--weights {options.weights}: no list of genes there; give --genes common_gene_id.txt"
+        )
+    run = _first_step(options, path, checkpoint.config.n_genes, machines, console)
+    if not run.genes.is_published:
+        run.say(f"warning: {path} is not BulkRNABert's published list (sha256 {PUBLISHED_SHA256[:12]}...)")
+    attributes = {
+        **record(checkpoint, options.licence, options.trained_on).attributes(),
+        **run.details(),
+        "normalisation": repr(checkpoint.config.normalisation),
+        "precision": options.precision,
+    }
+    rows = None if run.rows is None else tuple(run.rows.tolist())
+    encoder = TokenEncoder(
+        checkpoint, rows, options.precision, options.device, machines.threads, attributes, run.profiles.broken
+    )
+    settings = {
+        "config": asdict(checkpoint.config),
+        "key_map": checkpoint.key_map,
+        "device": options.device.split(":")[0],
+    }
+    columns = [f"bulkrnabert_{i:03d}" for i in range(checkpoint.config.dim)] if rows is None else None
+    return _second_step(run, encoder, attributes, settings, columns)
+
+
+def _log_tpm(options: RnaOptions, machines: Machines, console: Console) -> int:
+    run = _first_step(options, options.genes, None, machines, console)
+    assert run.rows is not None
+    nothing = EncoderRecord(f"log{options.log_base}(1 + TPM)", "none", "none", "none", "none")
+    encoder = LogTpm(tuple(run.rows.tolist()), options.log_base, run.profiles.broken)
+    return _second_step(run, encoder, {**nothing.attributes(), **run.details()}, {}, run.kept)
+
+
+def _first_step(
+    options: RnaOptions, path: Path | None, expected: int | None, machines: Machines, console: Console
+) -> Encoding:
+    """Read everybody and choose genes. Raises InputError where the list has not the `expected` length."""
+    source = open_source(options.source, options.matrix, options.patient_from, options.mapping)
+    genes = choose_genes(source, path)
+    if expected is not None and len(genes.names) != expected:
+        raise InputError(
+            f"{path}: {len(genes.names):,} genes, but the network has {expected:,}; give the list that it was"
+            " trained with, in its order"
+        )
+    profiles = make_profiles(source, genes, options.out, machines, console)
+    return Encoding(options, genes, profiles, _rows(options, genes, profiles, console), machines, console)
+
+
+def _rows(
+    options: RnaOptions, genes: GeneList, profiles: Profiles, console: Console
+) -> NDArray[np.int64] | None:
+    """The genes kept. Raises InputError where fewer than two training patients have a profile."""
+    count = len(genes.names)
+    if options.mode == slices.MEAN:
+        return None
+    if options.mode == slices.ALL:
+        return slices.first_rows(count, count)
+    if options.mode == slices.FIRST:
+        return slices.first_rows(count, options.tokens)
+    if options.mode == slices.RANDOM:
+        return slices.random_rows(count, options.tokens, options.seed)
+    assert options.train is not None
+    listed = slices.read_training_ids(options.train)
+    known = [patient for patient in listed if patient in profiles.paths]
+    if len(known) < 2:
+        raise InputError(
+            f"{options.train}: {len(known)} of its {len(listed)} patients can be read; 2 are needed"
+        )
+    _say(console, f"variance over {len(known)} of the {len(listed)} patients of {options.train}")
+    return slices.variance_rows((read_array(profiles.paths[name]) for name in known), options.tokens)
+
+
+def _second_step(
+    run: Encoding,
+    encoder: TokenEncoder | LogTpm,
+    attributes: dict[str, str],
+    settings: dict[str, Any],
+    columns: list[str] | None,
+) -> int:
+    """Encode everybody, gather vectors of these columns into a table, report. Returns the exit status."""
+    out = run.options.out
+    folder, suffix = (out / TOKENS, ".h5") if columns is None else (out / VECTORS, ".npy")
+    pieces = second_pieces(run.profiles, lambda name: folder / f"{name}{suffix}")
+    same = {name: text for name, text in attributes.items() if name != "expression_unit_reason"}
+    settings = {"attributes": same, **settings}  # the reason tells sums, which a further patient changes
+    failures = run_pieces(pieces, encoder, out, settings, run.machines, "encode", run.console)
+    failed = {failure.name for failure in failures}
+    done = [piece for piece in pieces if piece.name not in failed]
+    write_text(out / GENES, "".join(f"{name}\n" for name in run.kept))
+    write_json(out / RECORD, attributes)
+    run.say(f"unit: {run.profiles.unit} ({run.profiles.reason})")
+    if done and columns is not None:
+        _gather(done, columns, out / TABLE)
+    if done:
+        _count(run, done)
+    others = {path.stem for path in folder.glob(f"*{suffix}")} - {piece.name for piece in done}
+    if others and columns is None:
+        run.say(f"warning: {folder} also holds {len(others)} patients of earlier runs, such as {min(others)}")
+    return report(failures, len(pieces), out, run.console)
+
+
+def _gather(done: Sequence[Piece], columns: list[str], path: Path) -> None:
+    """Write one parquet table of the patients' vectors, for the `vector` reader."""
+    values = np.stack([read_array(piece.outputs[0]) for piece in done])
+    patients = pa.array([piece.name for piece in done])
+    table = pa.table([patients, *(pa.array(column) for column in values.T.copy())], ["patient_id", *columns])
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def _count(run: Encoding, done: Sequence[Piece]) -> None:
+    """Write how many genes each patient has, and print it in short."""
+    out = run.options.out
+    found: list[dict[str, Any]] = [{"patient_id": piece.name, **facts_of(piece, out)} for piece in done]
+    with replacing(out / PATIENTS) as temporary:
+        pd.DataFrame(found).to_csv(temporary, index=False)
+    counts = [int(item["genes_found"]) for item in found]
+    listed = f"{len(run.genes.names):,} (at least {run.genes.minimum:,})"
+    run.say(f"gene overlap with {run.genes.source}: {min(counts):,} to {max(counts):,} of {listed}")
+    clipped = sum(int(item.get("clipped", 0)) for item in found)
+    if clipped:
+        run.say(f"{clipped} values lie beyond the normalisation: put into the last bin")
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

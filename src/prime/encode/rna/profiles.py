@@ -1,0 +1,131 @@
+"""First step: every patient's file, or row of a matrix, becomes TPM of the listed genes, kept on disk."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from prime.encode.rna.genes import GeneList, gene_list, read_gene_list
+from prime.encode.rna.matrix import MatrixOptions, matrix_genes, read_tpm
+from prime.encode.rna.samples import owners_of, star_files
+from prime.encode.rna.star import is_star, read_star, star_profile
+from prime.encode.work import Piece, run_pieces
+from prime.errors import InputError
+from prime.files import replacing
+from prime.machines import Machines
+
+FOLDER = "profiles"
+STAR_UNIT = ("tpm", "column tpm_unstranded of STAR-Counts files")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where expression comes from: STAR-Counts files by patient, or a matrix."""
+
+    files: dict[str, Path] | None
+    matrix: Path | None
+    options: MatrixOptions
+    patient_from: str
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """What the first step left.
+
+    Attributes:
+        paths: patient to its .npy, TPM (G,) float64, NaN where a gene is missing; patients sorted.
+        broken: patient to the reason why there is none.
+        unit: of the source.
+        reason: why it is that.
+    """
+
+    paths: dict[str, Path]
+    broken: dict[str, str] = field(default_factory=dict[str, str])
+    unit: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class _ReadStar:
+    genes: GeneList
+
+    def __call__(self, piece: Piece) -> dict[str, Any]:
+        write_array(piece.outputs[0], star_profile(piece.inputs[0], self.genes))
+        return {}
+
+
+def open_source(path: Path, options: MatrixOptions, patient_from: str, mapping: Path | None) -> Source:
+    """What `path` is: a folder of STAR-Counts files, one of them, or a matrix. Raises InputError."""
+    if path.is_dir():
+        return Source(star_files(path, patient_from, mapping), None, options, patient_from)
+    if not path.is_file():
+        raise InputError(f"{path}: no such folder of STAR-Counts files, nor a matrix")
+    if mapping is not None:
+        raise InputError(f"{path}: --mapping is for a folder of STAR-Counts files, this is one file")
+    if is_star(path):
+        return Source({owners_of([path.name], patient_from, str(path))[0]: path}, None, options, patient_from)
+    return Source(None, path, options, patient_from)
+
+
+def choose_genes(source: Source, path: Path | None) -> GeneList:
+    """The list at `path`; without one the genes of the matrix, or of the first file that is whole."""
+    if path is not None:
+        return read_gene_list(path)
+    if source.matrix is not None:
+        return gene_list(matrix_genes(source.matrix, source.options), source.matrix.name)
+    last: InputError | None = None
+    for file in (source.files or {}).values():
+        try:
+            return gene_list(read_star(file).ids, file.name)
+        except (InputError, OSError) as error:
+            last = InputError(str(error))
+    raise InputError(f"no file can be read; the last one: {last}")
+
+
+def make_profiles(
+    source: Source, genes: GeneList, out: Path, machines: Machines, console: Console
+) -> Profiles:
+    """Write every patient's profile below `out`/profiles; files that are read already are skipped.
+
+    A broken STAR-Counts file is told in `broken`. Raises InputError where a matrix is broken.
+    """
+    folder = out / FOLDER
+    if source.matrix is not None:
+        table = read_tpm(source.matrix, source.options, genes)
+        owners = owners_of(table.samples, source.patient_from, str(source.matrix))
+        for owner, row in zip(owners, table.tpm, strict=True):
+            write_array(folder / f"{owner}.npy", row)
+        paths = {owner: folder / f"{owner}.npy" for owner in sorted(owners)}
+        return Profiles(paths, {}, table.unit, table.reason)
+    pieces = [Piece(name, (path,), (folder / f"{name}.npy",)) for name, path in (source.files or {}).items()]
+    failures = run_pieces(
+        pieces, _ReadStar(genes), folder, {"genes": genes.sha256}, machines, "read", console
+    )
+    broken = {failure.name: failure.reason for failure in failures}
+    paths = {piece.name: piece.outputs[0] for piece in pieces if piece.name not in broken}
+    return Profiles(paths, broken, *STAR_UNIT)
+
+
+def second_pieces(profiles: Profiles, outputs: Callable[[str], Path]) -> list[Piece]:
+    """The second step's pieces, patients sorted. A broken patient's has no input, so it is never done."""
+    whole = [Piece(name, (path,), (outputs(name),)) for name, path in profiles.paths.items()]
+    broken = [Piece(name, (), (outputs(name),)) for name in profiles.broken]
+    return sorted(whole + broken, key=lambda piece: piece.name)
+
+
+def write_array(path: Path, values: NDArray[Any]) -> None:
+    """Write an array as .npy, atomically."""
+    with replacing(path) as temporary:
+        np.save(temporary, values, allow_pickle=False)
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """Read an array. Raises InputError where the file is damaged."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path}: damaged ({error}); delete it and run again") from None

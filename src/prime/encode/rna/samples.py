@@ -1,0 +1,73 @@
+"""Whose file is it: the patients of a folder of STAR-Counts files, or of a matrix's samples."""
+
+# pyright: reportUnknownMemberType=false
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from prime.cohort.config import TokenSource
+from prime.cohort.tables import patient_ids, read_table, require_columns
+from prime.errors import InputError
+
+PATIENT_FROM = str(TokenSource.model_fields["patient_from"].default)  # as the h5 reader has it
+SUFFIXES = (".tsv", ".tsv.gz")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_ -]*")
+
+
+def star_files(folder: Path, pattern: str, mapping: Path | None) -> dict[str, Path]:
+    """Each patient's STAR-Counts file below the folder, patients sorted.
+
+    The patient is in the file's name (`pattern`), or in `mapping`, a table patient_id,path (paths from the
+    folder), which then chooses the files.
+    Raises InputError: no file, a name without patient, two files of a patient, an id that cannot name a file.
+    """
+    if mapping is not None:
+        table = read_table(mapping, "--mapping", text=True)
+        require_columns(table, ["patient_id", "path"], mapping, "--mapping")
+        names = [str(name).strip() for name in table["path"]]
+        owners = [str(name) for name in patient_ids(table["patient_id"], mapping, "--mapping")]
+        _refuse(owners, names, str(mapping))
+        return dict(sorted(zip(owners, (folder / name for name in names), strict=True)))
+    found = sorted(p for p in folder.rglob("*") if p.name.lower().endswith(SUFFIXES) and p.is_file())
+    if not found:
+        raise InputError(
+            f"{folder}: no .tsv or .tsv.gz file; give a folder of STAR-Counts files, or a matrix"
+        )
+    owners = owners_of([path.name for path in found], pattern, str(folder))
+    return dict(sorted(zip(owners, found, strict=True)))
+
+
+def owners_of(names: Sequence[str], pattern: str, source: str) -> list[str]:
+    """The patient of each file or sample by its name: the first group of the pattern that matched.
+
+    Raises InputError: a name without one, a patient twice, or a patient whose id cannot name a file.
+    """
+    owners: list[str] = []
+    for name in names:
+        match = re.search(pattern, name)
+        groups = [] if match is None else [group for group in (match.groups() or (match.group(),)) if group]
+        if not groups:
+            raise InputError(f"{source}: {name!r} names no patient; see --patient-from and --mapping")
+        if _UUID.fullmatch(groups[0]):
+            raise InputError(
+                f"{source}: {name!r} has the GDC's number, not a patient's; give --mapping, a table"
+                " patient_id,path, or let prime gdc build sort the files"
+            )
+        owners.append(groups[0])
+    _refuse(owners, names, source)
+    return owners
+
+
+def _refuse(owners: Sequence[str], names: Sequence[str], source: str) -> None:
+    first: dict[str, str] = {}
+    for owner, name in zip(owners, names, strict=True):
+        if not _SAFE.fullmatch(owner):
+            raise InputError(f"{source}: patient {owner!r}: use letters, digits, - and _ in ids, no dots")
+        if owner in first:
+            raise InputError(
+                f"{source}: patient {owner} has two samples, {first[owner]!r} and {name!r}; keep one (primary"
+                " tumour first, as prime gdc build does), by removing the other or by --mapping"
+            )
+        first[owner] = name

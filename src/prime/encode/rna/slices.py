@@ -1,0 +1,68 @@
+"""Which genes' tokens are kept of a patient, the same ones for every patient."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prime.cohort.tables import SEPARATORS, patient_ids, read_table, require_columns
+from prime.errors import InputError
+
+FIRST, RANDOM, VARIANCE, MEAN, ALL = "first", "random", "variance_topk", "all_mean", "all"
+
+
+def first_rows(genes: int, count: int) -> NDArray[np.int64]:
+    """The first `count` of the list (the publisher's ids are sorted: an arbitrary choice of genes)."""
+    return np.arange(min(genes, count), dtype=np.int64)
+
+
+def random_rows(genes: int, count: int, seed: int) -> NDArray[np.int64]:
+    """`count` of the list, drawn without replacement, in the list's order."""
+    drawn = np.random.default_rng(seed).choice(genes, min(genes, count), replace=False)
+    return np.sort(drawn).astype(np.int64)
+
+
+def variance_rows(profiles: Iterable[NDArray[np.float64]], count: int) -> NDArray[np.int64]:
+    """The `count` genes whose log10(1 + TPM) varies most over training patients, in the list's order.
+
+    `profiles` are the patients' TPM (G,); a missing gene counts as 0; of equals the earlier gene is taken.
+    Welford's recurrence, so that one profile is in memory at a time. Raises ValueError under two profiles.
+    """
+    number = 0
+    mean = spread = np.zeros(0)
+    for tpm in profiles:
+        value = np.log10(1.0 + np.nan_to_num(tpm))
+        number += 1
+        if number == 1:
+            mean, spread = value, np.zeros_like(value)
+            continue
+        step = value - mean
+        mean = mean + step / number
+        spread = spread + step * (value - mean)
+    if number < 2:
+        raise ValueError("a variance needs two profiles")
+    return np.sort(np.argsort(-spread, kind="stable")[:count]).astype(np.int64)
+
+
+def read_training_ids(path: Path) -> list[str]:
+    """Patients of the training set: one id a line, or a table with a column patient_id. Sorted, each once.
+
+    Raises InputError for a missing or empty file or one without that column.
+    """
+    if path.suffix.lower() in {*SEPARATORS, ".parquet", ".xlsx"} - {".txt"}:
+        table = read_table(path, "--train", text=True)
+        require_columns(table, ["patient_id"], path, "--train")
+        found = [str(name) for name in patient_ids(table["patient_id"], path, "--train")]
+    else:
+        try:
+            found = path.read_text(encoding="utf-8-sig").split()
+        except FileNotFoundError:
+            raise InputError(f"--train: {path}: no such file; write one patient id a line") from None
+        except UnicodeDecodeError as error:
+            raise InputError(f"--train: {path}: not a text file in UTF-8 ({error})") from None
+    if not found:
+        raise InputError(f"--train: {path}: no patient id; write one a line")
+    return sorted(set(found))

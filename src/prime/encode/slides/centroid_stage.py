@@ -1,0 +1,90 @@
+"""One patient or slide: its tiles' features, from one file or several, into one file of centroids."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prime.encode.slides.centroids import BATCH, MAX_ITER, centroids, padded
+from prime.encode.slides.feature_files import TileFeatures, read_tiles, write_centroids
+from prime.encode.work import Piece
+from prime.errors import InputError
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class CentroidSettings:
+    """What centroids depend on beside the features.
+
+    Attributes:
+        clusters: how many at most.
+        seed: draws the k-means.
+        scope: `patient` pools a patient's slides, `slide` makes a file a slide.
+        pad: zero rows up to `clusters`, and a mask, instead of the real rows alone.
+    """
+
+    clusters: int
+    seed: int
+    scope: str
+    pad: bool
+
+    def described(self) -> dict[str, Any]:
+        """As JSON values."""
+        fixed = {"version": VERSION, "batch": BATCH, "max_iter": MAX_ITER}
+        return fixed | {"clusters": self.clusters, "seed": self.seed, "scope": self.scope, "pad": self.pad}
+
+
+def centroid_pieces(of_name: Mapping[str, Sequence[Path]], folder: Path) -> list[Piece]:
+    """The work on each patient or slide: from its feature files to `NAME.h5` in `folder`."""
+    return [Piece(name, tuple(paths), (folder / f"{name}.h5",)) for name, paths in of_name.items()]
+
+
+def make_centroids(settings: CentroidSettings, piece: Piece) -> dict[str, Any]:
+    """Cluster the tiles of one patient or slide. Returns facts: tiles and centroids.
+
+    The file has `features` (k, d) float32 and `counts` (k,) int64, the tiles of each; padded also `mask`.
+
+    Raises:
+        InputError: a file that can't be read, slides of different encoders, or not a single tile.
+    """
+    slides = [read_tiles(path) for path in piece.inputs]
+    names = [path.stem for path in piece.inputs]
+    full = [(name, slide) for name, slide in zip(names, slides, strict=True) if len(slide.features)]
+    if not full:
+        raise InputError(
+            f"{', '.join(names)}: no tile of tissue was kept; look at the overlay, or the filters"
+        )
+    _same_encoder(full)
+    features = np.concatenate([slide.features for _, slide in full])
+    rows, counts = centroids(features, settings.clusters, settings.seed)
+    datasets: dict[str, Any] = {"features": rows, "counts": counts}
+    if settings.pad:
+        datasets["features"], datasets["mask"] = padded(rows, settings.clusters)
+        datasets["counts"] = np.pad(counts, (0, settings.clusters - len(counts)))
+    about = full[0][1].attributes | {
+        "name": piece.name, "slides": ",".join(name for name, _ in full), "tiles": len(features),
+        "clusters": settings.clusters, "seed": settings.seed, "scope": settings.scope,
+    }  # fmt: skip
+    write_centroids(piece.outputs[0], datasets, about)
+    return {"tiles": len(features), "centroids": len(rows)}
+
+
+def _same_encoder(slides: list[tuple[str, TileFeatures]]) -> None:
+    """Refuse to pool features of different encoders."""
+    (first, one), *others = slides
+    for name, slide in others:
+        for what in ("encoder", "extractor", "weights_sha256"):
+            ours, theirs = one.attributes.get(what), slide.attributes.get(what)
+            if ours != theirs:
+                raise InputError(
+                    f"{first} and {name}: made by different encoders ({what} {ours!r} and {theirs!r}); "
+                    f"keep one encoder a patient"
+                )
+        if slide.features.shape[1] != one.features.shape[1]:
+            raise InputError(
+                f"{first} has {one.features.shape[1]} features a tile and {name} {slide.features.shape[1]}; "
+                f"keep one encoder a patient"
+            )

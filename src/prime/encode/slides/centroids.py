@@ -1,0 +1,39 @@
+"""At most 128 centroids of a bag of tile features, with how many tiles each stands for."""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.float32]
+CLUSTERS = 128
+SEED = 42
+BATCH = 1024  # scikit-learn's defaults, stated here so that a new default changes nothing
+MAX_ITER = 100
+
+
+def centroids(features: Rows, clusters: int = CLUSTERS, seed: int = SEED) -> tuple[Rows, NDArray[np.int64]]:
+    """Mini-batch k-means (Sculley, WWW 2010) of tiles' features (n, d), one thread, nothing standardised.
+
+    Returns the centroids (k, d) float32 and the tiles of each (k,). Up to `clusters` tiles are handed back as
+    they are, each standing for itself; clusters that end without a tile are left out, so k may be less.
+    """
+    if len(features) <= clusters:
+        return features.astype(np.float32), np.ones(len(features), dtype=np.int64)
+    from sklearn.cluster import MiniBatchKMeans
+    from threadpoolctl import threadpool_limits
+
+    model = MiniBatchKMeans(clusters, batch_size=BATCH, max_iter=MAX_ITER, n_init="auto", random_state=seed)
+    with threadpool_limits(limits=1):
+        model.fit(np.ascontiguousarray(features, dtype=np.float32))
+    counts = np.bincount(cast(NDArray[np.int32], model.labels_), minlength=clusters).astype(np.int64)
+    return np.asarray(model.cluster_centers_, dtype=np.float32)[counts > 0], counts[counts > 0]
+
+
+def padded(rows: Rows, clusters: int = CLUSTERS) -> tuple[Rows, NDArray[np.bool_]]:
+    """Zero rows added up to (clusters, d), and the mask (clusters,) that is True at the real ones."""
+    filled = np.zeros((clusters, rows.shape[1]), dtype=np.float32)
+    filled[: len(rows)] = rows
+    return filled, np.arange(clusters) < len(rows)

@@ -1,0 +1,121 @@
+"""Feature files: written in TRIDENT's HDF5 layout, read in that of TRIDENT, CLAM, STAMP and marugoto."""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from prime.cohort.config import TokenSource
+from prime.cohort.readers.tokens import read_token_file
+from prime.encode.record import EncoderRecord
+from prime.errors import InputError
+from prime.files import replacing
+
+WHERE = "encode slides"
+SUFFIXES = (".h5", ".hdf5", ".pt")
+ROWS_A_CHUNK = 64
+WHOLE = ("slide", "patient")  # STAMP's feat_type of files that hold no tiles
+
+
+@dataclass(frozen=True)
+class TileFeatures:
+    """A slide's tiles: features (n, d) float32, sorted by y, then x, and what the file says of itself."""
+
+    features: NDArray[np.float32]
+    attributes: dict[str, str]
+
+
+class FeatureWriter:
+    """Appends tiles' features and corners to an open HDF5 file."""
+
+    def __init__(self, file: h5py.File, dim: int) -> None:
+        self._features = file.create_dataset(
+            "features", (0, dim), maxshape=(None, dim), chunks=(ROWS_A_CHUNK, dim), dtype=np.float32
+        )
+        self._coords = file.create_dataset(
+            "coords", (0, 2), maxshape=(None, 2), chunks=(1024, 2), dtype=np.int64
+        )
+
+    def append(self, features: NDArray[np.float32], corners: NDArray[np.int64]) -> None:
+        """Add rows (b, d) and their tiles' upper left corners (b, 2), x and y at level 0."""
+        for dataset, rows in ((self._features, features), (self._coords, corners)):
+            before = dataset.shape[0]
+            dataset.resize(before + len(rows), axis=0)
+            dataset[before:] = rows
+
+    def describe(self, features: Mapping[str, Any], coords: Mapping[str, Any]) -> None:
+        """Set the attributes of both datasets."""
+        self._features.attrs.update(features)
+        self._coords.attrs.update(coords)
+
+    def __len__(self) -> int:
+        return int(self._features.shape[0])
+
+
+@contextmanager
+def writing(path: Path, dim: int) -> Generator[FeatureWriter]:
+    """Yield a writer of `features` (n, dim) and `coords` (n, 2); the file appears when all went well."""
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        yield FeatureWriter(file, dim)
+
+
+def write_centroids(
+    path: Path, datasets: Mapping[str, NDArray[Any]], attributes: Mapping[str, str | int]
+) -> None:
+    """Write `features`, `counts` and what else there is; the attributes belong to `features`."""
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, values in datasets.items():
+            file.create_dataset(name, data=values)
+        file["features"].attrs.update(attributes)
+
+
+def read_tiles(path: Path) -> TileFeatures:
+    """Read one file, written here or by TRIDENT, CLAM, STAMP or marugoto (augmented rows are dropped).
+
+    Tiles are sorted by their coordinates, since some of these programs write them as they finish; without
+    coordinates they stay in the file's order.
+
+    Raises:
+        InputError: see `prime.cohort.readers.tokens`; or the file holds a vector of a whole slide or patient.
+    """
+    kind = "pt" if path.suffix.lower() == ".pt" else "h5"
+    source = TokenSource(reader=kind, path=str(path.parent))
+    file = read_token_file(path, source, WHERE)
+    attributes = file.attributes | ({} if kind == "pt" else _record(path))
+    whole = attributes.get("feat_type")
+    if whole in WHOLE:
+        raise InputError(f"{path}: holds one vector of a {whole}, no tiles to cluster; use it as it is")
+    coords = None if kind == "pt" else _coords(path)
+    if coords is None or len(coords) != len(file.tokens):
+        return TileFeatures(file.tokens, attributes)
+    return TileFeatures(file.tokens[np.lexsort((coords[:, 0], coords[:, 1]))], attributes)
+
+
+def _record(path: Path) -> dict[str, str]:
+    """What `prime encode` noted of the encoder, where it made the file."""
+    with h5py.File(path, "r") as file:
+        found = file["features"].attrs if "features" in file else {}
+        names = (field.name for field in fields(EncoderRecord))
+        return {name: str(found[name]) for name in names if name in found}
+
+
+def _coords(path: Path) -> NDArray[np.float64] | None:
+    """Tiles' x and y (n, 2) without those of augmented rows; None where the file has none of this shape."""
+    with h5py.File(path, "r") as file:
+        found, flags = file.get("coords"), file.get("augmented")
+        if not isinstance(found, h5py.Dataset):
+            return None
+        coords = np.asarray(found[()], dtype=np.float64)
+        keep = None if not isinstance(flags, h5py.Dataset) else ~np.asarray(flags[()], dtype=np.bool_)
+    coords = coords[0] if coords.ndim == 3 else coords
+    if coords.ndim != 2 or coords.shape[1] < 2:
+        return None
+    return coords if keep is None else coords[keep.reshape(-1)]

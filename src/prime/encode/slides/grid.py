@@ -1,0 +1,83 @@
+"""Where a slide's tiles lie: a grid of whole tiles of one physical size."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prime.encode.slides.filters import TissueTests
+from prime.errors import InputError
+
+OVERVIEW_SIDE_PX = 1600  # aimed at for the longer side of the overview
+OVERVIEW_TILE_PX = 8  # a tile's least side in the overview
+
+
+@dataclass(frozen=True)
+class TileGrid:
+    """A slide's tiles; what a reading process needs to know.
+
+    Attributes:
+        path: the slide.
+        size_px: its width and height at level 0.
+        mpp: um a pixel at level 0.
+        stated_by: where the resolution comes from.
+        tile_um: a tile's side as asked for.
+        level0_px: a tile's side in pixels at level 0.
+        tile_px: a tile's side as it is filtered and encoded.
+        columns, rows: how many whole tiles fit.
+        overview_px: a tile's side in the overview.
+        tests: which tiles are kept.
+    """
+
+    path: Path
+    size_px: tuple[int, int]
+    mpp: float
+    stated_by: str
+    tile_um: float
+    level0_px: int
+    tile_px: int
+    columns: int
+    rows: int
+    overview_px: int
+    tests: TissueTests
+
+    def corners(self) -> NDArray[np.int64]:
+        """Upper left corners (rows x columns, 2) as x, y at level 0, sorted by y, then x."""
+        y, x = np.mgrid[: self.rows, : self.columns]
+        return np.stack([x.reshape(-1), y.reshape(-1)], axis=1).astype(np.int64) * self.level0_px
+
+
+def tile_grid(
+    path: Path,
+    size_px: tuple[int, int],
+    mpp: float,
+    stated_by: str,
+    tile_um: float,
+    tile_px: int,
+    tests: TissueTests,
+) -> TileGrid:
+    """Lay the grid over a slide of `size_px` (width, height) at level 0, from its upper left corner.
+
+    What is left at the right and lower edge, less than a tile, is not used.
+
+    Raises:
+        InputError: the slide is smaller than a tile, or so coarse that a tile would be enlarged more than
+            twice.
+    """
+    level0_px = round(tile_um / mpp)
+    if 2 * level0_px < tile_px:
+        raise InputError(
+            f"{path}: at {mpp:g} um a pixel ({stated_by}) a tile of {tile_um:g} um has {level0_px} pixels, "
+            f"too few for {tile_px}; raise --tile-um, lower --tile-px, or correct --mpp"
+        )
+    columns, rows = (side // level0_px for side in size_px)
+    if columns == 0 or rows == 0:
+        raise InputError(
+            f"{path}: {size_px[0]} x {size_px[1]} pixels at {mpp:g} um ({stated_by}) are less than one tile "
+            f"of {tile_um:g} um ({level0_px} pixels); lower --tile-um or correct --mpp"
+        )
+    overview_px = min(tile_px, max(OVERVIEW_TILE_PX, round(OVERVIEW_SIDE_PX / max(columns, rows))))
+    return TileGrid(
+        path, size_px, mpp, stated_by, tile_um, level0_px, tile_px, columns, rows, overview_px, tests
+    )

@@ -1,0 +1,61 @@
+"""Tasks on one slide in this process or several: results in the tasks' order, few of them held at once."""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import TypeVar, cast
+
+from joblib.externals.loky import ProcessPoolExecutor
+
+from prime.encode.slides.grid import TileGrid
+from prime.errors import InputError
+
+AHEAD = 2  # tasks a process, at work or waiting to be fetched
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+Work = Callable[[TileGrid, Task], Result]
+
+
+class Readers:
+    """Does tasks in order, here or in several processes; at most `AHEAD` results a process are held."""
+
+    def __init__(self, pool: Executor | None, processes: int) -> None:
+        self._pool = pool
+        self._window = AHEAD * processes
+
+    def map(self, work: "Work[Task, Result]", grid: TileGrid, tasks: Iterable[Task]) -> Iterator[Result]:
+        """Yield each task's result, in the tasks' order. Raises InputError where a process was killed."""
+        if self._pool is None:
+            yield from (work(grid, task) for task in tasks)
+            return
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for task in tasks:
+                if len(waiting) == self._window:
+                    yield waiting.popleft().result()
+                waiting.append(self._pool.submit(work, grid, task))
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool:
+            raise InputError(f"{grid.path}: a reading process was killed; use fewer --workers") from None
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+@contextmanager
+def readers(processes: int) -> Generator[Readers]:
+    """Start `processes` reading processes, or none for 1, and end them afterwards.
+
+    They are joblib's, since those of the standard library can't be started from a process of joblib's.
+    """
+    if processes <= 1:
+        yield Readers(None, 1)
+        return
+    with cast(Executor, ProcessPoolExecutor(processes)) as pool:
+        yield Readers(pool, processes)

@@ -1,0 +1,256 @@
+"""Feature files of several programs to centroids: what is read, in which order, and what comes out."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from prime.cohort.config import TokenSource
+from prime.cohort.readers.tokens import read_tokens
+from prime.encode.slides.centroid_stage import CentroidSettings, centroid_pieces, make_centroids
+from prime.encode.slides.centroids import centroids, padded
+from prime.encode.slides.feature_files import read_tiles, writing
+from prime.encode.slides.inputs import by_patient, find_inputs
+from prime.encode.work import Piece
+from prime.errors import InputError
+
+Rows = NDArray[np.float32]
+SETTINGS = CentroidSettings(4, 42, "patient", False)
+
+
+def bag(tiles: int, dim: int = 3, seed: int = 0) -> tuple[Rows, NDArray[np.int64]]:
+    """Features, and coordinates sorted by y, then x."""
+    generator = np.random.default_rng(seed)
+    coords = np.stack([np.arange(tiles) % 5, np.arange(tiles) // 5], axis=1) * 256
+    return generator.normal(size=(tiles, dim)).astype(np.float32), coords
+
+
+def write(path: Path, **datasets: NDArray[np.generic]) -> h5py.File:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = h5py.File(path, "w")
+    for name, values in datasets.items():
+        file[name] = values
+    return file
+
+
+def trident(path: Path, rows: Rows, coords: NDArray[np.int64]) -> None:
+    with write(path, features=rows, coords=coords) as file:
+        file["features"].attrs["encoder"] = "uni_v1"
+
+
+def clam(path: Path, rows: Rows, coords: NDArray[np.int64]) -> None:
+    write(path, features=rows[None], coords=coords).close()
+
+
+def stamp(path: Path, rows: Rows, coords: NDArray[np.int64]) -> None:
+    with write(path, feats=rows, coords=coords * 0.5) as file:
+        file.attrs.update(
+            {"stamp_version": "2.0", "feat_type": "tile", "extractor": "ctranspath", "unit": "um"}
+        )
+
+
+def marugoto(path: Path, rows: Rows, coords: NDArray[np.int64]) -> None:
+    noise = np.full_like(rows, 99)
+    flags = np.repeat([False, True], len(rows))
+    write(path, feats=np.concatenate([rows, noise]), coords=np.tile(coords, (2, 1)), augmented=flags).close()
+
+
+@pytest.mark.parametrize("layout", [trident, clam, stamp, marugoto])
+def test_files_of_other_programs_give_sorted_tiles(layout: Callable[..., None], tmp_path: Path) -> None:
+    rows, coords = bag(23)
+    order = np.random.default_rng(1).permutation(23)
+    layout(tmp_path / "a.h5", rows[order], coords[order])
+    assert np.array_equal(read_tiles(tmp_path / "a.h5").features, rows)
+
+
+def test_a_tensor_keeps_its_order(tmp_path: Path) -> None:
+    rows, _ = bag(5)
+    torch.save(torch.from_numpy(rows), tmp_path / "a.pt")
+    assert np.array_equal(read_tiles(tmp_path / "a.pt").features, rows)
+
+
+def test_a_vector_of_a_slide_holds_no_tiles(tmp_path: Path) -> None:
+    with write(tmp_path / "a.h5", feats=np.zeros((1, 3))) as file:
+        file.attrs.update({"stamp_version": "2.0", "feat_type": "slide"})
+    with pytest.raises(InputError, match=r"a\.h5: holds one vector of a slide"):
+        read_tiles(tmp_path / "a.h5")
+
+
+def test_what_we_write_is_trident_s_layout(tmp_path: Path) -> None:
+    rows, coords = bag(7)
+    with writing(tmp_path / "a.h5", 3) as file:
+        file.append(rows[:4], coords[:4])
+        file.append(rows[4:], coords[4:])
+        file.describe({"encoder": "e"}, {"patch_size": 224})
+    with h5py.File(tmp_path / "a.h5") as found:
+        assert np.array_equal(found["features"][()], rows)
+        assert np.array_equal(found["coords"][()], coords)
+        assert (found["coords"].dtype, found["features"].dtype) == (np.int64, np.float32)
+        assert found["features"].attrs["encoder"] == "e"
+    with pytest.raises(ZeroDivisionError), writing(tmp_path / "b.h5", 3):
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_groups_that_lie_apart_are_found_with_their_counts() -> None:
+    sizes = [40, 7, 300, 111]
+    corners = np.array([[0, 0], [100, 0], [0, 100], [100, 100]], dtype=np.float32)
+    noise = np.random.default_rng(0).uniform(-1, 1, (sum(sizes), 2)).astype(np.float32)
+    found, counts = centroids(corners.repeat(sizes, axis=0) + noise, 4)
+    order = np.lexsort((found[:, 0], found[:, 1]))
+    assert counts[order].tolist() == sizes
+    assert np.abs(found[order] - corners).max() < 1
+    assert (found.dtype, counts.dtype) == (np.float32, np.int64)
+
+
+def test_each_tile_is_counted_at_its_nearest_centroid() -> None:
+    rows, _ = bag(900)
+    found, counts = centroids(rows, 128)
+    distances = np.linalg.norm(rows[:, None].astype(np.float64) - found[None], axis=2)
+    assert np.array_equal(np.bincount(distances.argmin(axis=1), minlength=len(found)), counts)
+    within = (distances.min(axis=1) ** 2).sum()
+    drawn = rows[np.random.default_rng(0).choice(900, 128, replace=False)]
+    at_random = (np.linalg.norm(rows[:, None] - drawn[None], axis=2).min(axis=1) ** 2).sum()
+    assert 100 < len(found) <= 128
+    assert within < at_random
+    again, same = centroids(rows, 128)
+    assert np.array_equal(again, found)
+    assert np.array_equal(same, counts)
+    assert not np.array_equal(centroids(rows, 128, seed=1)[0], found)
+
+
+def test_few_tiles_stand_for_themselves() -> None:
+    rows, _ = bag(4)
+    found, counts = centroids(rows, 4)
+    assert np.array_equal(found, rows)
+    assert counts.tolist() == [1, 1, 1, 1]
+    filled, mask = padded(rows, 6)
+    assert mask.tolist() == [True] * 4 + [False] * 2
+    assert np.array_equal(filled[mask], rows)
+    assert (filled[~mask] == 0).all()
+
+
+def test_equal_tiles_leave_no_empty_centroid() -> None:
+    found, counts = centroids(np.ones((500, 3), dtype=np.float32), 128)
+    assert counts.sum() == 500
+    assert (counts > 0).all()
+    assert np.allclose(found, 1)
+
+
+def test_the_order_of_tiles_in_a_file_does_not_matter(tmp_path: Path) -> None:
+    rows, coords = bag(300)
+    for name, seed in (("a", 1), ("b", 2)):
+        order = np.random.default_rng(seed).permutation(300)
+        stamp(tmp_path / name / "s.h5", rows[order], coords[order])
+        make_centroids(SETTINGS, Piece("p", (tmp_path / name / "s.h5",), (tmp_path / name / "p.h5",)))
+    assert (tmp_path / "a" / "p.h5").read_bytes() == (tmp_path / "b" / "p.h5").read_bytes()
+
+
+def test_a_patient_s_slides_are_pooled(tmp_path: Path) -> None:
+    (one, coords), (two, _) = bag(40), bag(40, seed=1)
+    for name, rows in (("a", one), ("b", two)):
+        trident(tmp_path / f"{name}.h5", rows, coords)
+    piece = Piece("p", (tmp_path / "a.h5", tmp_path / "b.h5"), (tmp_path / "out" / "p.h5",))
+    assert make_centroids(SETTINGS, piece) == {"tiles": 80, "centroids": 4}
+    expected, counts = centroids(np.concatenate([one, two]), 4)
+    with h5py.File(piece.outputs[0]) as file:
+        assert np.array_equal(file["features"][()], expected)
+        assert np.array_equal(file["counts"][()], counts)
+        assert dict(file["features"].attrs) == {
+            "encoder": "uni_v1", "name": "p", "slides": "a,b", "tiles": 80, "clusters": 4, "seed": 42,
+            "scope": "patient",
+        }  # fmt: skip
+    source = TokenSource(reader="h5", path="out")
+    read = dict(read_tokens(source, tmp_path, "test").patients)
+    assert np.array_equal(read["p"], expected)
+
+
+def test_empty_slides_are_left_out_unless_all_are(tmp_path: Path) -> None:
+    rows, coords = bag(9)
+    trident(tmp_path / "a.h5", rows[:0], coords[:0])
+    trident(tmp_path / "b.h5", rows, coords)
+    out = (tmp_path / "p.h5",)
+    assert make_centroids(SETTINGS, Piece("p", (tmp_path / "a.h5", tmp_path / "b.h5"), out))["tiles"] == 9
+    with pytest.raises(InputError, match="a: no tile of tissue was kept"):
+        make_centroids(SETTINGS, Piece("q", (tmp_path / "a.h5",), (tmp_path / "q.h5",)))
+
+
+def test_slides_of_two_encoders_are_not_pooled(tmp_path: Path) -> None:
+    rows, coords = bag(9)
+    trident(tmp_path / "a.h5", rows, coords)
+    stamp(tmp_path / "b.h5", rows, coords)
+    trident(tmp_path / "c.h5", rows[:, :2], coords)
+    out = (tmp_path / "p.h5",)
+    with pytest.raises(
+        InputError, match=r"a and b: made by different encoders \(encoder 'uni_v1' and None\)"
+    ):
+        make_centroids(SETTINGS, Piece("p", (tmp_path / "a.h5", tmp_path / "b.h5"), out))
+    with pytest.raises(InputError, match="a has 3 features a tile and c 2"):
+        make_centroids(SETTINGS, Piece("p", (tmp_path / "a.h5", tmp_path / "c.h5"), out))
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_what_is_found_in_folders(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "in/b.svs",
+        "in/deep/a.TIF",
+        "in/readme.txt",
+        "in/.c.svs",
+        "in/m.mrxs",
+        "in/m/1.dat",
+        "in/out/x.h5",
+    )
+    found, are_features = find_inputs([tmp_path / "in"], tmp_path / "in" / "out")
+    assert ([item.name for item in found], are_features) == (["a", "b", "m"], False)
+    assert [path.name for path in found[2].files] == ["m.mrxs", "1.dat"]
+    touch(tmp_path, "features/a.h5", "features/b.pt")
+    found, are_features = find_inputs([tmp_path / "features", tmp_path / "features" / "a.h5"], tmp_path / "o")
+    assert ([item.name for item in found], are_features) == (["a", "b"], True)
+    assert find_inputs([tmp_path / "features"], tmp_path) == (found, True)
+
+
+def test_inputs_that_can_not_be_meant(tmp_path: Path) -> None:
+    touch(tmp_path, "a/x.svs", "b/x.tif", "c/y.h5", "d/z.txt")
+    out = tmp_path / "o"
+    with pytest.raises(InputError, match="have the same name"):
+        find_inputs([tmp_path / "a", tmp_path / "b"], out)
+    with pytest.raises(InputError, match=r"both slides and feature files \(x\.svs, y\.h5\)"):
+        find_inputs([tmp_path / "a", tmp_path / "c"], out)
+    with pytest.raises(InputError, match=r"no slide .* and no feature file there"):
+        find_inputs([tmp_path / "d"], out)
+    with pytest.raises(InputError, match="no such file or folder"):
+        find_inputs([tmp_path / "e"], out)
+
+
+def test_patients_by_name_table_and_pattern(tmp_path: Path) -> None:
+    touch(tmp_path, "s/TCGA-AA-0001-01Z.x.svs", "s/TCGA-AA-0001-02Z.y.svs", "s/other.1.svs")
+    found, _ = find_inputs([tmp_path / "s"], tmp_path / "o")
+
+    def names(table: Path | None = None, pattern: str | None = None) -> dict[str, list[str]]:
+        groups = by_patient(found, table, pattern)
+        return {patient: [item.name for item in items] for patient, items in groups.items()}
+
+    assert names() == {"TCGA-AA-0001": ["TCGA-AA-0001-01Z.x", "TCGA-AA-0001-02Z.y"], "other": ["other.1"]}
+    assert list(names(pattern=r"([^.]+)$")) == ["1", "x", "y"]
+    (tmp_path / "t.csv").write_text("PATIENT,FILENAME\nann,other.1.h5\nann,TCGA-AA-0001-02Z.y.svs\n")
+    assert names(tmp_path / "t.csv") == {"ann": ["TCGA-AA-0001-02Z.y", "other.1"]}
+    (tmp_path / "t.csv").write_text("PATIENT,FILENAME\nann,none\n")
+    with pytest.raises(InputError, match="lists none of the 3 files"):
+        names(tmp_path / "t.csv")
+    with pytest.raises(InputError, match="not a regular expression"):
+        names(pattern="(")
+
+
+def test_pieces_are_named_after_their_group(tmp_path: Path) -> None:
+    pieces = centroid_pieces({"p": [tmp_path / "a.h5", tmp_path / "b.h5"]}, tmp_path / "out")
+    assert pieces == [Piece("p", (tmp_path / "a.h5", tmp_path / "b.h5"), (tmp_path / "out" / "p.h5",))]

@@ -1,0 +1,222 @@
+"""Slides to tiles: resolution, grid, pixels against plain reading, order, and how much is held at once."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from slide_files import tissue, write_dicom, write_slide
+
+from prime.encode.slides import reading
+from prime.encode.slides.filters import TissueTests, entropy, grey
+from prime.encode.slides.grid import TileGrid, tile_grid
+from prime.encode.slides.openslides import open_slide, resolution
+from prime.encode.slides.ordered import AHEAD, readers
+from prime.errors import InputError
+
+EVERYTHING = TissueTests(None, None, None)
+
+
+def grid_of(path: Path, tile_um: float, tile_px: int, tests: TissueTests = EVERYTHING) -> TileGrid:
+    with open_slide(path) as slide:
+        found = resolution(slide.properties, path)
+        return tile_grid(path, slide.dimensions, found.mpp, found.stated_by, tile_um, tile_px, tests)
+
+
+@pytest.mark.parametrize(
+    ("properties", "mpp", "stated_by"),
+    [
+        ({"openslide.mpp-x": "0.25", "openslide.mpp-y": "0.252", "aperio.MPP": "9"}, 0.251,
+         "openslide.mpp-x"),
+        ({"openslide.mpp-x": "0.25", "openslide.mpp-y": "0.5", "aperio.MPP": "0.4"}, 0.4, "aperio.MPP"),
+        ({"aperio.MPP": "no", "openslide.comment": "x|MPP = 0.5|"}, 0.5, "MPP in the description"),
+        ({"tiff.XResolution": "20000", "tiff.YResolution": "20000", "tiff.ResolutionUnit": "centimeter"}, 0.5,
+         "tiff.XResolution"),
+        ({"tiff.XResolution": "50800", "tiff.ResolutionUnit": "inch"}, 0.5, "tiff.XResolution"),
+        ({"tiff.ImageDescription": '<Pixels PhysicalSizeX="0.5" PhysicalSizeY="0.5">'}, 0.5, "OME-XML"),
+        ({"tiff.XResolution": "72", "tiff.ResolutionUnit": "inch"}, 0.3, "--mpp"),
+        ({"tiff.XResolution": "1", "tiff.ResolutionUnit": "none"}, 0.3, "--mpp"),
+        ({"openslide.comment": '<Pixels PhysicalSizeX="500" PhysicalSizeXUnit="nm">'}, 0.3, "--mpp"),
+    ],
+)  # fmt: skip
+def test_where_the_resolution_is_found(properties: dict[str, str], mpp: float, stated_by: str) -> None:
+    found = resolution(properties, Path("a.svs"), given=0.3)
+    assert (found.mpp, found.stated_by) == (pytest.approx(mpp), stated_by)
+
+
+def test_no_resolution_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(
+        InputError, match=r"a\.svs: its metadata state no resolution \(it states .* 20x\).*--mpp"
+    ):
+        resolution({"openslide.objective-power": "20"}, Path("a.svs"))
+
+
+def test_the_grid_by_hand() -> None:
+    grid = tile_grid(Path("a"), (1000, 700), 0.5, "here", 100.0, 200, EVERYTHING)
+    assert (grid.level0_px, grid.columns, grid.rows, grid.overview_px) == (200, 5, 3, 200)
+    corners = grid.corners().tolist()
+    assert corners[:6] == [[0, 0], [200, 0], [400, 0], [600, 0], [800, 0], [0, 200]]
+    assert corners == sorted(corners, key=lambda corner: (corner[1], corner[0]))
+    assert tile_grid(Path("a"), (400_000, 1000), 0.5, "here", 100.0, 200, EVERYTHING).overview_px == 8
+    with pytest.raises(InputError, match="less than one tile"):
+        tile_grid(Path("a"), (1000, 199), 0.5, "here", 100.0, 200, EVERYTHING)
+    with pytest.raises(InputError, match="10 pixels, too few for 200"):
+        tile_grid(Path("a"), (1000, 700), 10, "here", 100.0, 200, EVERYTHING)
+
+
+def test_pixels_are_those_of_the_file_at_its_own_scale(tmp_path: Path) -> None:
+    picture = tissue(300, 400)
+    grid = grid_of(write_slide(tmp_path / "a.tif", picture), 64, 64)
+    with readers(1) as work:
+        for chunk in reading.tiles(grid, grid.corners(), work):
+            for (x, y), tile in zip(chunk.corners, chunk.tiles, strict=True):
+                assert np.array_equal(tile, picture[y : y + 64, x : x + 64])
+        overview = reading.overview(grid, work)
+    reading.close()
+    assert np.array_equal(overview, picture[:256, :384])
+
+
+def test_a_coarser_level_is_read_where_it_suffices(tmp_path: Path) -> None:
+    picture = tissue(512, 512)
+    path = write_slide(tmp_path / "a.tif", picture, levels=2)
+    with tifffile.TiffFile(path) as file:
+        half = file.pages[1].asarray()
+    grid = grid_of(path, 128, 64)
+    with readers(1) as work:
+        chunks = list(reading.tiles(grid, grid.corners(), work))
+    reading.close()
+    (x, y), tile = chunks[0].corners[5], chunks[0].tiles[5]
+    assert np.array_equal(tile, half[y // 2 : y // 2 + 64, x // 2 : x // 2 + 64])
+
+
+def test_other_scales_are_resized_in_one_step(tmp_path: Path) -> None:
+    picture = tissue(512, 512)
+    grid = grid_of(write_slide(tmp_path / "a.tif", picture), 100, 70)
+    with readers(1) as work:
+        chunk = next(reading.tiles(grid, grid.corners(), work))
+    reading.close()
+    (x, y) = chunk.corners[6]
+    cut = Image.fromarray(picture[y : y + 100, x : x + 100]).resize((70, 70), Image.Resampling.BILINEAR)
+    assert np.array_equal(chunk.tiles[6], np.asarray(cut))
+
+
+def test_dark_enough_agrees_with_each_tile(tmp_path: Path) -> None:
+    picture = tissue(512, 768)
+    tests = TissueTests(None, 200.0, None)
+    grid = grid_of(write_slide(tmp_path / "a.tif", picture), 64, 64, tests)
+    with readers(1) as work:
+        found = reading.dark_enough(grid, reading.overview(grid, work))
+    reading.close()
+    expected = [grey(picture[y : y + 64, x : x + 64]).mean() < 200 for x, y in grid.corners()]
+    assert found.tolist() == expected
+    assert 0 < sum(expected) < len(expected)
+
+
+def test_only_tiles_that_pass_are_kept_and_the_rest_is_counted(tmp_path: Path) -> None:
+    picture = tissue(512, 768)
+    grid = grid_of(write_slide(tmp_path / "a.tif", picture), 64, 64, TissueTests())
+    with readers(1) as work:
+        chunks = list(reading.tiles(grid, grid.corners(), work))
+    reading.close()
+    expected = [
+        [int(x), int(y)] for x, y in grid.corners() if entropy(grey(picture[y : y + 64, x : x + 64])) >= 5
+    ]
+    assert np.concatenate([chunk.corners for chunk in chunks]).tolist() == expected
+    assert sum(sum(chunk.failed.values()) for chunk in chunks) == 96 - len(expected)
+
+
+def test_batches_depend_on_the_tiles_alone() -> None:
+    tiles = np.arange(23 * 3, dtype=np.uint8).reshape(23, 1, 1, 3)
+    corners = np.arange(46).reshape(23, 2)
+
+    def cut(*ends: int) -> Iterator[reading.Chunk]:
+        for start, end in zip((0, *ends), (*ends, 23), strict=True):
+            yield reading.Chunk(corners[start:end], tiles[start:end], {})
+
+    one, other = list(reading.batches(cut(), 5)), list(reading.batches(cut(2, 2, 11, 12), 5))
+    assert [len(batch[0]) for batch in one] == [5, 5, 5, 5, 3]
+    for (a, b), (c, d) in zip(one, other, strict=True):
+        assert np.array_equal(a, c)
+        assert np.array_equal(b, d)
+    assert np.array_equal(np.concatenate([pixels for _, pixels in one]), tiles)
+
+
+def double(grid: TileGrid, number: int) -> int:
+    return 2 * number
+
+
+def explode(grid: TileGrid, number: int) -> int:
+    raise InputError(f"{grid.path}: number {number}")
+
+
+def die(grid: TileGrid, number: int) -> int:
+    os._exit(9)
+
+
+def test_a_killed_reading_process_is_told() -> None:
+    grid = tile_grid(Path("a"), (1000, 700), 0.5, "here", 100.0, 200, EVERYTHING)
+    with readers(2) as work, pytest.raises(InputError, match="a: a reading process was killed"):
+        list(work.map(die, grid, range(3)))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_tasks_keep_their_order_and_few_are_held(processes: int) -> None:
+    grid = tile_grid(Path("a"), (1000, 700), 0.5, "here", 100.0, 200, EVERYTHING)
+    taken: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(30):
+            taken.append(number)
+            yield number
+
+    ahead: list[int] = []
+    found: list[int] = []
+    with readers(processes) as work:
+        for result in work.map(double, grid, numbers()):
+            found.append(result)
+            ahead.append(len(taken) - len(found))
+        with pytest.raises(InputError, match="a: number 0"):
+            list(work.map(explode, grid, range(3)))
+    assert found == [2 * number for number in range(30)]
+    assert max(ahead) <= AHEAD * processes
+
+
+def test_what_was_not_scanned_is_white(tmp_path: Path) -> None:
+    paths = write_dicom(tmp_path / "slide", np.full((128, 192, 3), 9, dtype=np.uint8), 1.0)
+    grid = tile_grid(paths[0], (192, 192), 1.0, "here", 96.0, 96, EVERYTHING)
+    with readers(1) as work:
+        tiles = np.concatenate([chunk.tiles for chunk in reading.tiles(grid, grid.corners(), work)])
+    reading.close()
+    assert (tiles[:2] == 9).all()
+    assert (tiles[2:, :32] == 9).all()
+    assert (tiles[2:, 32:] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"no slide at all", "not a slide that OpenSlide reads"), (None, "not a slide that OpenSlide reads")],
+)
+def test_what_is_no_slide(content: bytes | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    if content is None:
+        Image.fromarray(tissue(64, 64)).save(path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"a\.tif: {message}"):
+        open_slide(path)
+
+
+def test_a_slide_damaged_inside_is_named_with_the_place(tmp_path: Path) -> None:
+    path = write_slide(tmp_path / "a.tif", tissue(512, 512))
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        start, length = file.pages[0].dataoffsets[5], file.pages[0].databytecounts[5]
+    content[start : start + length] = b"\0" * length
+    path.write_bytes(content)
+    grid = grid_of(path, 64, 64)
+    with readers(1) as work, pytest.raises(InputError, match=r"a\.tif: damaged near pixel \(128, 128\)"):
+        list(reading.tiles(grid, grid.corners(), work))
+    reading.close()
