@@ -157,7 +157,9 @@ def _add_study_commands(add: "Adder") -> None:
     )
     command = add("methods", run_methods, "list the methods that PRIME is compared with")
     command.add_argument("--config", type=Path, metavar="CONFIG.yaml", help="count parameters for this one")
-    command.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
+    command.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change a setting of it"
+    )
     command.add_argument(
         "--markdown", type=Path, metavar="PAGE.md", help="write the page of the docs instead"
     )

@@ -79,6 +79,9 @@ def test_one_patient_alone_can_train() -> None:
     """A trap of the original: batch normalisation, which one patient breaks."""
     built = network().train()
     built(make_batch(torch.ones(1, 3, dtype=torch.bool))).logits.sum().backward()
+    gradients = [p.grad for p in built.parameters() if p.grad is not None]
+    assert any(bool(g.abs().sum() > 0) for g in gradients)
+    assert all(bool(g.isfinite().all()) for g in gradients)
 
 
 @pytest.mark.parametrize("modalities", [1, 2, 4])

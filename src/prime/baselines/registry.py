@@ -83,7 +83,7 @@ class FusionNetwork(nn.Module, ABC):
 
     def pretraining_loss(self, batch: Batch) -> Tensor:
         """The scalar loss of the stage without labels, for methods whose facts say `pretrains`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no stage without labels")
 
 
 class ClassicalModel(ABC):

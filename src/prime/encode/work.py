@@ -107,11 +107,12 @@ def run_pieces(
     failures: list[Failure] = sorted(
         (failure for failure in found if failure is not None), key=attrgetter("name")
     )
-    _write_failures(failures, out / FAILURES)
+    write_failures(failures, out / FAILURES)
     return failures
 
 
-def _write_failures(failures: list[Failure], path: Path) -> None:
+def write_failures(failures: Sequence[Failure], path: Path) -> None:
+    """Write the failures as csv; without any, remove what an earlier run left there."""
     if not failures:
         path.unlink(missing_ok=True)
         return

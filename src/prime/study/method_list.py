@@ -44,16 +44,16 @@ def _point_text(point: dict[str, Any]) -> str:
 
 
 def chosen_points(costs: pd.DataFrame) -> pd.DataFrame:
-    """A row a fold: method, task, cohort, seed, fold, and the point that validation chose, or why none."""
+    """A row a fold: method, task, cohort, seed, fold; what validation chose, or why nothing."""
     rows: list[dict[str, Any]] = []
     for _, fit in costs.iterrows():
         for fold, found in json.loads(fit["chosen"]).items():
             row = {key: fit[key] for key in ("method", "task", "cohort", "seed")} | {"fold": int(fold)}
             losses = found.get("validation_losses", [])
-            row |= found.get("point", {}) | {"validation_loss": min(losses, default=float("nan"))}
-            rows.append(row | {"not_fitted": found.get("not_fitted", "")})
+            row |= {"epochs": found.get("epochs"), "validation_loss": min(losses, default=float("nan"))}
+            rows.append(row | found.get("point", {}) | {"not_fitted": found.get("not_fitted", "")})
     columns = ["method", "task", "cohort", "seed", "fold", "learning_rate", "weight_decay", "dropout"]
-    return pd.DataFrame(rows, columns=[*columns, "validation_loss", "not_fitted"])
+    return pd.DataFrame(rows, columns=[*columns, "epochs", "validation_loss", "not_fitted"])
 
 
 def _facts(context: Context, costs: pd.DataFrame) -> Table:

@@ -3,6 +3,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -136,7 +137,9 @@ def check_method(method: Method, config: ExperimentConfig, store: Store) -> None
         )
 
 
-def fit_method(setting: Setting, outcome: Outcome, fit: Fit, method: Method, config: ExperimentConfig) -> Any:
+def fit_method(
+    setting: Setting, outcome: Outcome, fit: Fit, method: Method, config: ExperimentConfig
+) -> pd.DataFrame:
     """Predictions of a method on the folds of a fit, as rows of predictions.csv.
 
     The frame's attrs hold what was chosen on validation patients, by fold, and the numbers of parameters.
@@ -177,13 +180,13 @@ def _rows(task: MethodFit, fit: Fit, predict: "_Predictor") -> Iterator[pd.DataF
         yield prediction_rows(task.setting, task.outcome, fit, task.fold, pattern, tested, curve, task.edges)
 
 
-class _Predictor:
+class _Predictor(ABC):
     """Survival (n, T) of test patients under a pattern; `parameters` that the labels moved."""
 
     parameters = 0
 
-    def __call__(self, patients: Indices, keep: tuple[bool, ...]) -> Floats:
-        raise NotImplementedError
+    @abstractmethod
+    def __call__(self, patients: Indices, keep: tuple[bool, ...]) -> Floats: ...
 
 
 class _Constant(_Predictor):
@@ -215,8 +218,12 @@ class _Network(_Predictor):
             losses.append(training.best_loss)
             if self.training is None or training.best_loss < self.training.best_loss:
                 self.training, best = training, point
-        self.chosen = {"point": best.model_dump(), "validation_losses": losses}  # pyright: ignore[reportPossiblyUnboundVariable]
         assert self.training is not None
+        self.chosen = {
+            "point": best.model_dump(),  # pyright: ignore[reportPossiblyUnboundVariable]
+            "epochs": self.training.best_epoch + 1,
+            "validation_losses": losses,
+        }
         self.parameters = sum(p.numel() for p in self.training.model.parameters() if p.requires_grad)
 
     def __call__(self, patients: Indices, keep: tuple[bool, ...]) -> Floats:

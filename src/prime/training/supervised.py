@@ -97,7 +97,7 @@ class SupervisedTraining:
         self.outcome, self.fold, self.edges, self.observed = outcome, fold, edges, observed
         self.schedule, self.rng = schedule, rng
         self.device = next(model.parameters()).device
-        self.best_loss = float("inf")
+        self.best_loss, self.best_epoch = float("inf"), -1
 
     def _loss(self, patients: Indices, kept: NDArray[np.bool_] | None, alpha: float) -> Tensor:
         """Likelihood of the patients and, in training, the network's further terms."""
@@ -142,18 +142,17 @@ class SupervisedTraining:
 
     def fit(self) -> int:
         """Train, stopping early on the validation likelihood. Returns the best epoch, whose weights stay."""
-        best_epoch = -1
         state = copy.deepcopy(self.model.state_dict())
         for epoch in range(self.schedule.epochs):
             self.train_epoch()
             loss = self.validation_loss()
             if loss < self.best_loss:
-                self.best_loss, best_epoch = loss, epoch
+                self.best_loss, self.best_epoch = loss, epoch
                 state = copy.deepcopy(self.model.state_dict())
-            elif epoch - best_epoch >= self.schedule.patience:
+            elif epoch - self.best_epoch >= self.schedule.patience:
                 break
         self.model.load_state_dict(state)
-        return best_epoch
+        return self.best_epoch
 
     @torch.inference_mode()
     def validation_loss(self) -> float:

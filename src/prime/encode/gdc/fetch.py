@@ -1,6 +1,5 @@
 """Many files: how much room they need, several at once, what failed and why."""
 
-import csv
 import errno
 import shutil
 from collections.abc import Generator, Sequence
@@ -25,9 +24,8 @@ from prime.encode.gdc.download import Moved, download, part_of, size_of
 from prime.encode.gdc.ledger import Ledger
 from prime.encode.gdc.manifest import NAME, GdcFile, read_manifest, refuse_clashes, write_manifest
 from prime.encode.gdc.server import Server, Stopped
-from prime.encode.work import FAILURES, Failure
+from prime.encode.work import FAILURES, Failure, write_failures
 from prime.errors import InputError
-from prime.files import replacing
 
 
 class DiskFull(InputError):
@@ -95,7 +93,7 @@ def fetch(server: Server, files: Sequence[GdcFile], folder: Path, jobs: int, con
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     failures.sort(key=attrgetter("name"))
-    _write_failures(failures, folder / FAILURES)
+    write_failures(failures, folder / FAILURES)
     return Fetched(len(files) - came - len(failures), came, failures)
 
 
@@ -141,14 +139,3 @@ def _keep_manifest(files: Sequence[GdcFile], path: Path) -> None:
     joined |= {file.id: file for file in files}
     refuse_clashes(joined.values(), str(path))
     write_manifest(joined.values(), path)
-
-
-def _write_failures(failures: Sequence[Failure], path: Path) -> None:
-    """The list of failures as csv; no failures, no list."""
-    if not failures:
-        path.unlink(missing_ok=True)
-        return
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", "reason"])
-        writer.writerows((failure.name, failure.reason) for failure in failures)
