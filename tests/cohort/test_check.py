@@ -275,6 +275,18 @@ def test_encoder_trained_on_these_patients_is_a_warning(cohort: Path) -> None:
     assert_one(run(cohort).warnings, "reports", "trained on TCGA and notes")
 
 
+def test_record_beside_a_vector_table_is_heeded(cohort: Path) -> None:
+    for name in ("clinical.csv", "slide_stats.csv"):
+        text = (cohort / name).read_text(encoding="utf-8").replace("SIM-", "TCGA-ZZ-")
+        (cohort / name).write_text(text, encoding="utf-8")
+    record = cohort / "slide_stats.json"
+    for nothing_said in ("{", "[]", '{"trained_on": "TCGA"}'):
+        record.write_text(nothing_said, encoding="utf-8")
+        assert not any("trained on" in line for line in run(cohort).warnings), "no record of an encoder"
+    record.write_text(json.dumps({"encoder": "made up", "trained_on": "GTEx, TCGA"}), encoding="utf-8")
+    assert_one(run(cohort).warnings, "slide_stats", "trained on GTEx, TCGA")
+
+
 def test_unreadable_clinical_table_stops_the_check(cohort: Path) -> None:
     edit_table(cohort / "clinical.csv", lambda t: pd.concat([t, t.iloc[[0]]]))
     with pytest.raises(InputError, match="SIM-0001"):

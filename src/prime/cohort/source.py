@@ -1,12 +1,25 @@
 """What a reader returns: the rows of one source, by patient."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+KEPT_ATTRIBUTES = (
+    "encoder",
+    "extractor",
+    "weights",
+    "weights_sha256",
+    "licence",
+    "trained_on",
+    "feature_names",
+    "feat_type",
+    "stamp_version",
+    "unit",
+)
 
 
 @dataclass(frozen=True)
@@ -37,3 +50,9 @@ class SourceRows:
     notes: list[str] = field(default_factory=list[str])
     groups: NDArray[np.int64] | None = None
     attributes: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def kept_attributes(found: Mapping[str, Any]) -> dict[str, str]:
+    """Those of a file's attributes that say what made it, as text."""
+    kept = {name: found[name] for name in KEPT_ATTRIBUTES if name in found}
+    return {name: value.decode() if isinstance(value, bytes) else str(value) for name, value in kept.items()}

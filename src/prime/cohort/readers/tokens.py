@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from prime.cohort.config import TokenSource
 from prime.cohort.readers.registry import Keep, reader
-from prime.cohort.source import SourceRows
+from prime.cohort.source import SourceRows, kept_attributes
 from prime.cohort.tables import patient_ids, read_table
 from prime.errors import InputError
 
@@ -22,15 +22,6 @@ SUFFIXES = {"h5": (".h5", ".hdf5"), "pt": (".pt",)}
 SLIDE_SUFFIXES = (".h5", ".hdf5", ".pt", ".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".czi")
 DATASETS = ("features", "feats", "patch_embeddings")
 SLIDE_TABLE_COLUMNS = (("PATIENT", "FILENAME"), ("case_id", "slide_id"))
-KEPT_ATTRIBUTES = (
-    "encoder",
-    "extractor",
-    "feature_names",
-    "feat_type",
-    "trained_on",
-    "stamp_version",
-    "unit",
-)
 
 
 @dataclass(frozen=True)
@@ -220,7 +211,7 @@ def _read_h5(path: Path, dataset: str | None, where: str) -> TokenFile:
         with h5py.File(path, "r") as file:
             name = _dataset_name(file, dataset, path, where)
             data = cast(h5py.Dataset, file[name])
-            attributes = _attributes(file.attrs) | _attributes(data.attrs)
+            attributes = kept_attributes(file.attrs) | kept_attributes(data.attrs)
             raw = np.asarray(data[()])
             detected = f"{_layout(name, data, file)} h5: {name}{', coords' if 'coords' in file else ''}"
             flags = file.get("augmented")
@@ -267,11 +258,6 @@ def _layout(name: str, data: h5py.Dataset, file: h5py.File) -> str:
     if name != "features":
         return "HDF5"
     return "TRIDENT" if "encoder" in data.attrs or data.ndim == 3 else "TRIDENT or CLAM"
-
-
-def _attributes(found: Any) -> dict[str, str]:
-    kept = {name: found[name] for name in KEPT_ATTRIBUTES if name in found}
-    return {name: value.decode() if isinstance(value, bytes) else str(value) for name, value in kept.items()}
 
 
 def _read_pt(path: Path, where: str) -> TokenFile:

@@ -11,18 +11,35 @@ from numpy.typing import NDArray
 
 from prime.cohort.config import VectorSource
 from prime.cohort.readers.registry import Keep, reader
-from prime.cohort.source import SourceRows
+from prime.cohort.source import SourceRows, kept_attributes
 from prime.cohort.tables import patient_ids, read_table, require_columns
 from prime.errors import InputError
+from prime.files import read_json
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 MINIMUM_GENE_OVERLAP = 0.5
 
 
 def vector_files(config: VectorSource, root: Path, where: str) -> list[Path]:
-    """The table, and the group and gene lists where they are given."""
-    named = [config.path, config.groups, config.gene_list]
-    return [root / name for name in named if name is not None]
+    """The table, the record beside it, and the group and gene lists where they are given."""
+    path = root / config.path
+    record = [record_of(path)] if read_record(path) else []
+    named = [config.groups, config.gene_list]
+    return [path, *record, *(root / name for name in named if name is not None)]
+
+
+def record_of(table: Path) -> Path:
+    """Where `prime encode` says what made a table: beside it, `rna.json` for `rna.parquet`."""
+    return table.with_suffix(".json")
+
+
+def read_record(table: Path) -> dict[str, str]:
+    """What made a table: its encoder, weights, licence and `trained_on`; empty where nothing says so."""
+    try:
+        found = read_json(record_of(table))
+    except InputError:  # none, or a file of the user's own
+        return {}
+    return kept_attributes(found) if isinstance(found, dict) and "encoder" in found else {}
 
 
 @reader("vector", files=vector_files)
@@ -64,6 +81,7 @@ def read_vector(config: VectorSource, root: Path, where: str, keep: Keep = None)
         detected=f"{path.suffix[1:]} table: {len(frame)} rows, {len(names)} features by {config.patient_id}",
         notes=notes,
         groups=groups,
+        attributes=read_record(path),
     )
 
 
