@@ -9,7 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from prime.errors import InputError
+
+LOCK = ".lock"
 
 
 @contextmanager
@@ -22,6 +26,29 @@ def replacing(path: Path) -> Generator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def sole_process(folder: Path, wait: bool = False) -> Generator[None]:
+    """Keep every other process that asks for `folder` out; a killed process lets go.
+
+    With `wait`, waits for the other to end. A file system without locks keeps nobody out.
+    Raises InputError where another process has the folder and `wait` is False.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        raise InputError(
+            f"{folder}: another process is writing there; stop it, or wait until it ends"
+        ) from None
+    except NotImplementedError:
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from sklearn.metrics import roc_auc_score
 
 from prime.cohort.store import Store
 from prime.errors import InputError
+from prime.files import sole_process
 from prime.machines import Machines
 from prime.study import context as context_module
 from prime.study import jobs as jobs_module
 from prime.study import run as run_module
-from prime.study.arms import evaluation_of
+from prime.study.arms import PretrainingRun, evaluation_of
 from prime.study.context import Context, method_label
-from prime.study.jobs import FINISHED
+from prime.study.jobs import FINISHED, do_pretraining
 from prime.study.registry import BEYOND, PAPER, STUDIES, choose
 from prime.training.config import ExperimentConfig
 
@@ -230,7 +232,7 @@ def forbid_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise AssertionError("a finished job was done again")
 
-    monkeypatch.setattr(jobs_module, "pretrain", fail)
+    monkeypatch.setattr(jobs_module, "Pretraining", fail)
     monkeypatch.setattr(jobs_module, "do_fit", fail)
 
 
@@ -337,6 +339,21 @@ def test_a_killed_study_goes_on(
 def one_by_one(finished: Path, study_config: Configure, run_study: Run) -> dict[str, bytes]:
     """The tables of study `sites` with one job at a time."""
     return tables(run_study("sites", study_config(), finished), "sites")
+
+
+def test_a_worker_that_outlives_its_study_is_waited_for(
+    study_config: Configure, study_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends its pretraining run after the next study has begun, which must not train it again."""
+    forbid_work(monkeypatch)
+    run = PretrainingRun(study_store.path, study_config(), frozenset(), tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        with sole_process(tmp_path):
+            second = pool.submit(do_pretraining, run)
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.2)
+            (tmp_path / FINISHED).write_text("", encoding="utf-8")
+        second.result(timeout=60)
 
 
 def test_two_jobs_at_once_make_the_same(

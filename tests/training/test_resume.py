@@ -39,6 +39,22 @@ def test_kill_9_at_random_moments(made_up_store: Store, tmp_path: Path) -> None:
     assert result.stdout.count("too late") < 3, result.stdout
 
 
+def test_two_processes_cannot_train_in_one_folder(made_up_store: Store, tmp_path: Path) -> None:
+    code = "import sys, pathlib; from prime.files import sole_process\n"
+    code += "with sole_process(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match="another process is writing there"):
+            pretrain(made_up_store, experiment(), tmp_path)
+        assert not (tmp_path / "state.pt").exists()
+        other.kill()
+    pretrain(made_up_store, experiment(), tmp_path)
+    assert (tmp_path / "state.pt").is_file()
+
+
 class Interrupted(Exception):
     pass
 

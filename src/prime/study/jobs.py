@@ -18,14 +18,14 @@ from rich.console import Console
 
 from prime.cohort.store import Store
 from prime.errors import InputError
-from prime.files import sha256_file, write_text
+from prime.files import sha256_file, sole_process, write_text
 from prime.libraries import quiet_libraries
 from prime.machines import Machines, watched
 from prime.study.arms import Arm, PretrainingRun, evaluation_of
 from prime.training.checkpoint import WEIGHTS
 from prime.training.config import ExperimentConfig
 from prime.training.evaluate import scores_path
-from prime.training.pretrain import STATE, pretrain
+from prime.training.pretrain import STATE, Machine, Pretraining
 
 FINISHED = "finished"
 
@@ -51,9 +51,12 @@ def pretraining_job(run: PretrainingRun) -> Job:
 
 def do_pretraining(run: PretrainingRun) -> None:
     """Pretrain, going on from the last epoch of an interrupted run."""
-    pretrain(_open(run.store), run.config, run.folder, run.excluded, progress=False)
-    write_text(run.folder / FINISHED, f"{sha256_file(run.folder / WEIGHTS)}\n")
-    (run.folder / STATE).unlink(missing_ok=True)  # three times the weights, and only for going on
+    with sole_process(run.folder, wait=True):  # a worker of a killed study may still be at it
+        if (run.folder / FINISHED).is_file():
+            return
+        Pretraining(_open(run.store), run.config, run.folder, run.excluded, Machine()).run(shown=False)
+        write_text(run.folder / FINISHED, f"{sha256_file(run.folder / WEIGHTS)}\n")
+        (run.folder / STATE).unlink(missing_ok=True)  # three times the weights, and only for going on
 
 
 def fit_jobs(arm: Arm, cache: Path) -> list[Job]:

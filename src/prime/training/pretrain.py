@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +23,7 @@ from prime.cohort.loading import PatientLoader, fit_scalings
 from prime.cohort.splits import named_seed, pretraining_split
 from prime.cohort.store import Store
 from prime.errors import InputError
-from prime.files import replacing, write_text
+from prime.files import replacing, sole_process, write_text
 from prime.model.pretraining import Wrapped
 from prime.training.checkpoint import save_description, save_network
 from prime.training.config import ExperimentConfig
@@ -304,6 +305,8 @@ def pretrain(
 ) -> None:
     """Pretrain into the folder `out`; a killed run resumes there, a finished one returns at once.
 
-    Raises InputError where `out` holds another run.
+    Raises InputError where `out` holds another run, or another process is training there.
     """
-    Pretraining(store, config, out, excluded, machine or Machine()).run(progress)
+    run = Pretraining(store, config, out, excluded, machine or Machine())
+    with sole_process(out) if run.fabric.is_global_zero else nullcontext():
+        run.run(progress)
