@@ -11,12 +11,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "prime"
 
 # Each room and the rooms of ours that it may import; a room may always import itself.
-GROUND = {"errors", "files", "libraries", "machines"}
+GROUND = {"errors", "files", "libraries", "machines", "progress"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
     "libraries": set(),
-    "machines": {"errors"},
+    "progress": set(),
+    "machines": {"errors", "progress"},
     "cohort": GROUND,
     "objectives": {"errors"},
     "encode": GROUND | {"cohort"},

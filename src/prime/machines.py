@@ -69,18 +69,19 @@ def watched(done: Callable[[], int], total: int, title: str, console: "Console")
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
-        Progress,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+
+    from prime.progress import LongProgress
 
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
     over = threading.Event()
-    with Progress(*columns, console=console) as progress:
+    with LongProgress(*columns, console=console) as progress:
         task = progress.add_task(title, total=total, completed=done())
 
         def watch() -> None:

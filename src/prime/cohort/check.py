@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import Progress
 
 from prime.cohort.check_outcomes import check_endpoints
 from prime.cohort.check_report import CheckReport, SourceCheck, TypeCheck, exit_status, render, some
@@ -17,6 +16,7 @@ from prime.cohort.check_sources import SourceFindings, check_source
 from prime.cohort.config import CohortConfig
 from prime.cohort.endpoints import ClinicalTable, read_clinical
 from prime.errors import InputError
+from prime.progress import LongProgress
 
 __all__ = ["CheckReport", "check", "exit_status", "render"]
 
@@ -39,7 +39,7 @@ def check(config: CohortConfig, progress: bool = True) -> CheckReport:
     clinical = read_clinical(config.clinical, config.root)
     errors: list[str] = []
     found: list[SourceFindings] = []
-    with Progress(transient=True, disable=not progress, console=Console(stderr=True)) as bar:
+    with LongProgress(transient=True, disable=not progress, console=Console(stderr=True)) as bar:
         task = bar.add_task("checking", total=sum(len(sources) for sources in config.modalities.values()))
         for modality, sources in config.modalities.items():
             for name, options in sources.items():

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from prime.progress import LongProgress
+
 _T = TypeVar("_T")
 _active: ContextVar[Progress | None] = ContextVar("prime_progress", default=None)
 
@@ -19,7 +21,7 @@ def progress_display(shown: bool = True) -> Generator[Progress]:
         yield outer
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not shown) as display:
+    with LongProgress(*columns, disable=not shown) as display:
         token = _active.set(display)
         try:
             yield display

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from prime import __version__
@@ -25,6 +25,7 @@ from prime.cohort.store import Store
 from prime.errors import InputError
 from prime.files import replacing, sole_process, write_text
 from prime.model.pretraining import Wrapped
+from prime.progress import LongProgress
 from prime.training.checkpoint import save_description, save_network
 from prime.training.config import ExperimentConfig
 from prime.training.curves import plot_curves
@@ -283,9 +284,9 @@ class Pretraining:
         return best
 
 
-def progress_bar(enabled: bool) -> Progress:
+def progress_bar(enabled: bool) -> LongProgress:
     """The progress bar of long work: done, total, time left, and a line of figures."""
-    return Progress(
+    return LongProgress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),

@@ -14,7 +14,6 @@ from rich.filesize import decimal
 from rich.progress import (
     BarColumn,
     DownloadColumn,
-    Progress,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -26,6 +25,7 @@ from prime.encode.gdc.manifest import NAME, GdcFile, read_manifest, refuse_clash
 from prime.encode.gdc.server import Server, Stopped
 from prime.encode.work import FAILURES, Failure, write_failures
 from prime.errors import InputError
+from prime.progress import LongProgress
 
 
 class DiskFull(InputError):
@@ -124,8 +124,10 @@ def _progress(files: Sequence[GdcFile], folder: Path, console: Console) -> Gener
         TextColumn("fetching"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TextColumn("left"),
         TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("fetching", total=total, completed=total - missing_bytes(files, folder))
+    with LongProgress(*columns, console=console) as bar:
+        task = bar.add_task(
+            "fetching", total=total, completed=total - missing_bytes(files, folder), bytes=True
+        )
 
         def moved(count: int) -> None:
             bar.advance(task, count)
