@@ -33,7 +33,7 @@ from prime.encode.slides.filters import TissueTests, grey
 from prime.encode.slides.grid import TileGrid, tile_grid
 from prime.encode.slides.networks import Encoder, load_encoder
 from prime.encode.slides.openslides import open_slide, resolution
-from prime.encode.slides.ordered import readers
+from prime.encode.slides.ordered import readers, reading_processes
 from prime.encode.slides.slide_stage import SlideJob, SlideSettings, encode_slide
 from prime.encode.work import Piece
 from prime.libraries import quiet_libraries
@@ -114,19 +114,19 @@ def plain_loop(grid: TileGrid, encoder: Encoder) -> int:
 def whole(grid: TileGrid, encoder: Encoder, workers: int) -> int:
     """The command's way. Returns how many were kept."""
     kept = 0
-    with readers(workers) as work:
-        tissue = reading.dark_enough(grid, reading.overview(grid, work))
-        for _, tiles in reading.batches(reading.tiles(grid, grid.corners()[tissue], work), BATCH):
-            encoder.encode(tiles)
-            kept += len(tiles)
+    work = readers(workers)
+    tissue = reading.dark_enough(grid, reading.overview(grid, work))
+    for _, tiles in reading.batches(reading.tiles(grid, grid.corners()[tissue], work), BATCH):
+        encoder.encode(tiles)
+        kept += len(tiles)
     reading.close()
     return kept
 
 
 def read_all(grid: TileGrid, workers: int) -> None:
-    with readers(workers) as work:
-        for _ in reading.tiles(grid, grid.corners(), work):
-            pass
+    work = readers(workers)
+    for _ in reading.tiles(grid, grid.corners(), work):
+        pass
     reading.close()
 
 
@@ -142,8 +142,8 @@ def speed(slide: Path, mpp: float | None, name: str, workers: list[int], repeats
     encoder = load_encoder(checkpoint)
     side = checkpoint.pixels.side_px
     every, tested = (grid_of(slide, mpp, side, t) for t in (TissueTests(None, None, None), TissueTests()))
-    with readers(1) as work:
-        tiles = np.concatenate([chunk.tiles for chunk in reading.tiles(every, every.corners(), work)])
+    work = readers(1)
+    tiles = np.concatenate([chunk.tiles for chunk in reading.tiles(every, every.corners(), work)])
     reading.close()
     kept = [tile for tile in tiles if grey(tile).mean() < 240 and tested.tests.failed(tile) is None]
     batches = [np.stack(kept[i : i + BATCH]) for i in range(0, len(kept), BATCH)]
@@ -167,6 +167,8 @@ def weigh(slide: Path, name: str, workers: int) -> None:
     job = SlideJob(settings, None, "cpu", BATCH, workers, 1)
     out = slide.parent / f"{slide.stem}_out"
     facts = encode_slide(job, Piece("slide", (slide,), (out / "slide.h5", out / "slide.jpg")))
+    if workers > 1:
+        reading_processes(workers).shutdown()  # a process is weighed once it has ended
     here, child = (
         resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )

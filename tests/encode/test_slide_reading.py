@@ -70,11 +70,11 @@ def test_the_grid_by_hand() -> None:
 def test_pixels_are_those_of_the_file_at_its_own_scale(tmp_path: Path) -> None:
     picture = tissue(300, 400)
     grid = grid_of(write_slide(tmp_path / "a.tif", picture), 64, 64)
-    with readers(1) as work:
-        for chunk in reading.tiles(grid, grid.corners(), work):
-            for (x, y), tile in zip(chunk.corners, chunk.tiles, strict=True):
-                assert np.array_equal(tile, picture[y : y + 64, x : x + 64])
-        overview = reading.overview(grid, work)
+    work = readers(1)
+    for chunk in reading.tiles(grid, grid.corners(), work):
+        for (x, y), tile in zip(chunk.corners, chunk.tiles, strict=True):
+            assert np.array_equal(tile, picture[y : y + 64, x : x + 64])
+    overview = reading.overview(grid, work)
     reading.close()
     assert np.array_equal(overview, picture[:256, :384])
 
@@ -85,8 +85,8 @@ def test_a_coarser_level_is_read_where_it_suffices(tmp_path: Path) -> None:
     with tifffile.TiffFile(path) as file:
         half = file.pages[1].asarray()
     grid = grid_of(path, 128, 64)
-    with readers(1) as work:
-        chunks = list(reading.tiles(grid, grid.corners(), work))
+    work = readers(1)
+    chunks = list(reading.tiles(grid, grid.corners(), work))
     reading.close()
     (x, y), tile = chunks[0].corners[5], chunks[0].tiles[5]
     assert np.array_equal(tile, half[y // 2 : y // 2 + 64, x // 2 : x // 2 + 64])
@@ -95,8 +95,8 @@ def test_a_coarser_level_is_read_where_it_suffices(tmp_path: Path) -> None:
 def test_other_scales_are_resized_in_one_step(tmp_path: Path) -> None:
     picture = tissue(512, 512)
     grid = grid_of(write_slide(tmp_path / "a.tif", picture), 100, 70)
-    with readers(1) as work:
-        chunk = next(reading.tiles(grid, grid.corners(), work))
+    work = readers(1)
+    chunk = next(reading.tiles(grid, grid.corners(), work))
     reading.close()
     (x, y) = chunk.corners[6]
     cut = Image.fromarray(picture[y : y + 100, x : x + 100]).resize((70, 70), Image.Resampling.BILINEAR)
@@ -107,8 +107,8 @@ def test_dark_enough_agrees_with_each_tile(tmp_path: Path) -> None:
     picture = tissue(512, 768)
     tests = TissueTests(None, 200.0, None)
     grid = grid_of(write_slide(tmp_path / "a.tif", picture), 64, 64, tests)
-    with readers(1) as work:
-        found = reading.dark_enough(grid, reading.overview(grid, work))
+    work = readers(1)
+    found = reading.dark_enough(grid, reading.overview(grid, work))
     reading.close()
     expected = [grey(picture[y : y + 64, x : x + 64]).mean() < 200 for x, y in grid.corners()]
     assert found.tolist() == expected
@@ -118,8 +118,8 @@ def test_dark_enough_agrees_with_each_tile(tmp_path: Path) -> None:
 def test_only_tiles_that_pass_are_kept_and_the_rest_is_counted(tmp_path: Path) -> None:
     picture = tissue(512, 768)
     grid = grid_of(write_slide(tmp_path / "a.tif", picture), 64, 64, TissueTests())
-    with readers(1) as work:
-        chunks = list(reading.tiles(grid, grid.corners(), work))
+    work = readers(1)
+    chunks = list(reading.tiles(grid, grid.corners(), work))
     reading.close()
     expected = [
         [int(x), int(y)] for x, y in grid.corners() if entropy(grey(picture[y : y + 64, x : x + 64])) >= 5
@@ -158,7 +158,8 @@ def die(grid: TileGrid, number: int) -> int:
 
 def test_a_killed_reading_process_is_told() -> None:
     grid = tile_grid(Path("a"), (1000, 700), 0.5, "here", 100.0, 200, EVERYTHING)
-    with readers(2) as work, pytest.raises(InputError, match="a: a reading process was killed"):
+    work = readers(2)
+    with pytest.raises(InputError, match="a: a reading process was killed"):
         list(work.map(die, grid, range(3)))
 
 
@@ -174,12 +175,12 @@ def test_tasks_keep_their_order_and_few_are_held(processes: int) -> None:
 
     ahead: list[int] = []
     found: list[int] = []
-    with readers(processes) as work:
-        for result in work.map(double, grid, numbers()):
-            found.append(result)
-            ahead.append(len(taken) - len(found))
-        with pytest.raises(InputError, match="a: number 0"):
-            list(work.map(explode, grid, range(3)))
+    work = readers(processes)
+    for result in work.map(double, grid, numbers()):
+        found.append(result)
+        ahead.append(len(taken) - len(found))
+    with pytest.raises(InputError, match="a: number 0"):
+        list(work.map(explode, grid, range(3)))
     assert found == [2 * number for number in range(30)]
     assert max(ahead) <= AHEAD * processes
 
@@ -187,8 +188,8 @@ def test_tasks_keep_their_order_and_few_are_held(processes: int) -> None:
 def test_what_was_not_scanned_is_white(tmp_path: Path) -> None:
     paths = write_dicom(tmp_path / "slide", np.full((128, 192, 3), 9, dtype=np.uint8), 1.0)
     grid = tile_grid(paths[0], (192, 192), 1.0, "here", 96.0, 96, EVERYTHING)
-    with readers(1) as work:
-        tiles = np.concatenate([chunk.tiles for chunk in reading.tiles(grid, grid.corners(), work)])
+    work = readers(1)
+    tiles = np.concatenate([chunk.tiles for chunk in reading.tiles(grid, grid.corners(), work)])
     reading.close()
     assert (tiles[:2] == 9).all()
     assert (tiles[2:, :32] == 9).all()
@@ -217,6 +218,19 @@ def test_a_slide_damaged_inside_is_named_with_the_place(tmp_path: Path) -> None:
     content[start : start + length] = b"\0" * length
     path.write_bytes(content)
     grid = grid_of(path, 64, 64)
-    with readers(1) as work, pytest.raises(InputError, match=r"a\.tif: damaged near pixel \(128, 128\)"):
+    work = readers(1)
+    with pytest.raises(InputError, match=r"a\.tif: damaged near pixel \(128, 128\)"):
         list(reading.tiles(grid, grid.corners(), work))
+    reading.close()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_file_that_was_replaced_is_opened_again(processes: int, tmp_path: Path) -> None:
+    """The reading processes outlive a slide and keep the last one open."""
+    path = tmp_path / "a.tif"
+    for shade in (10, 200):
+        write_slide(path, np.full((256, 256, 3), shade, dtype=np.uint8))
+        grid = grid_of(path, 64, 64)
+        for chunk in reading.tiles(grid, grid.corners(), readers(processes)):
+            assert (chunk.tiles == shade).all()
     reading.close()

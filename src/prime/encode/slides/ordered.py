@@ -3,10 +3,10 @@
 # pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from functools import lru_cache
 from typing import TypeVar, cast
 
 from joblib.externals.loky import ProcessPoolExecutor
@@ -15,6 +15,7 @@ from prime.encode.slides.grid import TileGrid
 from prime.errors import InputError
 
 AHEAD = 2  # tasks a process, at work or waiting to be fetched
+IDLE_S = 60  # after which a reading process without work ends
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -42,20 +43,22 @@ class Readers:
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool:
+            reading_processes.cache_clear()  # the next slide starts others
             raise InputError(f"{grid.path}: a reading process was killed; use fewer --workers") from None
         finally:
             for future in waiting:
                 future.cancel()
 
 
-@contextmanager
-def readers(processes: int) -> Generator[Readers]:
-    """Start `processes` reading processes, or none for 1, and end them afterwards.
+def readers(processes: int) -> Readers:
+    """`processes` reading processes, or none for 1; the next slide finds them still there."""
+    return Readers(reading_processes(processes) if processes > 1 else None, max(1, processes))
+
+
+@lru_cache(maxsize=1)
+def reading_processes(count: int) -> Executor:
+    """The reading processes of this one, started when there is work and kept for the next slide.
 
     They are joblib's, since those of the standard library can't be started from a process of joblib's.
     """
-    if processes <= 1:
-        yield Readers(None, 1)
-        return
-    with cast(Executor, ProcessPoolExecutor(processes)) as pool:
-        yield Readers(pool, processes)
+    return cast(Executor, ProcessPoolExecutor(count, timeout=IDLE_S))

@@ -107,15 +107,23 @@ def read_chunk(grid: TileGrid, corners: Sequence[Corner]) -> Chunk:
     return Chunk(np.array(kept, dtype=np.int64).reshape(-1, 2), stacked, failed)
 
 
-@lru_cache(maxsize=1)
 def _handle(path: Path) -> openslide.OpenSlide:
-    """The slide that this process reads, opened once."""
+    """The slide that this process reads, opened once, and again where the file has changed."""
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    return _opened(path, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path, size: int, changed_ns: int) -> openslide.OpenSlide:
     return open_slide(path)
 
 
 def close() -> None:
     """Close the slide that this process has read."""
-    _handle.cache_clear()
+    _opened.cache_clear()
 
 
 def _level(grid: TileGrid, side_px: int) -> int:
@@ -135,7 +143,7 @@ def _read(grid: TileGrid, corner: Corner, size: tuple[int, int], side_px: int) -
     try:
         region = slide.read_region(corner, level, extent)
     except openslide.OpenSlideError as error:
-        _handle.cache_clear()  # a handle that met an error reads nothing more
+        _opened.cache_clear()  # a handle that met an error reads nothing more
         raise InputError(f"{grid.path}: damaged near pixel {corner} ({error}); copy it again") from None
     flat = Image.new("RGB", region.size, (255, 255, 255))
     flat.paste(region, mask=region.getchannel("A"))

@@ -103,7 +103,8 @@ def encode_slide(job: SlideJob, piece: Piece) -> dict[str, Any]:
     kept = np.zeros(len(corners), dtype=np.bool_)
     failed: dict[str, int] = {}
     try:
-        with readers(job.workers) as work, writing(features, encoder.dim) as file:
+        work = readers(job.workers)
+        with writing(features, encoder.dim) as file:
             picture = reading.overview(grid, work)
             tissue = reading.dark_enough(grid, picture)
             chunks = _counted(grid, corners[tissue], work, failed)
