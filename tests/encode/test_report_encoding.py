@@ -179,12 +179,12 @@ def test_the_h5_reader_reads_it(tmp_path: Path, reports: Path, folder: Path) -> 
     rows = dict(source.patients)
     assert sorted(rows) == ["a", "b", "c"]
     assert close(rows["b"], alone(folder, WORDS[:10]))
-    assert source.attributes == {"encoder": "small-bert", "trained_on": "nothing"}
+    record = {"encoder": "small-bert", "weights": "small-bert", "licence": "CC0", "trained_on": "nothing"}
     with h5py.File(tmp_path / "out" / "features" / "b.h5") as file:
         assert file["features"].dtype == np.float16
         stored = dict(file.attrs)
-    expected = {
-        "encoder": "small-bert", "weights": "small-bert", "licence": "CC0", "trained_on": "nothing",
+    assert source.attributes == record | {"weights_sha256": stored["weights_sha256"]}
+    expected = record | {
         "patient_id": "b", "reports": 1, "word_pieces": 42, "max_tokens": 12, "long": "head",
         "precision": "float32",
     }  # fmt: skip
