@@ -25,7 +25,8 @@ class LongProgress(Progress):
     def start(self) -> None:
         """Begin to show progress."""
         super().start()
-        if not self.disable and not self.console.is_terminal:
+        seen = self.console.is_terminal or self.console.is_jupyter
+        if not (self.disable or seen):
             self.over.clear()
             self.thread = threading.Thread(target=self._log, daemon=True)
             self.thread.start()
