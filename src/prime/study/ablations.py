@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from prime.study.arms import Arm
-from prime.study.averages import macro_means, paired_difference
+from prime.study.averages import cohort_means, macro_means, paired_difference
 from prime.study.context import Context, Output, Results, Study
 from prime.study.figure import Figure, Panel, Reference, Series
 from prime.study.method_tables import metric_name
@@ -69,9 +69,20 @@ def pattern_class(name: str) -> str:
 
 def class_means(scores: pd.DataFrame) -> pd.DataFrame:
     """Macro means by arm and class of patterns, and their mean: the four figures of the paper's Fig. 4."""
-    macro = macro_means(scores, ["arm", "task", "pattern"])
+    return _by_class(macro_means(scores, ["arm", "task", "pattern"]), ["arm", "task"])
+
+
+def class_spread(scores: pd.DataFrame) -> pd.DataFrame:
+    """Standard deviation (ddof 1) of `class_means` over seeds, in its shape; NaN where there is one seed."""
+    keys = ["arm", "task", "seed", "pattern"]
+    macro = cohort_means(scores, keys).groupby(keys, sort=False)["mean"].mean().reset_index()
+    return _by_class(macro, keys[:3]).groupby(level=["arm", "task"], sort=False).std(ddof=1)
+
+
+def _by_class(macro: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Columns pattern and mean to a row a key and a column a class, and the mean of the classes."""
     macro = macro.assign(seen=[pattern_class(name) for name in macro["pattern"]])
-    means = macro.groupby(["arm", "task", "seen"], sort=False)["mean"].mean().unstack("seen")
+    means = macro.groupby([*keys, "seen"], sort=False)["mean"].mean().unstack("seen")
     return means[[name for name in CLASSES if name in means]].assign(mean=lambda frame: frame.mean(axis=1))
 
 

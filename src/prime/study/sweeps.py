@@ -2,13 +2,14 @@
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import yaml
 
 from prime.errors import InputError
-from prime.study.ablations import CLASSES, class_means
+from prime.study.ablations import CLASSES, class_means, class_spread
 from prime.study.arms import Arm
 from prime.study.context import Context, Output, Results, Study
 from prime.study.figure import Figure, Panel, Reference, Series
@@ -60,27 +61,46 @@ def arms(context: Context) -> list[Arm]:
     return result
 
 
-def _swept(results: Results, task: str, setting: str) -> pd.DataFrame:
-    """A row a value (text), a column a class of patterns."""
+@dataclass(frozen=True)
+class _Swept:
+    """A row a value (text), a column a class of patterns: macro means and their spread over seeds."""
+
+    means: pd.DataFrame
+    spread: pd.DataFrame
+    seeds: int
+
+
+def _swept(results: Results, task: str, setting: str) -> _Swept:
     scores = results.primary
-    means = class_means(scores[(scores["task"] == task) & scores["arm"].str.startswith(f"{setting}=")])
-    means = pd.DataFrame(means.xs(task, level="task"))
-    values = [str(name).removeprefix(f"{setting}=") for name in means.index]
-    return means.set_axis(pd.Index(values, name=setting))
+    mine = scores[(scores["task"] == task) & scores["arm"].str.startswith(f"{setting}=")]
+    means = pd.DataFrame(class_means(mine).xs(task, level="task"))
+    spread = pd.DataFrame(class_spread(mine).xs(task, level="task")).loc[means.index, means.columns]
+    values = pd.Index([str(name).removeprefix(f"{setting}=") for name in means.index], name=setting)
+    return _Swept(means.set_axis(values), spread.set_axis(values), mine["seed"].nunique())
 
 
-def _panel(title: str, label: str, means: pd.DataFrame, quantity: str, own: float, log: bool) -> Panel:
-    x = [float(value) for value in means.index]
-    order = sorted(range(len(x)), key=x.__getitem__)
-    series = tuple(
-        Series(str(name), [x[i] for i in order], [float(means[name].iloc[i]) for i in order])
-        for name in (*CLASSES, "mean")
-        if name in means
-    )
+def _panel(title: str, label: str, swept: _Swept, quantity: str, own: float, log: bool) -> Panel:
+    order = sorted(range(len(swept.means)), key=lambda i: float(str(swept.means.index[i])))
+    x = [float(str(swept.means.index[i])) for i in order]
+    series: list[Series] = []
+    for name in (*CLASSES, "mean"):
+        if name not in swept.means:
+            continue
+        y, spread = (frame[name].to_numpy()[order] for frame in (swept.means, swept.spread))
+        ends = {"low": y - spread, "high": y + spread} if swept.seeds > 1 else {}
+        series.append(Series(name, x, y, **ends))
     return Panel(
-        title, label, quantity, series, x_ticks=sorted(x), x_log=log,
+        title, label, quantity, tuple(series), x_ticks=_ticks(x, own, log), x_log=log,
         references=(Reference(own, "chosen", axis="x"),),
     )  # fmt: skip
+
+
+def _ticks(x: list[float], own: float, log: bool) -> list[float]:
+    """The values swept, without those so near to the one in use that their numbers would overlap."""
+    if log or len(x) < 2:
+        return x
+    room = (x[-1] - x[0]) / 12
+    return [value for value in x if abs(value - own) < 1e-3 or abs(value - own) > room]
 
 
 def build(context: Context, results: Results) -> Output:
@@ -94,13 +114,13 @@ def build(context: Context, results: Results) -> Output:
     panels: list[Panel] = []
     for setting, (label, own, log) in sweeps.items():
         for task in tasks:
-            means = _swept(results, task.name, setting)
-            panels.append(_panel(task.name, label, means, metric_name(task), own, log))
-            tables.append(_table(setting, label, task.name, metric_name(task), means))
+            swept = _swept(results, task.name, setting)
+            panels.append(_panel(task.name, label, swept, metric_name(task), own, log))
+            tables.append(_table(setting, label, task.name, metric_name(task), swept))
     caption = (
-        "Macro averages of LP+Missing: everything observed, mean of the patterns without one modality,"
-        " mean of"
-        " those with one alone, and the mean of the three. The upright line is the value in use."
+        "Macro averages of LP+Missing: everything observed, mean of the patterns without one modality, mean"
+        " of those with one alone, and the mean of the three. Bands: standard deviation over seeds, each with"
+        " its own pretraining. The upright line is the value in use."
     )
     figure = Figure(
         "sweeps", "Fig. 4: bank size and balance of the losses", caption, tuple(panels), columns=len(tasks)
@@ -108,13 +128,20 @@ def build(context: Context, results: Results) -> Output:
     return Output(tables, [figure])
 
 
-def _table(setting: str, label: str, task: str, metric: str, means: pd.DataFrame) -> Table:
+def _table(setting: str, label: str, task: str, metric: str, swept: _Swept) -> Table:
+    means, spread = swept.means, swept.spread
+    shown = {
+        name: [cell(m, s) for m, s in zip(means[name], spread[name], strict=True)] for name in means.columns
+    }
+    display = pd.DataFrame(shown, index=means.index)
+    several = f" ± standard deviation over {swept.seeds} seeds, each with its own pretraining."
     return Table(
         f"sweep_{setting.replace('.', '_')}_{task}",
         f"{metric} of {task} by {label}",
-        "Macro averages of LP+Missing by what may be seen, and their mean.",
-        means.reset_index(),
-        mark_best(means.map(cell), means),
+        "Macro averages of LP+Missing by what may be seen, and their mean"
+        + (several if swept.seeds > 1 else "."),
+        means.join(spread.add_suffix(", std over seeds")).reset_index(),
+        mark_best(display, means),
     )
 
 
