@@ -11,9 +11,10 @@ import pytest
 from prime.baselines.registry import METHODS
 from prime.cohort.store import Store
 from prime.errors import InputError
-from prime.study.context import Other
+from prime.study.context import Other, Output
+from prime.study.figure import Figure, RankPanel
 from prime.study.methods_page import methods_list, methods_page
-from prime.study.tables import ABSENT
+from prime.study.tables import ABSENT, Table
 from prime.training.config import ExperimentConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,13 +74,37 @@ def test_a_method_that_cannot_see_a_modality_is_at_chance_without_it(compared: P
 
 def test_every_rival_is_compared_with_the_main_ways(compared: Path) -> None:
     pairs = pd.read_csv(compared / "comparison" / "rivals_os.csv")
-    assert set(pairs["a"]) == {"Pretrained LP", "Pretrained FT"}
+    mine = {"Pretrained LP", "Pretrained FT", "Pretrained LP, other seed of weights"}
+    assert set(pairs["a"]) == mine
     assert set(pairs["b"]) == {"Early", "RNA-only", METHODS["late_ridge"].facts.title}
-    assert len(pairs) == 6
+    assert len(pairs) == 9
+    for _, part in pairs.groupby("a"):
+        assert part["difference"].is_monotonic_increasing, "the strongest rival comes first"
     assert pairs["low"].le(pairs["difference"]).all()
     assert pairs["high"].ge(pairs["difference"]).all()
     ways = pd.read_csv(compared / "comparison" / "comparison_os.csv")
     assert set(ways["a"]) | set(ways["b"]) == OURS | BESIDE
+
+
+def test_ranks_are_those_of_the_cohort_folds(compared: Path) -> None:
+    ranks = pd.read_csv(compared / "comparison" / "mean_ranks.csv").set_index("Method")
+    assert set(ranks.index) == OURS | BESIDE | {"Early", "RNA-only", METHODS["late_ridge"].facts.title}
+    count = len(ranks)
+    for task in ("os", "early"):
+        assert ranks[task].between(1, count).all()
+        assert ranks[task].sum() == pytest.approx(count * (count + 1) / 2)
+    assert ranks["mean"].is_monotonic_increasing
+    table = shown(compared, "comparison", "mean_ranks")
+    assert table.index[0] == ranks.index[0]
+    assert table.iloc[0]["mean"].startswith("**"), "the lowest rank is the best"
+
+
+def test_a_table_and_a_figure_cannot_share_a_name() -> None:
+    frame = pd.DataFrame({"x": [1.0]})
+    table = Table("ranks", "", "", frame, frame.map(str))
+    figure = Figure("ranks", "", "", (RankPanel("", {"a": 1.0, "b": 2.0}),))
+    with pytest.raises(ValueError, match="called 'ranks'"):
+        Output([table], [figure])
 
 
 def test_what_was_chosen_is_kept(compared: Path) -> None:

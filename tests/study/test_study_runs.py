@@ -44,7 +44,7 @@ TABLES = {
     "figure4": ["sweep_bank_os", "sweep_bank_early", "sweep_balance_os", "sweep_balance_early"],
     "parameters": ["parameters"],
     "methods": [],  # no other method is asked for
-    "comparison": ["comparison_os", "comparison_early"],
+    "comparison": ["comparison_os", "comparison_early", "mean_ranks"],
     "metrics": ["metrics_os", "metrics_early"],
     "training": ["trained_on_os", "trained_on_early"],
     "protocols": ["pretraining_saw_os", "pretraining_saw_early"],

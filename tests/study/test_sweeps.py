@@ -50,8 +50,8 @@ def test_class_means_and_spread_against_a_loop(scores: pd.DataFrame) -> None:
     for arm in ("bank=16", "bank=128"):
         seeds = pd.DataFrame([of_seed(scores, arm, seed) for seed in range(3)])
         for name in seeds:
-            assert means.loc[(arm, "os"), name] == pytest.approx(seeds[name].mean())
-            assert spread.loc[(arm, "os"), name] == pytest.approx(seeds[name].std(ddof=1))
+            assert means[name][arm, "os"] == pytest.approx(seeds[name].mean())
+            assert spread[name][arm, "os"] == pytest.approx(seeds[name].std(ddof=1))
 
 
 def test_one_seed_has_no_spread(scores: pd.DataFrame) -> None:

@@ -9,17 +9,18 @@ from typing import Any
 import pandas as pd
 
 from prime.evaluation.fold_tests import corrected_paired_test, wilcoxon_folds
-from prime.evaluation.ranking import critical_difference
+from prime.evaluation.ranking import CriticalDifference, critical_difference
 from prime.study.averages import fold_means, paired_difference
 from prime.study.context import Context, Output, Results, Study
 from prime.study.figure import Figure, RankPanel
 from prime.study.method_tables import main_arms, metric_name
 from prime.study.stratification_figure import p_text
-from prime.study.tables import ABSENT, Table
+from prime.study.tables import ABSENT, Table, cell, mark_best
 from prime.training.config import TaskConfig
 from prime.training.fits import PRIME
 
 MAIN = ("Pretrained LP", "Pretrained FT")  # what stands against every other method
+BESIDE = "Pretrained LP, "  # and the probes of other experiments put beside
 
 
 def _pairs(
@@ -43,6 +44,13 @@ def _pairs(
              "folds": corrected.n}
         )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _strongest_first(pairs: pd.DataFrame) -> pd.DataFrame:
+    """For each of ours, in order, the method that it stands worst against first; undefined ones last."""
+    order = pairs["a"].map({name: place for place, name in enumerate(dict.fromkeys(pairs["a"]))})
+    sorted_pairs = pairs.assign(order=order).sort_values(["order", "difference"], kind="stable")
+    return sorted_pairs.drop(columns="order").reset_index(drop=True)
 
 
 def _table(task: TaskConfig, name: str, title: str, pairs: pd.DataFrame) -> Table:
@@ -75,16 +83,37 @@ def _table(task: TaskConfig, name: str, title: str, pairs: pd.DataFrame) -> Tabl
     )
 
 
-def _ranks(results: Results, task: TaskConfig) -> RankPanel | None:
+def _ranking(results: Results, task: TaskConfig) -> CriticalDifference | None:
+    """Mean ranks over cohort-folds, everything observed; None where there is one method."""
     scores = results.primary
     scores = scores[(scores["task"] == task.name) & (scores["pattern"] == "all")]
     folds = fold_means(scores, ["label"]).pivot(index=["cohort", "fold"], columns="label", values="value")
     if folds.shape[1] < 2:
         return None
-    found = critical_difference(folds[list(dict.fromkeys(scores["label"]))])
+    return critical_difference(folds[list(dict.fromkeys(scores["label"]))])
+
+
+def _rank_panel(task: str, found: CriticalDifference) -> RankPanel:
     distance = None if pd.isna(found.distance) else found.distance
     note = f"{found.n} cohort-folds, Friedman {p_text(found.friedman_p)}"
-    return RankPanel(task.name, found.ranks, tuple(found.groups), distance, notes=(note,))
+    return RankPanel(task, found.ranks, tuple(found.groups), distance, notes=(note,))
+
+
+def _rank_table(rankings: dict[str, CriticalDifference]) -> Table:
+    """A row a method, a column a task, the best method first."""
+    ranks = pd.DataFrame({task: found.ranks for task, found in rankings.items()})
+    ranks = ranks.assign(mean=ranks.mean(axis=1)).sort_values("mean", kind="stable")
+    ranks.index.name = "Method"
+    display = mark_best(ranks.map(cell, digits=2), ranks, higher=False, digits=2)
+    distances = ", ".join(f"{task} {cell(found.distance, digits=2)}" for task, found in rankings.items())
+    return Table(
+        "mean_ranks",
+        "Mean ranks, everything observed",
+        f"Mean rank over cohort-folds (1 is best of {len(ranks)}) and its mean over tasks. Methods whose"
+        f" ranks lie closer than the critical difference are not told apart at 5% (Nemenyi): {distances}.",
+        ranks.reset_index(),
+        display,
+    )
 
 
 def build(context: Context, results: Results) -> Output:
@@ -93,7 +122,8 @@ def build(context: Context, results: Results) -> Output:
     labels = results.primary[["method", "label"]].drop_duplicates()
     ours = list(labels.loc[labels["method"] == PRIME, "label"])
     others = list(labels.loc[labels["method"] != PRIME, "label"])
-    against = [(mine, other) for mine in MAIN if mine in ours for other in others]
+    main = [mine for mine in ours if mine in MAIN or mine.startswith(BESIDE)]
+    against = [(mine, other) for mine in main for other in others]
     share = 1 / context.config.evaluate.fold_count
     test_share = share / (1 - (1 - share) / 8)  # an eighth of the rest validates, on neither side
     tables: list[Table] = []
@@ -101,16 +131,18 @@ def build(context: Context, results: Results) -> Output:
         ways = _pairs(results, task, test_share, combinations(ours, 2))
         tables.append(_table(task, "comparison", "Ways of training PRIME", ways))
         if against:
-            rivals = _pairs(results, task, test_share, against)
+            rivals = _strongest_first(_pairs(results, task, test_share, against))
             tables.append(_table(task, "rivals", "PRIME against the other methods", rivals))
-    panels = tuple(panel for task in tasks if (panel := _ranks(results, task)))
+    rankings = {task.name: found for task in tasks if (found := _ranking(results, task))}
     caption = (
         "Mean ranks over cohort-folds, everything observed (1 is best). A bar joins methods that the Nemenyi"
         " test cannot tell apart at 5% (Demsar, 2006). Folds of one cohort share training patients, so the"
         " test is somewhat too sure of itself."
     )
-    figures = [Figure("ranks", "Mean ranks", caption, panels)] if panels else []
-    return Output(tables, figures)
+    if not rankings:
+        return Output(tables)
+    panels = tuple(_rank_panel(task, found) for task, found in rankings.items())
+    return Output([*tables, _rank_table(rankings)], [Figure("ranks", "Mean ranks", caption, panels)])
 
 
 STUDY = Study("comparison", "Paired comparison of methods", main_arms, build)

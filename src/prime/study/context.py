@@ -120,11 +120,20 @@ class Context:
 
 @dataclass(frozen=True)
 class Output:
-    """What a study makes."""
+    """What a study makes. Its files are called after tables and figures, so no two may share a name.
+
+    Raises:
+        ValueError: a name that comes twice.
+    """
 
     tables: list[Table] = field(default_factory=list[Table])
     figures: list[Figure] = field(default_factory=list[Figure])
     notes: list[str] = field(default_factory=list[str])
+
+    def __post_init__(self) -> None:
+        names = [*(table.name for table in self.tables), *(figure.name for figure in self.figures)]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two tables or figures of a study are called {sorted(twice)[0]!r}")
 
 
 class Results:
