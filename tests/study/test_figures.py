@@ -332,3 +332,15 @@ def test_legends_are_one_for_all_or_one_a_panel() -> None:
 def test_descriptions_that_make_no_sense_are_refused(build: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_rows_stand_beside_each_other_only_where_they_meet() -> None:
+    names = ("one", "two", "three")
+
+    def panel(*rows: Series) -> Panel:
+        return Panel("t", "", "", rows, categories=names, horizontal=True)
+
+    meeting = Series("a", [0, 1], [0.1, 0.2], kind="points"), Series("b", [1, 2], [0.3, 0.4], kind="points")
+    assert [panel(*meeting).dodge(series)[0] for series in meeting] == pytest.approx([-0.175, 0.175])
+    apart = meeting[0], Series("b", [2], [0.3], kind="points")
+    assert [panel(*apart).dodge(series) for series in apart] == [(0.0, 0.7)] * 2

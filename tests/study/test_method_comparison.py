@@ -99,6 +99,16 @@ def test_ranks_are_those_of_the_cohort_folds(compared: Path) -> None:
     assert table.iloc[0]["mean"].startswith("**"), "the lowest rank is the best"
 
 
+def test_the_figure_of_averages_has_every_method(compared: Path) -> None:
+    drawn = json.loads((compared / "comparison" / "averages.json").read_text(encoding="utf-8"))["plotly"]
+    names = list(shown(compared, "table2", "methods_os").index)
+    assert sorted(drawn["layout"]["yaxis"]["ticktext"]) == sorted(names)
+    macro = pd.read_csv(compared / "table2" / "methods_os.csv").query("cohort == 'macro'")
+    values = [x for trace in drawn["data"] if trace.get("hovertext") for x in trace["x"]]
+    for mean in [*macro["mean"], 0.876]:
+        assert any(value == pytest.approx(mean) for value in values)
+
+
 def test_a_table_and_a_figure_cannot_share_a_name() -> None:
     frame = pd.DataFrame({"x": [1.0]})
     table = Table("ranks", "", "", frame, frame.map(str))

@@ -56,7 +56,7 @@ FIGURES = {
     "figure2": ["kaplan_meier_os_within_fold", "kaplan_meier_os_pooled"],
     "figure3": ["label_efficiency"],
     "figure4": ["sweeps"],
-    "comparison": ["ranks"],
+    "comparison": ["averages", "ranks"],
     "metrics": ["calibration"],
 }
 REFERENCE = pd.DataFrame(

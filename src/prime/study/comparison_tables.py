@@ -11,6 +11,7 @@ import pandas as pd
 from prime.evaluation.fold_tests import corrected_paired_test, wilcoxon_folds
 from prime.evaluation.ranking import CriticalDifference, critical_difference
 from prime.study.averages import fold_means, paired_difference
+from prime.study.averages_figure import averages_figure
 from prime.study.context import Context, Output, Results, Study
 from prime.study.figure import Figure, RankPanel
 from prime.study.method_tables import main_arms, metric_name
@@ -142,7 +143,8 @@ def build(context: Context, results: Results) -> Output:
     if not rankings:
         return Output(tables)
     panels = tuple(_rank_panel(task, found) for task, found in rankings.items())
-    return Output([*tables, _rank_table(rankings)], [Figure("ranks", "Mean ranks", caption, panels)])
+    ranks = Figure("ranks", "Mean ranks", caption, panels)
+    return Output([*tables, _rank_table(rankings)], [averages_figure(context, results), ranks])
 
 
 STUDY = Study("comparison", "Paired comparison of methods", main_arms, build)

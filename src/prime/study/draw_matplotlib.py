@@ -18,7 +18,17 @@ from matplotlib.transforms import ScaledTranslation, Transform, blended_transfor
 
 from prime.files import replacing
 from prime.study.draw_matplotlib_panels import draw_heat_map, draw_ranks
-from prime.study.figure import AnyPanel, AtRisk, Figure, HeatMap, Panel, RankPanel, Reference, Series
+from prime.study.figure import (
+    MANY,
+    AnyPanel,
+    AtRisk,
+    Figure,
+    HeatMap,
+    Panel,
+    RankPanel,
+    Reference,
+    Series,
+)
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -148,7 +158,8 @@ def _height(panel: AnyPanel, look: _Look, inches: float) -> float:
     if isinstance(panel, HeatMap):
         return height + 1.2 + max(1.8, 0.42 * len(panel.rows))
     if panel.horizontal:
-        return height + 1.1 + len(panel.categories) * max(0.36, 0.2 * len(panel.series))
+        count = len(panel.categories)
+        return height + 1.1 + count * max(0.36 if count <= MANY else 0.21, 0.2 * len(panel.across()))
     return height + 3.1 + (0.16 * (len(panel.at_risk.rows) + 1) if panel.at_risk else 0)
 
 
@@ -193,15 +204,11 @@ def _draw_legend(axis: Axes, panel: Panel, look: _Look, inches: float) -> None:
 
 
 def _draw_series(axis: Axes, panel: Panel, look: _Look) -> None:
-    dodged = [series for series in panel.series if panel.categories and series.kind in ("points", "bars")]
     for series in panel.series:
         colour = look.colours[series.label]
-        if series in dodged:
-            step = 0.7 / len(dodged)
-            shift = step * (dodged.index(series) - (len(dodged) - 1) / 2)
+        if series.kind in ("points", "bars"):
+            shift, step = panel.dodge(series)
             _draw_dodged(axis, series, shift, step, panel.horizontal, colour, look.marker(series.label))
-        elif series.kind == "points":
-            _draw_dodged(axis, series, 0.0, 0.7, False, colour, look.marker(series.label))
         else:
             _draw_curve(axis, series, colour, look)
     if panel.empty():
@@ -258,6 +265,7 @@ def _label_axes(axis: Axes, panel: Panel, y_label: bool, letters: int) -> None:
         axis.set_yticks(range(len(names)), names)
         axis.set_ylim(len(names) - 0.5, -0.5)
         axis.set(xlabel=panel.y_label, ylabel=panel.x_label if y_label else "")
+        axis.locator_params(axis="x", nbins=5)
         axis.grid(axis="x", color="0.9", linewidth=0.8)
         axis.tick_params(axis="y", length=0)
         if panel.y_range is not None:

@@ -17,7 +17,7 @@ from prime.study.draw_plotly_traces import (
     rank_traces,
     series_traces,
 )
-from prime.study.figure import AnyPanel, AtRisk, Figure, HeatMap, Panel, RankPanel, Reference
+from prime.study.figure import MANY, AnyPanel, AtRisk, Figure, HeatMap, Panel, RankPanel, Reference
 
 _GREY = "#555555"
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -152,14 +152,10 @@ class _Sheet:
 
     def _panel(self, panel: Panel, axes: tuple[Trace, Trace], x: str, y: str, number: str) -> list[Trace]:
         label_axes(panel, axes)
-        dodged = [series for series in panel.series if panel.categories and series.kind in ("points", "bars")]
         legend = self._legend(axes, number)
         traces: list[Trace] = []
         for series in panel.series:
-            shift, step = 0.0, 0.7
-            if series in dodged:
-                step = 0.7 / len(dodged)
-                shift = step * (dodged.index(series) - (len(dodged) - 1) / 2)
+            shift, step = panel.dodge(series)
             look = Look(self.colours[series.label], self.slots[series.label])
             first = bool(series.label) and (legend, series.label) not in self.in_legend
             self.in_legend.add((legend, series.label))
@@ -224,5 +220,6 @@ def _plot_height(panel: AnyPanel) -> int:
     if isinstance(panel, HeatMap):
         return max(180, 44 * len(panel.rows))
     if panel.horizontal:
-        return 30 + len(panel.categories) * max(34, 20 * len(panel.series))
+        count = len(panel.categories)
+        return 30 + count * max(34 if count <= MANY else 21, 20 * len(panel.across()))
     return 270

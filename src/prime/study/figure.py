@@ -19,6 +19,9 @@ Kind = Literal["line", "step", "points", "bars"]
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 
 
+MANY = 12  # categories down the side, from which on they stand closer together
+
+
 @dataclass(frozen=True)
 class Series:
     """One curve, one row of points or one row of bars.
@@ -149,6 +152,20 @@ class Panel:
             outside = [x for series in self.series for x in series.x if x not in places]
             if outside:
                 raise ValueError(f"panel {self.title!r}: x {outside[0]} is none of {len(places)} categories")
+
+    def across(self) -> list[Series]:
+        """The rows of points or bars that stand beside each other, as some of them share a category."""
+        rows = [series for series in self.series if series.kind in ("points", "bars")]
+        places = [x for series in rows for x in series.x]
+        return rows if self.categories and len(set(places)) < len(places) else []
+
+    def dodge(self, series: Series) -> tuple[float, float]:
+        """How far a row of points or bars is moved from the middle of its categories, and how wide it is."""
+        across = self.across()
+        if series not in across:
+            return 0.0, 0.7
+        step = 0.7 / len(across)
+        return step * (across.index(series) - (len(across) - 1) / 2), step
 
     def empty(self) -> bool:
         """Whether no y is a number."""

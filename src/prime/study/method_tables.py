@@ -30,7 +30,7 @@ def interval_text(low: float, high: float) -> str:
     return ABSENT if pd.isna(low) else f"{low:.3f} to {high:.3f}"
 
 
-def _reference_rows(context: Context, task: TaskConfig, pattern: str | None = None) -> pd.DataFrame:
+def reference_rows(context: Context, task: TaskConfig, pattern: str | None = None) -> pd.DataFrame:
     """Others' results for a task: all cohorts of one pattern, or the mean row of all patterns."""
     frame = context.reference
     if frame is None:
@@ -47,7 +47,7 @@ def by_cohort(context: Context, results: Results, task: TaskConfig) -> Table:
     cohorts = list(dict.fromkeys(means["cohort"]))
     text: dict[str, dict[str, str]] = {}
     number: dict[str, dict[str, float]] = {}
-    for method, part in _reference_rows(context, task, "all").groupby("method", sort=False):
+    for method, part in reference_rows(context, task, "all").groupby("method", sort=False):
         values = part.set_index("cohort")["mean"]
         columns = {**{c: c for c in cohorts}, "Avg": "mean"}
         number[str(method)] = {shown: float(values.get(c, float("nan"))) for shown, c in columns.items()}
@@ -92,7 +92,7 @@ def by_pattern(context: Context, results: Results, task: TaskConfig) -> Table:
     incomplete = [name for name in names if name != "all"]
     text: dict[str, dict[str, str]] = {}
     number: dict[str, dict[str, float]] = {}
-    for method, part in _reference_rows(context, task).groupby("method", sort=False):
+    for method, part in reference_rows(context, task).groupby("method", sort=False):
         values = part.set_index("pattern")["mean"]
         number[str(method)] = {name: float(values.get(name, float("nan"))) for name in names}
         text[str(method)] = {name: cell(v) for name, v in number[str(method)].items()}

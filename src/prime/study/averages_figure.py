@@ -1,0 +1,56 @@
+"""All methods of a comparison in one figure: macro averages with their intervals, a panel a task."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import pandas as pd
+
+from prime.study.averages import macro_means
+from prime.study.context import Context, Results
+from prime.study.figure import Figure, Panel, Series
+from prime.study.method_tables import metric_name, reference_rows
+from prime.training.config import TaskConfig
+from prime.training.fits import PRIME
+
+OURS, OTHERS, THEIRS = "PRIME", "other methods", "others' results"
+
+
+def _task_averages(context: Context, results: Results, task: TaskConfig) -> pd.DataFrame:
+    """Everything observed: index the method, columns mean, low, high and kind."""
+    scores = results.primary
+    mine = scores[(scores["task"] == task.name) & (scores["pattern"] == "all")]
+    ours = set(mine.loc[mine["method"] == PRIME, "label"])
+    found = macro_means(mine, ["label"]).set_index("label")[["mean", "low", "high"]]
+    found["kind"] = [OURS if label in ours else OTHERS for label in found.index]
+    theirs = reference_rows(context, task).query("pattern == 'all'").set_index("method")[["mean"]]
+    return pd.concat([found, theirs.assign(low=float("nan"), high=float("nan"), kind=THEIRS)])
+
+
+def averages_figure(context: Context, results: Results) -> Figure:
+    """Methods down the side, the best on the mean of the tasks first."""
+    tasks = context.config.evaluate.tasks
+    averages = {task.name: _task_averages(context, results, task) for task in tasks}
+    means = pd.DataFrame({name: frame["mean"] for name, frame in averages.items()}).mean(axis=1)
+    names = tuple(str(name) for name in means.sort_values(ascending=False, kind="stable").index)
+    panels: list[Panel] = []
+    for task in tasks:
+        frame = averages[task.name]
+        series: list[Series] = []
+        for kind in (OURS, OTHERS, THEIRS):
+            rows = frame[frame["kind"] == kind]
+            if rows.empty:
+                continue
+            places = [names.index(str(name)) for name in rows.index]
+            y, low, high = (rows[column].to_numpy() for column in ("mean", "low", "high"))
+            series.append(Series(kind, places, y, low, high, kind="points"))
+        panels.append(
+            Panel(task.name, "", metric_name(task), tuple(series), categories=names, horizontal=True)
+        )
+    return Figure(
+        "averages",
+        "All methods, everything observed",
+        "Mean of the cohort means with its 95% interval, from drawing folds with replacement within each"
+        " cohort; the best on the mean of the tasks first. Methods are compared on the same patients, so the"
+        " interval of a difference is in the tables and is narrower than these.",
+        tuple(panels),
+        columns=len(panels),
+    )
