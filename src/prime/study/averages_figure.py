@@ -21,8 +21,10 @@ def _task_averages(context: Context, results: Results, task: TaskConfig) -> pd.D
     ours = set(mine.loc[mine["method"] == PRIME, "label"])
     found = macro_means(mine, ["label"]).set_index("label")[["mean", "low", "high"]]
     found["kind"] = [OURS if label in ours else OTHERS for label in found.index]
-    theirs = reference_rows(context, task).query("pattern == 'all'").set_index("method")[["mean"]]
-    return pd.concat([found, theirs.assign(low=float("nan"), high=float("nan"), kind=THEIRS)])
+    theirs = reference_rows(context, task).query("pattern == 'all'").set_index("method")
+    theirs = theirs.reindex(columns=["mean", "low", "high"])
+    theirs["kind"] = THEIRS
+    return pd.concat([found, theirs])
 
 
 def averages_figure(context: Context, results: Results) -> Figure:

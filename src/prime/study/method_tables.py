@@ -34,7 +34,7 @@ def reference_rows(context: Context, task: TaskConfig, pattern: str | None = Non
     """Others' results for a task: all cohorts of one pattern, or the mean row of all patterns."""
     frame = context.reference
     if frame is None:
-        return pd.DataFrame(columns=["method", "cohort", "pattern", "mean"])
+        return pd.DataFrame(columns=["method", "cohort", "pattern", "mean"]).astype({"mean": float})
     mine = frame[frame["task"] == task.name]
     return mine[mine["pattern"] == pattern] if pattern else mine[mine["cohort"] == "mean"]
 
