@@ -17,8 +17,6 @@ Kind = Literal["line", "step", "points", "bars"]
 
 # Okabe and Ito, "Color universal design", 2008, without its yellow, which white paper swallows.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
-
-
 MANY = 12  # categories down the side, from which on they stand closer together
 
 
