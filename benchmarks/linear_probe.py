@@ -22,8 +22,6 @@ Seconds are those of the wall and, less disturbed by other work on the machine, 
 status 1 where the survival of a test patient differs by more than 1e-5.
 """
 
-# pyright: reportUnknownMemberType=false
-
 import argparse
 import statistics
 import sys

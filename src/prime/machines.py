@@ -1,7 +1,5 @@
 """Where many independent jobs run: one after the other, on this machine's processors, or on a Ray cluster."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false
-
 import logging
 import threading
 from collections.abc import Callable, Generator

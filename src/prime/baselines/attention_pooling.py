@@ -1,7 +1,5 @@
 """Gated attention pooling of a bag of instances (Ilse et al., ICML 2018, Eq. 7 and 9)."""
 
-# pyright: reportUnknownMemberType=false
-
 import torch
 from torch import Tensor, nn
 

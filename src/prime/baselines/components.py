@@ -3,9 +3,6 @@
 Everything is fitted on the patients who have the source, without their outcomes.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -10,8 +10,6 @@ Sources: Cox, "Regression models and life-tables", JRSS B 1972; Efron, JASA 1977
 1974, for tied events; Verweij and van Houwelingen, Statistics in Medicine 1994, for the penalty.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """What the methods of image and genes share: image instances, genomic tokens, and how both are read."""
 
-# pyright: reportUnknownMemberType=false
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -1,8 +1,5 @@
 """Newton's method with halved steps for the strictly concave likelihoods of ridge regressions."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 from collections.abc import Callable
 
 import numpy as np

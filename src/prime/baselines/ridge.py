@@ -1,8 +1,5 @@
 """Ridge Cox or ridge logistic regression, as the task asks: from features to a score, and on to survival."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The block of self-normalising networks (Klambauer et al., NeurIPS 2017)."""
 
-# pyright: reportUnknownMemberType=false
-
 from typing import Literal
 
 from torch import nn

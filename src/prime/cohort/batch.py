@@ -1,7 +1,5 @@
 """The one batch that flows through everything."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Looking through a cohort before anything is trained: what is there, and what would spoil results."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from collections import Counter
 from pathlib import Path
 

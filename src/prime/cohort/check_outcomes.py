@@ -1,7 +1,5 @@
 """Outcomes: how many there are, and whether a feature table gives them away."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import re
 
 import numpy as np

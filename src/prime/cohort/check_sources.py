@@ -1,7 +1,5 @@
 """Looking through one source: counts, ranges, constants, doubles, and what it gives away."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Who is in a cohort: the counts of the paper's Table I, and where patients fall out on the way to a test."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from dataclasses import dataclass
 
 import numpy as np

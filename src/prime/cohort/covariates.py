@@ -1,7 +1,5 @@
 """Covariates: columns of a clinical table as one number a patient."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -4,8 +4,6 @@ Inside the project there is only `event`: 1 = observed, 0 = censored; every read
 columns of TCGA-CDR (Liu et al., Cell 2018) are spec/tcga.md 5.5.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Batches from a packed store: scaled, padded, masked."""
 
-# pyright: reportUnknownMemberType=false
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Packing a cohort into a store: every source streamed once to disk, finished sources kept on a rerun."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import hashlib
 import json
 from collections.abc import Iterator

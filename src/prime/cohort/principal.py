@@ -1,7 +1,5 @@
 """Principal components of a source within cancer types: label-free targets of the retention loss."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from dataclasses import dataclass
 
 import numpy as np

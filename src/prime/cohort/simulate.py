@@ -1,4 +1,3 @@
-# pyright: reportUnknownMemberType=false
 """A small made-up cohort with a known truth, in the file formats that users have.
 
 The world of `simulated_world.py` is fixed and the seed draws the patients, so two cohorts of different seeds

@@ -1,4 +1,3 @@
-# pyright: reportUnknownMemberType=false
 """What is true of the made-up cohort: the world, its patients, and what each modality shows of them.
 
 Six latent factors drive every modality and the hazard. The world (loadings, patterns, hazard weights) is

@@ -10,8 +10,6 @@ balances size and events at least as well as scikit-learn's StratifiedGroupKFold
 choice; most so where a site is large (LGG: folds of 91 to 123 patients against 75 to 158).
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray

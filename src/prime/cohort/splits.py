@@ -1,8 +1,5 @@
 """Who trains, who validates, who tests: patient-level, seeded, disjoint, saved."""
 
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 import zlib
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ A folder holds `manifest.json`, `patients.parquet`, and for each source `{source
 `{source}.rows.parquet` are written when a source is done, so that an interrupted packing resumes.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast

@@ -1,7 +1,5 @@
 """Reading a user's table (parquet, csv, tsv, xlsx) with one clear error for each thing that can be wrong."""
 
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import csv
 from collections import Counter
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One fixed vector a source and patient: the mean of the patient's rows, unscaled."""
 
-# pyright: reportUnknownMemberType=false
-
 from dataclasses import dataclass, replace
 
 import numpy as np

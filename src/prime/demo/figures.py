@@ -1,8 +1,5 @@
 """The demo's figures."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownLambdaType=false
-
 from pathlib import Path
 
 import numpy as np

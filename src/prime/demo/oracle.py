@@ -1,7 +1,5 @@
 """How well anyone could do on the simulated cohort: the true hazard, as far as the modalities show it."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from pathlib import Path
 from typing import Any
 

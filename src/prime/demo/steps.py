@@ -1,7 +1,5 @@
 """Simulate, check, pack, pretrain, evaluate, fit, predict, show: each step skips what it finds done."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import time
 from pathlib import Path
 

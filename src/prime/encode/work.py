@@ -1,8 +1,5 @@
 """Work on many files: skip what is done, go on past what is broken, say at the end what failed and why."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 import json
 import time
 from collections.abc import Callable, Sequence

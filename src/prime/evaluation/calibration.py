@@ -4,9 +4,6 @@ Wherever a quantity is undefined (one class, no finite maximum of the likelihood
 is NaN, with its reason. D-calibration is in `d_calibration`.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

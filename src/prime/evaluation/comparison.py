@@ -5,9 +5,6 @@ undefined it is NaN with the reason. Tests over folds are in `fold_tests`, ranks
 `ranking`.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal

@@ -1,8 +1,5 @@
 """Is the predicted survival at the patients' own times uniform: D-calibration, a pure function of arrays."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,9 +5,6 @@ and are not independent, so these tests say less than their number of folds sugg
 allows for it.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 from dataclasses import dataclass
 from typing import Any
 

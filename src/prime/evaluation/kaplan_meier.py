@@ -5,9 +5,6 @@ is imported inside the function, because importing it takes a second. The bare e
 is `product_limit.product_limit`.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 import warnings
 from dataclasses import dataclass
 from typing import Any

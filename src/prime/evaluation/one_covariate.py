@@ -3,9 +3,6 @@
 Where the likelihood has no finite maximum they say so; no penalty hides it.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast

@@ -4,8 +4,6 @@ It stands for the events or for the censorings, and gives the weights of censore
 interval that figures show is `kaplan_meier.kaplan_meier`.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -3,9 +3,6 @@
 A higher score is better. Where a figure is undefined it is NaN with the reason.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Discrete-time predictions as survival curves: S(t) at any time. Pure functions of arrays."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -4,9 +4,6 @@ Times may be in any one unit, days elsewhere in this package. Where a figure is 
 reason. Lifelines is imported inside the functions, because importing it takes a second.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 import warnings
 from collections.abc import Generator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """From one row a fold to one row a cohort and a macro row: pure functions of tables."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from collections.abc import Hashable
 
 import numpy as np

@@ -11,8 +11,6 @@ Times are in any one unit (days elsewhere in this project); a higher risk means 
 when they are equal (scikit-survival: when they differ by at most 1e-8). What is undefined is NaN.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from dataclasses import dataclass
 
 import numpy as np

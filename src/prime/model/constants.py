@@ -1,7 +1,5 @@
 """What replaces a missing modality in the ablations without prototypes: the same tokens for everyone."""
 
-# pyright: reportUnknownMemberType=false
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Sparse mixture of experts with a modality-aware gate (paper III-D, Eq. 9)."""
 
-# pyright: reportUnknownMemberType=false
-
 from dataclasses import dataclass
 from typing import cast
 

@@ -1,7 +1,5 @@
 """Decoders from a modality's tokens to its sources' principal components (see objectives/retention.py)."""
 
-# pyright: reportUnknownMemberType=false
-
 import torch
 from torch import Tensor, nn
 

@@ -6,8 +6,6 @@ probability of outliving bins 0..k is S_k = prod_{j<=k} (1 - sigmoid(h_j)). Sour
 so no epsilon is needed and saturated logits keep their gradient.
 """
 
-# pyright: reportUnknownMemberType=false
-
 from typing import Literal
 
 import numpy as np

@@ -6,8 +6,6 @@ serves which pattern, what the head reads, the features' names). The manifest is
 other files' checksums.
 """
 
-# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Scoring new patients with whatever they have."""
 
-# pyright: reportUnknownMemberType=false
-
 from pathlib import Path
 
 import numpy as np

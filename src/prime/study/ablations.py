@@ -1,7 +1,5 @@
 """Table V: what each part of the method is worth, by taking it away."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from typing import Any
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """The arms of a study: an experiment each, who its pretraining may see, and where its checkpoints stand."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-
 import json
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Averages as the tables print them: folds, then cohorts; and paired differences of methods."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """All methods of a comparison in one figure: macro averages with their intervals, a panel a task."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import pandas as pd
 
 from prime.study.averages import macro_means

@@ -1,7 +1,5 @@
 """Table I: what the cohort holds."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import pandas as pd
 
 from prime.cohort.counts import cohort_counts, horizon_counts

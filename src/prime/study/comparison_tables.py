@@ -1,7 +1,5 @@
 """Is one method better than another: paired tests and mean ranks."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from collections.abc import Iterable
 from itertools import combinations
 from typing import Any

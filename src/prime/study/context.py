@@ -1,7 +1,5 @@
 """What every study starts from: the store, the experiment, how large a grid, and where results are kept."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property

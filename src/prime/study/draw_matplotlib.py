@@ -1,7 +1,5 @@
 """Figures for print: a description drawn with matplotlib as PNG and PDF, without a window or global state."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import math
 import textwrap
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The two panels for print that have no series: heat map and critical-difference diagram."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import math
 from typing import Any
 

@@ -1,8 +1,5 @@
 """Figures for a page: a description as a plotly figure, with hover text, that fits the width it is given."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 import json
 import math
 from typing import Any

@@ -3,9 +3,6 @@
 A job whose file exists is not done again, so a study that was killed or extended goes on where it was.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false
-# pyright: reportUnknownArgumentType=false
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache

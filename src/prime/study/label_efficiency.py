@@ -1,7 +1,5 @@
 """Fig. 3: how much is left with fewer labels."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import pandas as pd
 
 from prime.study.arms import Arm

@@ -1,7 +1,5 @@
 """The methods of the comparison: what they read, what they cost, what validation chose for them."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import json
 from collections import Counter
 from typing import Any

@@ -1,7 +1,5 @@
 """Tables II and III: methods by cohorts with everything observed. Table IV: methods by what may be seen."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import pandas as pd
 
 from prime.evaluation.missingness import patterns

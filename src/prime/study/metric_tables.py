@@ -1,7 +1,5 @@
 """Beyond the paper's metrics: inverse-probability weights, Brier, calibration; and what each fit costs."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import numpy as np
 import pandas as pd
 

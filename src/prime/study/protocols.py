@@ -1,7 +1,5 @@
 """What the protocol is worth: whom pretraining saw, whom heads are trained on, how folds are drawn."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from typing import Any
 
 import pandas as pd

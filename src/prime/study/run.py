@@ -1,7 +1,5 @@
 """Running studies: pretraining, fits, then tables and figures; everything that is done is kept."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import json
 import platform
 import time

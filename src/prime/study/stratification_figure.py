@@ -1,7 +1,5 @@
 """Fig. 2: risk groups. Kaplan-Meier curves, log-rank tests and hazard ratios."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Fig. 4: sweeps of the bank size and of the balance of the losses; and of any setting that is named."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from dataclasses import dataclass
 from typing import Any
 

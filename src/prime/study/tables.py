@@ -1,7 +1,5 @@
 """A table of the paper, written three times: numbers as CSV, cells as Markdown and as LaTeX."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence

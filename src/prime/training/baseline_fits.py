@@ -1,7 +1,5 @@
 """One unit of the comparison: a registered method fitted on a fold, and its predictions for every pattern."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator

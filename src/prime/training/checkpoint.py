@@ -1,7 +1,5 @@
 """A trained network on disk: safetensors weights and scaling, a JSON config and a JSON manifest."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast

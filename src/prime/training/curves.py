@@ -1,7 +1,5 @@
 """The figure of a pretraining run."""
 
-# pyright: reportUnknownMemberType=false
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Each patient embedded once for each subset of modalities: the cache behind linear probes."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

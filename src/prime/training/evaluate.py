@@ -4,8 +4,6 @@
 whose part file exists is not done again: the name of the file carries a hash of all that the fit depends on.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import hashlib
 import json
 from collections.abc import Callable, Iterator

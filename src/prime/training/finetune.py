@@ -1,7 +1,5 @@
 """Full fine-tuning of PRIME with a survival head, from a checkpoint or from random weights (paper IV-C)."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import copy
 
 import numpy as np

@@ -1,7 +1,5 @@
 """One unit of an evaluation: the predictions of a fitted head, and what fitting it took."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import importlib
 import sys
 import time

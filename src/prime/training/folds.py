@@ -1,7 +1,5 @@
 """The folds of an evaluation: given, drawn, by site, or external; whom each trains on."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -5,8 +5,6 @@ censored negative log-likelihood (paper IV-B; see objectives/survival.py) plus r
 and Newton's method finds its only minimum, so nothing depends on a learning rate, an epoch count or a seed.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """The pretraining objective: Eq. 16, from the tensors of one forward pass."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-
 from collections.abc import Callable
 from typing import cast
 

@@ -1,7 +1,5 @@
 """The networks that an evaluation reads, checkpoints or random weights, and their embeddings on disk."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-
 import json
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Who can serve evaluation of a task, and their times, events or labels."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from dataclasses import dataclass
 
 import numpy as np

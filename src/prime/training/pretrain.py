@@ -1,7 +1,5 @@
 """Label-free pretraining on every patient who has anything (paper III-E, IV-C2)."""
 
-# pyright: reportUnknownMemberType=false
-
 import json
 import math
 import pickle

@@ -1,7 +1,5 @@
 """Linear probes: heads on frozen, cached embeddings, all folds of a cohort fitted in one batch."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from dataclasses import dataclass
 
 import numpy as np

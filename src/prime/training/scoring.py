@@ -1,7 +1,5 @@
 """From predictions to scores: one row a fold, pattern and metric; intervals over patients; the files."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from pathlib import Path
 from typing import Any
 

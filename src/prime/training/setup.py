@@ -1,7 +1,5 @@
 """What a pretraining run starts from: its patients, network, optimiser groups and learning rates."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Training any network with a hazard head on one fold: minibatches, early stopping, prediction."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -6,9 +6,6 @@ In one picture:
     -> gradient-boosted trees -> hazard of the bin -> risk
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 from dataclasses import dataclass
 from typing import Annotated
 

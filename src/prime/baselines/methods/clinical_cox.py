@@ -5,8 +5,6 @@ In one picture:
     age, stage, sex, ... -> standardised -> ridge Cox -> risk
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -12,8 +12,6 @@ In one picture:
                                       mean over the modalities that are there -> risk
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 

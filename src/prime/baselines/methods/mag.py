@@ -7,8 +7,6 @@ In one picture:
                                                      alpha = min(beta |x| / |h|, 1), each token by itself
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-
 import math
 from typing import Any, Literal
 

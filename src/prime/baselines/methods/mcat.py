@@ -7,8 +7,6 @@ In one picture:
     image -> instances --+--> co-attention -> 6 tokens --------------> encoder -> pooling --+
 """
 
-# pyright: reportUnknownMemberType=false
-
 import math
 
 import torch

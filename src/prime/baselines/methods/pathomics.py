@@ -9,8 +9,6 @@ In one picture:
     before, without labels: |P v - Q w|^2 on training patients who have both
 """
 
-# pyright: reportUnknownMemberType=false
-
 import math
 
 import torch

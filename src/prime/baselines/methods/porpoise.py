@@ -7,8 +7,6 @@ In one picture:
     rna   -> SNN -------------------------> h_2 ----+    (h_1 and h_2 skip to the MLP as well)
 """
 
-# pyright: reportUnknownMemberType=false
-
 from itertools import chain
 
 import torch

@@ -7,8 +7,6 @@ In one picture:
     report -> mean vector -> PCA -> ridge Cox -> risk --+
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Covariates of a clinical table as a source, so that clinical variables can be a modality."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from pathlib import Path
 
 import numpy as np

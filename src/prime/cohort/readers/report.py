@@ -1,8 +1,5 @@
 """Report texts through a BERT-type encoder, one token a word piece, cached by content."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 import importlib.util
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Token files: one HDF5 or `.pt` file a slide, from TRIDENT, CLAM, STAMP or marugoto."""
 
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Vector tables: each row is a patient's (or a slide's, or a sample's) vector of named numbers."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Report texts as counts of words: one vector a patient, without an encoder."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import re
 from collections import Counter
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """From a fetched folder to a cohort: aligned tables, and the file that `prime check` reads."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """The list of files to fetch: the GDC's manifest, with what they are beside it."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields

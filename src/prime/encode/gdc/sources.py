@@ -1,8 +1,5 @@
 """What an encoder wrote, as a source of the cohort file."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any

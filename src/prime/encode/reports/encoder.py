@@ -1,8 +1,5 @@
 """Clean text to word-piece features with a BERT-type encoder: the head of a long report, or windows of it."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass

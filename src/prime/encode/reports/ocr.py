@@ -1,8 +1,5 @@
 """Images of pages to text: Tesseract on this machine, or AWS Textract, which sends the page to Amazon."""
 
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 import io
 import os
 from collections.abc import Callable

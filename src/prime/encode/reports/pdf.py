@@ -1,8 +1,5 @@
 """A PDF report to text, page by page: its text layer where that suffices, else its image through OCR."""
 
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """All reports of a cohort: read, cleaned, encoded, each patient on its own; then the tables over all."""
 
-# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
-
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import groupby

@@ -1,7 +1,5 @@
 """Which reports there are: files of a folder, files named one by one, or the rows of a TCGA-Reports table."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import re
 from collections import Counter
 from dataclasses import dataclass

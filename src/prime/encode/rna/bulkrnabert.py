@@ -5,8 +5,6 @@ plus its projected gene embedding; blocks with the norm first follow. There are 
 and no final norm.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from dataclasses import dataclass
 from typing import cast
 

@@ -1,8 +1,5 @@
 """Second step: one patient's TPM becomes gene tokens of BulkRNABert, their mean, or log TPM."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass

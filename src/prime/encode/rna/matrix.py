@@ -1,7 +1,5 @@
 """Reading a matrix of expression, patients by genes or genes by patients, with whatever ids it has."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,8 +1,5 @@
 """From files of expression to a folder of features: read, choose genes, encode, gather."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Whose file is it: the patients of a folder of STAR-Counts files, or of a matrix's samples."""
 
-# pyright: reportUnknownMemberType=false
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

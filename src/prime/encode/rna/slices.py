@@ -1,7 +1,5 @@
 """Which genes' tokens are kept of a patient, the same ones for every patient."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-
 from collections.abc import Iterable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """BulkRNABert's weights: finding them, the names of their tensors, and what is recorded of them."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import json
 import re
 from dataclasses import dataclass

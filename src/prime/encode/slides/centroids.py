@@ -1,7 +1,5 @@
 """At most 128 centroids of a bag of tile features, with how many tiles each stands for."""
 
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-
 from typing import cast
 
 import numpy as np

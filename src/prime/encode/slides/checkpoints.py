@@ -1,7 +1,5 @@
 """Where an encoder's weights are, what made them, and how it wants its tiles: read without loading them."""
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

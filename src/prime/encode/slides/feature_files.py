@@ -1,8 +1,5 @@
 """Feature files: written in TRIDENT's HDF5 layout, read in that of TRIDENT, CLAM, STAMP and marugoto."""
 
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields

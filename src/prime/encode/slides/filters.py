@@ -1,8 +1,5 @@
 """Which tiles hold tissue: entropy (as in the paper), brightness and edges of a tile's grey values."""
 
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from dataclasses import dataclass
 from typing import cast
 

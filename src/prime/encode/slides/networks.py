@@ -1,8 +1,5 @@
 """Tiles through an encoder: ViT and CNN checkpoints by transformers, and `colour`, which has no weights."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Tasks on one slide in this process or several: results in the tasks' order, few of them held at once."""
 
-# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future

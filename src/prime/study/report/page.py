@@ -1,7 +1,5 @@
 """The page: contents, flow of patients, studies, and how to make it all again."""
 
-# pyright: reportMissingTypeStubs=false
-
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
