@@ -22,11 +22,12 @@ from typing import Any
 import torch
 
 from prime.cohort.config import load_cohort
-from prime.cohort.simulate import simulate
-from prime.cohort.store import Store, pack
+from prime.demo.simulate import simulate
 from prime.files import sha256_file
-from prime.training.config import ExperimentConfig, load_experiment
-from prime.training.pretrain import LOG, pretrain
+from prime.pretraining.loop import LOG, pretrain
+from prime.settings.experiment import ExperimentConfig, load_experiment
+from prime.store.packing import pack
+from prime.store.store import Store
 
 # This process computes nothing with torch, so its children may be forked: their start costs no imports.
 FORK = multiprocessing.get_context("fork")

@@ -39,19 +39,20 @@ from kill_resume import simulated_store
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prime.cohort.loading import PatientLoader, fit_scalings
-from prime.cohort.splits import Fold
-from prime.cohort.store import Store
+from prime.downstream.embeddings import EmbeddingCache, embed, read_out
+from prime.downstream.probe import FittedHead, Projection, fit_projection, probe_folds
 from prime.evaluation.missingness import patterns
+from prime.model.checkpoint import load_checkpoint
 from prime.model.prime import Prime
 from prime.objectives.survival import assign_bins, nll
-from prime.training.checkpoint import load_checkpoint
-from prime.training.config import EvaluateConfig, ExperimentConfig, load_experiment
-from prime.training.embed import EmbeddingCache, embed, read_out
-from prime.training.folds import evaluation_folds
-from prime.training.outcomes import Outcome, read_outcome
-from prime.training.probe import FittedHead, Projection, fit_projection, probe_folds
-from prime.training.setup import build_model
+from prime.pretraining.setup import build_model
+from prime.settings.evaluation import EvaluateConfig
+from prime.settings.experiment import ExperimentConfig, load_experiment
+from prime.splits.evaluation_folds import evaluation_folds
+from prime.splits.folds import Fold
+from prime.splits.outcomes import Outcome, read_outcome
+from prime.store.loading import PatientLoader, fit_scalings
+from prime.store.store import Store
 
 Indices = NDArray[np.int64]
 Patterns = dict[str, tuple[bool, ...]]

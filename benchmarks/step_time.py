@@ -23,13 +23,14 @@ import torch
 from kill_resume import simulated_store
 from torch.utils.flop_counter import FlopCounterMode
 
-from prime.cohort.batch import Batch
-from prime.cohort.loading import PatientLoader, fit_scalings
-from prime.cohort.store import Store
-from prime.model.pretraining import Wrapped
-from prime.training.config import ExperimentConfig, load_experiment
-from prime.training.losses import pretraining_losses
-from prime.training.setup import build_model, choose_patients, parameter_groups
+from prime.model.parameters import parameter_groups
+from prime.pretraining.losses import pretraining_losses
+from prime.pretraining.network import Wrapped
+from prime.pretraining.setup import build_model, choose_patients
+from prime.settings.experiment import ExperimentConfig, load_experiment
+from prime.store.batch import Batch
+from prime.store.loading import PatientLoader, fit_scalings
+from prime.store.store import Store
 
 Step = Callable[[], None]
 

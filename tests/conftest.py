@@ -6,7 +6,7 @@ import pytest
 import torch
 from made_up import write_checkpoint, write_store
 
-from prime.cohort.store import Store
+from prime.store.store import Store
 
 torch.set_num_threads(1)
 

@@ -10,17 +10,20 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from prime.cohort.batch import Batch, SourceBatch
 from prime.cohort.config import CohortConfig
-from prime.cohort.loading import fit_scalings
-from prime.cohort.store import Store, pack
-from prime.model.config import InputSpec, ModelConfig, SourceSpec
-from prime.model.pretraining import AugmentationSettings, PretrainingModel
-from prime.training.checkpoint import save_description, save_network
-from prime.training.config import ExperimentConfig
-from prime.training.evaluate import Evaluation
-from prime.training.networks import CheckpointTemplate
-from prime.training.setup import build_model
+from prime.downstream.grid import Evaluation
+from prime.downstream.networks import CheckpointTemplate
+from prime.model.checkpoint import save_description, save_network
+from prime.model.prime import Prime
+from prime.pretraining.network import AugmentationSettings, PretrainingModel
+from prime.pretraining.setup import build_model
+from prime.settings.experiment import ExperimentConfig
+from prime.settings.model import ModelConfig
+from prime.store.batch import Batch, SourceBatch
+from prime.store.inputs import InputSpec, SourceSpec
+from prime.store.loading import fit_scalings
+from prime.store.packing import pack
+from prime.store.store import Store
 
 SMALL_MODEL: dict[str, Any] = {
     "dim": 16,
@@ -81,8 +84,7 @@ def pretraining_model(
     }
     torch.manual_seed(seed)
     return PretrainingModel(
-        spec or inputs(modalities),
-        model_config(**(model or {})),
+        Prime(spec or inputs(modalities), model_config(**(model or {}))),
         AugmentationSettings(**settings),
         0.2,
         False,

@@ -11,26 +11,39 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "prime"
 
 # Each room and the rooms of ours that it may import; a room may always import itself.
-GROUND = {"errors", "files", "libraries", "machines", "progress"}
+GROUND = {"arrays", "errors", "files", "fingerprint", "libraries", "machines", "progress", "seeds"}
+GROUND |= {"text_encoder"}
+DATA = GROUND | {"catalogue", "settings", "cohort", "store"}
+NETWORKS = DATA | {"objectives", "evaluation", "splits", "model"}
+RESULTS = NETWORKS | {"pretraining", "methods", "downstream"}
 MAY_IMPORT: dict[str, set[str]] = {
+    "arrays": set(),
     "errors": set(),
-    "files": {"errors"},
     "libraries": set(),
     "progress": set(),
+    "seeds": set(),
+    "files": {"errors"},
+    "fingerprint": {"files"},
     "machines": {"errors", "progress"},
-    "cohort": GROUND,
-    "objectives": {"errors"},
-    "encode": GROUND | {"cohort"},
-    "evaluation": {"errors"},
-    "model": GROUND | {"cohort", "objectives", "evaluation"},
-    "baselines": GROUND | {"cohort", "objectives", "evaluation", "model"},
-    "training": GROUND | {"cohort", "objectives", "evaluation", "model", "baselines"},
-    "predict": GROUND | {"cohort", "objectives", "evaluation", "model", "baselines", "training"},
-    "demo": GROUND | {"cohort", "objectives", "evaluation", "model", "baselines", "training", "predict"},
-    "study": GROUND | {"cohort", "objectives", "evaluation", "model", "baselines", "training", "predict"},
-    "commands": GROUND
-    | {"cohort", "objectives", "evaluation", "model", "baselines", "training", "predict", "demo", "study"}
-    | {"encode"},
+    "text_encoder": {"errors", "files"},
+    "objectives": {"arrays", "errors"},
+    "evaluation": {"arrays", "errors"},
+    "catalogue": {"errors"},
+    "settings": {"errors", "catalogue"},
+    "cohort": GROUND | {"settings"},
+    "encode": GROUND | {"settings", "cohort"},
+    "store": GROUND | {"settings", "cohort"},
+    "splits": DATA | {"objectives", "evaluation"},
+    "model": DATA | {"objectives"},
+    "pretraining": NETWORKS,
+    "methods": NETWORKS,
+    "downstream": NETWORKS | {"methods"},
+    "predict": RESULTS,
+    "render": {"files"},
+    "report": {"errors", "files", "settings", "render"},
+    "study": RESULTS | {"render"},
+    "demo": RESULTS | {"predict"},
+    "commands": RESULTS | {"predict", "render", "report", "study", "demo", "encode"},
     "cli": GROUND | {"commands", "encode"},
 }
 PLACE = re.compile(r"(?<![\w.~})\-])/(?:work|home|root|Users|opt|tmp|mnt|scratch)/\w|\b[A-Z]:\\\\?Users")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from prime.cli import main
-from prime.cohort.simulate import simulate
+from prime.demo.simulate import simulate
 
 SMALL = {
     "cohort": "cohort/cohort.yaml",

@@ -21,7 +21,7 @@ import torch
 import yaml
 
 from prime.cli import main
-from prime.cohort.simulate import simulate
+from prime.demo.simulate import simulate
 
 Spoil = Callable[[Path], None]
 

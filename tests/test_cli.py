@@ -11,14 +11,16 @@ import yaml
 
 from prime import __version__, cli
 from prime.cli import build_parser, main
-from prime.cohort.config import CohortConfig, load_cohort, read_yaml
+from prime.cohort.config import CohortConfig, load_cohort
 from prime.cohort.exclusions import read_exclusions
-from prime.cohort.opening import default_store, open_or_pack
-from prime.cohort.simulate import simulate
-from prime.cohort.store import Store
+from prime.demo.simulate import simulate
 from prime.errors import InputError
-from prime.training.config import EvaluateConfig, ExperimentConfig, load_experiment
-from prime.training.template import experiment_template
+from prime.settings.evaluation import EvaluateConfig
+from prime.settings.experiment import ExperimentConfig, load_experiment
+from prime.settings.template import experiment_template
+from prime.settings.yaml_files import read_yaml
+from prime.store.opening import default_store, open_or_pack
+from prime.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ["check", "pack", "simulate", "pretrain", "evaluate", "fit", "predict", "demo", "config"]

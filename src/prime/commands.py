@@ -9,9 +9,9 @@ from prime.errors import InputError
 
 if TYPE_CHECKING:
     from prime.cohort.config import CohortConfig
-    from prime.cohort.store import Store
+    from prime.settings.experiment import ExperimentConfig
+    from prime.store.store import Store
     from prime.study.context import Other
-    from prime.training.config import ExperimentConfig
 
 Arguments = argparse.Namespace
 
@@ -26,7 +26,7 @@ def say(line: str) -> None:
 
 def read_experiment(arguments: Arguments, more: tuple[str, ...] = ()) -> "ExperimentConfig":
     """The experiment file with the command's `--set` overrides."""
-    from prime.training.config import load_experiment
+    from prime.settings.experiment import load_experiment
 
     return load_experiment(arguments.config, (*arguments.set, *more))
 
@@ -40,7 +40,7 @@ def open_experiment_store(config: "ExperimentConfig") -> "Store":
 
 def open_cohort_store(cohort: "CohortConfig", folder: str | Path | None) -> "Store":
     """A cohort's store in `folder`, or where it goes by default."""
-    from prime.cohort.opening import default_store, open_or_pack
+    from prime.store.opening import default_store, open_or_pack
 
     return open_or_pack(cohort, default_store(cohort) if folder is None else Path(folder), say)
 
@@ -58,7 +58,7 @@ def set_threads(arguments: Arguments) -> None:
 def run_check(arguments: Arguments) -> int:
     from rich.console import Console
 
-    from prime.cohort.check import check, exit_status, render
+    from prime.cohort.check.check import check, exit_status, render
     from prime.cohort.config import load_cohort
 
     report = check(load_cohort(arguments.cohort, arguments.root), progress=sys.stderr.isatty())
@@ -73,7 +73,8 @@ def run_check(arguments: Arguments) -> int:
 
 def run_pack(arguments: Arguments) -> int:
     from prime.cohort.config import load_cohort
-    from prime.cohort.store import Store, pack
+    from prime.store.packing import pack
+    from prime.store.store import Store
 
     store = Store.open(pack(load_cohort(arguments.cohort, arguments.root), arguments.out))
     rows = ", ".join(f"{name} {source.patients:,}" for name, source in store.sources.items())
@@ -82,7 +83,7 @@ def run_pack(arguments: Arguments) -> int:
 
 
 def run_simulate(arguments: Arguments) -> int:
-    from prime.cohort.simulate import simulate
+    from prime.demo.simulate import simulate
 
     print(f"{simulate(arguments.folder, arguments.patients, arguments.seed)}: {arguments.patients} patients")
     return 0
@@ -94,7 +95,7 @@ def run_pretrain(arguments: Arguments) -> int:
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     from prime.cohort.exclusions import read_exclusions
-    from prime.training.pretrain import Machine, pretrain
+    from prime.pretraining.loop import Machine, pretrain
 
     store = open_experiment_store(config)
     excluded: frozenset[str] = frozenset()
@@ -113,7 +114,7 @@ def run_evaluate(arguments: Arguments) -> int:
     folds = () if arguments.folds is None else (f"evaluate.folds={arguments.folds.resolve()}",)
     config = read_experiment(arguments, folds)
     set_threads(arguments)
-    from prime.training.evaluate import evaluate
+    from prime.downstream.grid import evaluate
 
     evaluate(open_experiment_store(config), config, arguments.checkpoint, arguments.out)
     print_summary(arguments.out)
@@ -193,8 +194,8 @@ def run_study(arguments: Arguments) -> int:
 
 def _other(text: str) -> "Other":
     """`--also NAME=CONFIG.yaml`: another experiment and its data."""
+    from prime.settings.experiment import load_experiment
     from prime.study.context import Other
-    from prime.training.config import load_experiment
 
     name, equals, path = text.partition("=")
     if not (name and equals and path):
@@ -221,7 +222,7 @@ def run_methods(arguments: Arguments) -> int:
 
 
 def run_report(arguments: Arguments) -> int:
-    from prime.study.report import write_markdown, write_report
+    from prime.report import write_markdown, write_report
 
     print(write_report(arguments.folder, arguments.out))
     if arguments.markdown is not None:
@@ -238,7 +239,7 @@ def run_demo(arguments: Arguments) -> int:
 
 
 def run_config(arguments: Arguments) -> int:
-    from prime.training.template import experiment_template
+    from prime.settings.template import experiment_template
 
     print(experiment_template(), end="")
     return 0

@@ -2,13 +2,19 @@
 
 import threading
 import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.filesize import decimal
-from rich.progress import Progress, Task
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
 
 EVERY = 60.0  # seconds
+
+_T = TypeVar("_T")
+_active: ContextVar[Progress | None] = ContextVar("prime_progress", default=None)
 
 
 class LongProgress(Progress):
@@ -65,3 +71,29 @@ def log_line(task: Task, first: float, seconds: float) -> str:
 
 def _duration(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
+
+
+@contextmanager
+def progress_display(shown: bool = True) -> Generator[Progress]:
+    """The display in use, or a new one for the length of the block (without output where not shown)."""
+    outer = _active.get()
+    if outer is not None:
+        yield outer
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with LongProgress(*columns, disable=not shown) as display:
+        token = _active.set(display)
+        try:
+            yield display
+        finally:
+            _active.reset(token)
+
+
+def tracked(items: Iterable[_T], description: str, total: int) -> Iterator[_T]:
+    """Yield the items, with a progress bar while it lasts."""
+    with progress_display() as display:
+        task = display.add_task(description, total=total)
+        for item in items:
+            yield item
+            display.advance(task)
+        display.remove_task(task)

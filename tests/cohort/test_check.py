@@ -11,10 +11,10 @@ import pytest
 import yaml
 from rich.console import Console
 
-from prime.cohort.check import CheckReport, check, exit_status, render
-from prime.cohort.check_outcomes import auc_columns, outcome_like_names, spearman_columns
+from prime.cohort.check.check import CheckReport, check, exit_status, render
+from prime.cohort.check.outcomes import auc_columns, outcome_like_names, spearman_columns
 from prime.cohort.config import load_cohort
-from prime.cohort.simulate import simulate
+from prime.demo.simulate import simulate
 from prime.errors import InputError
 
 TCGA = Path(__file__).resolve().parents[2] / ".." / "shared" / "tcga"

@@ -10,16 +10,17 @@ import yaml
 from pydantic import ValidationError
 
 from prime.cli import main
-from prime.cohort.check import check
+from prime.cohort.check.check import check
 from prime.cohort.config import ClinicalConfig, ClinicalSource, CohortConfig, load_cohort
 from prime.cohort.endpoints import ClinicalTable, read_clinical
 from prime.cohort.readers import read_source, source_files
 from prime.cohort.source import SourceRows
-from prime.cohort.store import Store, pack
 from prime.errors import InputError
-from prime.training.config import EvaluateConfig, TaskConfig
-from prime.training.folds import evaluation_folds
-from prime.training.outcomes import read_outcome
+from prime.settings.evaluation import EvaluateConfig, TaskConfig
+from prime.splits.evaluation_folds import evaluation_folds
+from prime.splits.outcomes import read_outcome
+from prime.store.packing import pack
+from prime.store.store import Store
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TCGA = CHECKOUT / ".." / "shared" / "tcga"

@@ -10,8 +10,9 @@ import pytest
 from prime.cohort.config import CohortConfig, WordSource
 from prime.cohort.readers import read_source, source_files
 from prime.cohort.source import SourceRows
-from prime.cohort.store import Store, pack
 from prime.errors import InputError
+from prime.store.packing import pack
+from prime.store.store import Store
 
 REPORTS = [
     ("b.1", "Tumor, TUMOR tumor; stage 3a. x"),

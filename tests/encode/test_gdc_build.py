@@ -13,7 +13,7 @@ import pytest
 import yaml
 from gdc_server import GdcServer, run_gdc, serving
 
-from prime.cohort.check import check, exit_status
+from prime.cohort.check.check import check, exit_status
 from prime.cohort.config import load_cohort
 from prime.cohort.endpoints import read_clinical
 from prime.encode.gdc.build import build

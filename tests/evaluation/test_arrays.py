@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prime.evaluation import arrays
+from prime.evaluation import argument_checks as arrays
 
 
 def test_right_arrays_come_back_in_the_type_of_the_equations() -> None:

@@ -16,11 +16,7 @@ from lifelines.statistics import logrank_test
 from scipy.stats import chi2, norm
 
 from prime.evaluation import stratification
-from prime.evaluation.stratification import (
-    hazard_ratio,
-    high_risk,
-    log_rank,
-)
+from prime.evaluation.stratification import hazard_ratio, high_risk, log_rank
 
 
 def outcomes(seed: int, n: int = 90) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

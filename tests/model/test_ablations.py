@@ -19,15 +19,15 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from prime.cohort.store import Store
 from prime.model.attention import FeedForward
-from prime.model.config import ModelConfig
 from prime.model.constants import MeanTokens
-from prime.model.pretraining import PretrainingModel, Wrapped
 from prime.model.prime import Encoding, Prime
-from prime.training.config import PretrainConfig
-from prime.training.losses import pretraining_losses
-from prime.training.pretrain import Machine, Pretraining
+from prime.pretraining.loop import Machine, Pretraining
+from prime.pretraining.losses import pretraining_losses
+from prime.pretraining.network import PretrainingModel, Wrapped
+from prime.settings.model import ModelConfig
+from prime.settings.pretraining import PretrainConfig
+from prime.store.store import Store
 
 ABLATIONS: list[dict[str, Any]] = [
     {"imputation": "zero"},

@@ -10,10 +10,10 @@ import torch.multiprocessing as mp
 from made_up import inputs, make_batch, model_config, patterns_without_nothing, pretraining_model, select
 from torch import Tensor
 
-from prime.cohort.batch import Batch
 from prime.model.constants import MeanTokens
-from prime.model.pretraining import PretrainingModel, Wrapped
 from prime.model.prime import Prime
+from prime.pretraining.network import PretrainingModel, Wrapped
+from prime.store.batch import Batch
 
 MEAN: dict[str, Any] = {"imputation": "mean"}
 RANKS, EACH = 2, 5

@@ -20,13 +20,14 @@ from made_up import (
 from pydantic import ValidationError
 from torch import Tensor
 
-from prime.cohort.batch import Batch
 from prime.model.backbone import Backbone
-from prime.model.config import InputSpec, ModelConfig
-from prime.model.pretraining import Wrapped
 from prime.model.prime import Encoding, Prime
-from prime.training.config import PretrainConfig
-from prime.training.losses import pretraining_losses
+from prime.pretraining.losses import pretraining_losses
+from prime.pretraining.network import Wrapped
+from prime.settings.model import ModelConfig
+from prime.settings.pretraining import PretrainConfig
+from prime.store.batch import Batch
+from prime.store.inputs import InputSpec
 
 SPOIL = st.sampled_from([float("nan"), float("inf"), -1e30])
 

@@ -10,14 +10,15 @@ import pytest
 import yaml
 
 from prime.cohort.config import load_cohort
-from prime.cohort.simulate import simulate
-from prime.cohort.store import Store, pack
+from prime.demo.simulate import simulate
 from prime.errors import InputError
 from prime.predict.fit import fit
 from prime.predict.model_folder import load_model
 from prime.predict.predict import day_name, median_interval, percentile, predict
-from prime.training.config import ExperimentConfig, load_experiment
-from prime.training.pretrain import pretrain
+from prime.pretraining.loop import pretrain
+from prime.settings.experiment import ExperimentConfig, load_experiment
+from prime.store.packing import pack
+from prime.store.store import Store
 
 EXPERIMENT = """
 cohort: cohort/cohort.yaml

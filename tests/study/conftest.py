@@ -9,14 +9,14 @@ import pytest
 from made_up import experiment, write_store
 from rich.console import Console
 
-from prime.cohort.store import Store
 from prime.machines import Machines
+from prime.pretraining import loop as pretrain_module
+from prime.settings.experiment import ExperimentConfig
+from prime.store.store import Store
 from prime.study import ablations, averages, sweeps
 from prime.study.context import Context
 from prime.study.registry import STUDIES
 from prime.study.run import run_studies
-from prime.training import pretrain as pretrain_module
-from prime.training.config import ExperimentConfig
 
 Configure = Callable[..., ExperimentConfig]
 Run = Callable[..., Path]

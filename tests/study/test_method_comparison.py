@@ -8,14 +8,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from prime.baselines.registry import METHODS
-from prime.cohort.store import Store
+from prime.catalogue.methods import METHODS
 from prime.errors import InputError
+from prime.render.figure import Figure, RankPanel
+from prime.render.tables import ABSENT, Table
+from prime.settings.experiment import ExperimentConfig
+from prime.store.store import Store
 from prime.study.context import Other, Output
-from prime.study.figure import Figure, RankPanel
 from prime.study.methods_page import methods_list, methods_page
-from prime.study.tables import ABSENT, Table
-from prime.training.config import ExperimentConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 Configure = Callable[..., ExperimentConfig]
@@ -56,7 +56,7 @@ def shown(out: Path, study: str, table: str) -> pd.DataFrame:
 
 def test_the_table_has_every_method_and_says_what_it_reads(compared: Path) -> None:
     table = shown(compared, "table2", "methods_os")
-    titles = {METHODS[name].facts.title for name in ("early", "rna_only", "late_ridge")}
+    titles = {METHODS[name].title for name in ("early", "rna_only", "late_ridge")}
     assert set(table.index) == {"Theirs"} | titles | OURS | BESIDE
     assert table.loc["Early", "Uses"] == table.loc["Pretrained LP", "Uses"] == "all"
     assert table.loc["RNA-only", "Uses"] == "rna"
@@ -76,7 +76,7 @@ def test_every_rival_is_compared_with_the_main_ways(compared: Path) -> None:
     pairs = pd.read_csv(compared / "comparison" / "rivals_os.csv")
     mine = {"Pretrained LP", "Pretrained FT", "Pretrained LP, other seed of weights"}
     assert set(pairs["a"]) == mine
-    assert set(pairs["b"]) == {"Early", "RNA-only", METHODS["late_ridge"].facts.title}
+    assert set(pairs["b"]) == {"Early", "RNA-only", METHODS["late_ridge"].title}
     assert len(pairs) == 9
     for _, part in pairs.groupby("a"):
         assert part["difference"].is_monotonic_increasing, "the strongest rival comes first"
@@ -88,7 +88,7 @@ def test_every_rival_is_compared_with_the_main_ways(compared: Path) -> None:
 
 def test_ranks_are_those_of_the_cohort_folds(compared: Path) -> None:
     ranks = pd.read_csv(compared / "comparison" / "mean_ranks.csv").set_index("Method")
-    assert set(ranks.index) == OURS | BESIDE | {"Early", "RNA-only", METHODS["late_ridge"].facts.title}
+    assert set(ranks.index) == OURS | BESIDE | {"Early", "RNA-only", METHODS["late_ridge"].title}
     count = len(ranks)
     for task in ("os", "early"):
         assert ranks[task].between(1, count).all()
@@ -136,7 +136,7 @@ def test_what_was_chosen_is_kept(compared: Path) -> None:
 def test_methods_are_listed(study_store: Store, study_config: Configure) -> None:
     plain = methods_list(None, None, 80)
     for name, method in METHODS.items():
-        assert f"{method.facts.title} ({name}) reads " in plain
+        assert f"{method.title} ({name}) reads " in plain
     assert max(map(len, plain.splitlines())) <= 80
     counted = methods_list(study_config(), study_store, 80)
     assert " parameters" in counted

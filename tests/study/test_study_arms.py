@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from made_up import changed_store
 
-from prime.cohort.splits import Fold
-from prime.cohort.store import Store
 from prime.errors import InputError
 from prime.files import read_json
+from prime.settings.experiment import ExperimentConfig, load_overrides
+from prime.splits.folds import Fold
+from prime.store.store import Store
 from prime.study.arms import Arm, Pretrained, Protocol, evaluation_of, pretraining_runs
 from prime.study.jobs import do_pretraining, pretraining_job
-from prime.training.config import ExperimentConfig, load_overrides
 
 Configure = Callable[..., ExperimentConfig]
 NOBODY: frozenset[str] = frozenset()

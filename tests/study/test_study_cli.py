@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from prime.cli import build_parser, main
-from prime.cohort.store import Store
 from prime.errors import InputError
+from prime.settings.experiment import ExperimentConfig, load_overrides
+from prime.store.store import Store
 from prime.study.registry import STUDIES, choose
 from prime.study.run import read_reference
 from prime.study.sweeps import read_setting
-from prime.training.config import ExperimentConfig, load_overrides
 
 HEADER = "method,task,cohort,pattern,mean\n"
 

@@ -17,10 +17,11 @@ import pytest
 from lifelines.utils import concordance_index
 from sklearn.metrics import roc_auc_score
 
-from prime.cohort.store import Store
 from prime.errors import InputError
 from prime.files import sole_process
 from prime.machines import Machines
+from prime.settings.experiment import ExperimentConfig
+from prime.store.store import Store
 from prime.study import context as context_module
 from prime.study import jobs as jobs_module
 from prime.study import run as run_module
@@ -28,7 +29,6 @@ from prime.study.arms import PretrainingRun, evaluation_of
 from prime.study.context import Context, method_label
 from prime.study.jobs import FINISHED, do_pretraining
 from prime.study.registry import BEYOND, PAPER, STUDIES, choose
-from prime.training.config import ExperimentConfig
 
 Configure = Callable[..., ExperimentConfig]
 Run = Callable[..., Path]
@@ -282,13 +282,13 @@ from io import StringIO
 from pathlib import Path
 import torch
 from rich.console import Console
-from prime.cohort.store import Store
+from prime.store.store import Store
 from prime.study.context import Context
 from prime.machines import Machines
 from prime.study.registry import STUDIES
 from prime.study.run import run_studies
-from prime.training import pretrain
-from prime.training.config import ExperimentConfig
+from prime.pretraining import loop as pretrain
+from prime.settings.experiment import ExperimentConfig
 torch.set_num_threads(1)
 pretrain.plot_curves = lambda *_: None
 store, config, out, name = sys.argv[1:]

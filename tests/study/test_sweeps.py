@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from prime.study.ablations import class_means, class_spread
-from prime.study.sweeps import _ticks  # pyright: ignore[reportPrivateUsage]
+from prime.study.sweeps import _ticks
 
 PATTERNS = {
     "all": ["all"],

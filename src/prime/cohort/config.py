@@ -1,16 +1,12 @@
 """The cohort file: one YAML that says where a cohort's tables and features are and how to read them."""
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     FiniteFloat,
     ValidationError,
@@ -19,12 +15,8 @@ from pydantic import (
 
 from prime.cohort.cells import value_key
 from prime.errors import InputError
-
-
-class Strict(BaseModel):
-    """A configuration that refuses unknown keys and is frozen once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from prime.settings.strict import Strict, validation_message
+from prime.settings.yaml_files import read_yaml
 
 
 class EndpointConfig(Strict):
@@ -206,52 +198,6 @@ class CohortConfig(Strict):
                     raise ValueError(f"source {source!r} is named twice; source names are unique in a cohort")
                 seen.add(source)
         return self
-
-
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-
-
-def expand_variables(text: str, where: str) -> str:
-    """Replace `${NAME}` and `${NAME:-default}` by the environment; as in a shell, an empty
-    variable takes the default too. Raises InputError where unset."""
-
-    def value(match: re.Match[str]) -> str:
-        name: str = match.group(1)
-        default: str | None = match.group(2)
-        found = os.environ.get(name)
-        if not found and default is not None:
-            return default
-        if found is None:
-            raise InputError(
-                f"{where}: environment variable {name} is not set; set it or write ${{{name}:-default}}"
-            )
-        return found
-
-    return _VARIABLE.sub(value, text)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping. Raises InputError naming the file where it is missing or malformed."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        text = expand_variables(path.read_text(encoding="utf-8"), str(path))
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a YAML file ({error})") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected a mapping of keys to values, found {type(value).__name__}")
-    return value  # pyright: ignore[reportUnknownVariableType]
-
-
-def validation_message(path: Path | str, error: ValidationError) -> str:
-    """One line for each key that pydantic refused: file, key, what was found, what is wrong."""
-    lines: list[str] = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"]) or "(top level)"
-        found = "" if item["type"] in ("missing", "value_error") else f", found {item['input']!r:.80}"
-        lines.append(f"{path}: {key}: {item['msg']}{found}")
-    return "\n".join(lines)
 
 
 def load_cohort(path: Path, root: str | None = None) -> CohortConfig:

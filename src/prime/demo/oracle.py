@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from prime.cohort.store import Store
 from prime.evaluation.metrics import concordance
 from prime.evaluation.missingness import patterns
 from prime.evaluation.summary import summarise
 from prime.files import read_json
+from prime.store.store import Store
 
 
 def true_risk(store: Store, cohort: Path, keep: tuple[bool, ...]) -> NDArray[np.float64]:

@@ -8,23 +8,23 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from prime.cohort.check import check, render
+from prime.cohort.check.check import check, render
 from prime.cohort.config import load_cohort
-from prime.cohort.opening import open_or_pack
-from prime.cohort.simulate import simulate
-from prime.cohort.store import Store
 from prime.demo.figures import plot_patterns, plot_survival
 from prime.demo.oracle import oracle_summary, true_risk
 from prime.demo.settings import EXPERIMENT
+from prime.demo.simulate import simulate
+from prime.downstream.grid import evaluate
 from prime.errors import InputError
 from prime.evaluation.metrics import Score, concordance
 from prime.evaluation.summary import MACRO, primary_macro
 from prime.files import read_json, replacing, write_text
 from prime.predict.fit import fit
 from prime.predict.predict import predict
-from prime.training.config import ExperimentConfig, load_experiment
-from prime.training.evaluate import evaluate
-from prime.training.pretrain import pretrain
+from prime.pretraining.loop import pretrain
+from prime.settings.experiment import ExperimentConfig, load_experiment
+from prime.store.opening import open_or_pack
+from prime.store.store import Store
 
 SEED, NEW_SEED = 0, 3
 ROWS = {

@@ -12,9 +12,9 @@ import joblib
 import pandas as pd
 from rich.console import Console
 
-from prime.cohort.fingerprint import FileStamp, stamp
 from prime.errors import InputError
 from prime.files import read_json, replacing, sha256_text, write_json
+from prime.fingerprint import FileStamp, stamp
 from prime.machines import Machines, watched
 
 STATE = ".encode"  # folder, in that of the outputs, with a note on each finished piece

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from prime.evaluation.arrays import bool_vector, finite_vector, survival_arrays
+from prime.evaluation.argument_checks import bool_vector, finite_vector, survival_arrays
 from prime.evaluation.metrics import Score
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from prime.evaluation.arrays import Flags, Floats, bool_vector, probability_vector, survival_arrays
+from prime.arrays import Flags, Floats
+from prime.evaluation.argument_checks import bool_vector, probability_vector, survival_arrays
 from prime.evaluation.metrics import Score
 from prime.evaluation.one_covariate import (
     NO_MAXIMUM,

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from prime.evaluation.arrays import bool_vector
+from prime.evaluation.argument_checks import bool_vector
 
 Metric = Literal["concordance", "auroc"]
 

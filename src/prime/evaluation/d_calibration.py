@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc
 
-from prime.evaluation.arrays import Floats, probability_vector, survival_arrays
+from prime.arrays import Floats
+from prime.evaluation.argument_checks import probability_vector, survival_arrays
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prime.evaluation.arrays import check_level, follow_up_times, sized_bool_vector
+from prime.evaluation.argument_checks import check_level, follow_up_times, sized_bool_vector
 
 _NAN = float("nan")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prime.evaluation.arrays import finite_vector
+from prime.evaluation.argument_checks import finite_vector
 
 _CHUNK = 1 << 22  # pairs compared at once; bounds the memory for large cohorts
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from prime.evaluation.arrays import Flags, Floats
+from prime.arrays import Flags, Floats
 
 NO_MAXIMUM = "the likelihood has no finite maximum"
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prime.evaluation.arrays import Floats, survival_arrays
+from prime.arrays import Floats
+from prime.evaluation.argument_checks import survival_arrays
 
 
 @dataclass(frozen=True)

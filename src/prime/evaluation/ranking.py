@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from prime.evaluation.arrays import check_level
+from prime.evaluation.argument_checks import check_level
 from prime.evaluation.fold_tests import wilcoxon_folds
 
 _NAN = float("nan")

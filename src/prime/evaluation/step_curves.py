@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from prime.evaluation.arrays import Floats, check_probabilities, finite_vector
+from prime.arrays import Floats
+from prime.evaluation.argument_checks import check_probabilities, finite_vector
 
 
 def step_survival(

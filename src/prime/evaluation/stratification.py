@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prime.evaluation.arrays import check_level, finite_vector, follow_up_times, sized_bool_vector
+from prime.evaluation.argument_checks import check_level, finite_vector, follow_up_times, sized_bool_vector
 from prime.evaluation.kaplan_meier import numbers_at_risk
 
 _NAN = float("nan")

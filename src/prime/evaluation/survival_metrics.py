@@ -16,9 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prime.evaluation.arrays import (
-    Flags,
-    Floats,
+from prime.arrays import Flags, Floats
+from prime.evaluation.argument_checks import (
     check_probabilities,
     finite_matrix,
     finite_vector,

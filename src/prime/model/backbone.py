@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from prime.model.attention import FeedForward, MultiHeadAttention
-from prime.model.config import ModelConfig
 from prime.model.moe import MixtureOfExperts, Routing
+from prime.settings.model import ModelConfig
 
 
 class Block(nn.Module):

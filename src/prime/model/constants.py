@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from prime.model.config import ModelConfig
+from prime.settings.model import ModelConfig
 
 
 class ConstantTokens(nn.Module):

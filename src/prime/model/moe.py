@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from prime.model.config import ModelConfig
+from prime.settings.model import ModelConfig
 
 
 @dataclass(frozen=True)

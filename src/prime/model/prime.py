@@ -5,16 +5,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from prime.cohort.batch import Batch
 from prime.model.attention import init_linear, module_key
 from prime.model.backbone import Backbone
-from prime.model.config import InputSpec, ModelConfig
 from prime.model.constants import MeanTokens, constant_tokens
 from prime.model.heads import ProjectionHead
 from prime.model.moe import Routing
 from prime.model.prototypes import PrototypeBank, consensus, impute
 from prime.model.refiner import Refiner
 from prime.model.tokenizer import ModalityTokenizer
+from prime.seeds import named_seed
+from prime.settings.model import ModelConfig
+from prime.store.batch import Batch
+from prime.store.inputs import InputSpec
 
 
 @dataclass(frozen=True)
@@ -140,3 +142,9 @@ class Prime(nn.Module):
         refined = self.refine(found.tokens, found.observed)
         fused, routings = self.backbone(refined)
         return Encoding(found.observed, found.tokens, found.consensus, refined, fused.float(), routings)
+
+
+def random_prime(inputs: InputSpec, config: ModelConfig, seed: int) -> Prime:
+    """PRIME with the random weights of a seed: those that pretraining with this seed starts from."""
+    torch.manual_seed(named_seed(seed, "weights"))
+    return Prime(inputs, config)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from prime.model.attention import normalise
-from prime.model.config import ModelConfig
+from prime.settings.model import ModelConfig
 
 
 def assign(tokens: Tensor, prototypes: Tensor, temperature: float, similarity: str) -> Tensor:

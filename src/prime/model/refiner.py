@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from prime.model.attention import FeedForward
-from prime.model.config import ModelConfig
+from prime.settings.model import ModelConfig
 
 
 class Refiner(nn.Module):

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from prime.cohort.batch import SourceBatch
 from prime.model.attention import FeedForward, MultiHeadAttention, module_key, zeros_like_rows
-from prime.model.config import ModelConfig, SourceSpec
+from prime.settings.model import ModelConfig
+from prime.store.batch import SourceBatch
+from prime.store.inputs import SourceSpec
 
 
 def hide_tokens(mask: Tensor, rate: float) -> Tensor:

@@ -13,29 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prime import __version__
-from prime.cohort.loading import PatientLoader
-from prime.cohort.progress import tracked
-from prime.cohort.splits import stratified_folds
-from prime.cohort.store import Store
+from prime.arrays import Indices
+from prime.downstream.embeddings import EmbeddingCache, embed
+from prime.downstream.probe import FittedHead, fit_heads, head_nll, take_examples, training_patterns
 from prime.errors import InputError
 from prime.evaluation.metrics import concordance_within
 from prime.evaluation.missingness import patterns
 from prime.files import read_json, sha256_file, sha256_text
+from prime.model.checkpoint import MANIFEST, WEIGHTS, Checkpoint, load_checkpoint
 from prime.predict.model_folder import HEAD, FittedModel, HeadDescription, load_model, save_model
-from prime.training.checkpoint import (
-    MANIFEST,
-    WEIGHTS,
-    Checkpoint,
-    input_spec,
-    load_checkpoint,
-    require_same_inputs,
-)
-from prime.training.config import ExperimentConfig, ProbeConfig, TaskConfig
-from prime.training.embed import EmbeddingCache, embed
-from prime.training.outcomes import Outcome, read_outcome
-from prime.training.probe import FittedHead, fit_heads, head_nll, take_examples, training_patterns
+from prime.progress import tracked
+from prime.settings.evaluation import ProbeConfig, TaskConfig
+from prime.settings.experiment import ExperimentConfig
+from prime.splits.folds import stratified_folds
+from prime.splits.outcomes import Outcome, read_outcome
+from prime.store.inputs import input_spec, require_same_inputs
+from prime.store.loading import PatientLoader
+from prime.store.store import Store
 
-Indices = NDArray[np.int64]
 FOLDS = 5
 MIN_ROWS, MIN_EVENTS = 20, 4  # for a pattern's own head
 MIN_REFERENCE = 10

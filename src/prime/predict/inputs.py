@@ -7,14 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from prime.cohort.batch import Batch, SourceBatch
-from prime.cohort.loading import PatientLoader
-from prime.cohort.scaling import Scaling
-from prime.cohort.store import Store
 from prime.errors import InputError
-from prime.model.config import InputSpec, SourceSpec
 from prime.predict.model_folder import HeadDescription
-from prime.training.checkpoint import input_spec
+from prime.store.batch import Batch, SourceBatch
+from prime.store.inputs import InputSpec, SourceSpec, input_spec
+from prime.store.loading import PatientLoader
+from prime.store.scaling import Scaling
+from prime.store.store import Store
 
 
 class NewPatientLoader(PatientLoader):

@@ -17,10 +17,10 @@ from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from prime.cohort.config import Strict
+from prime.downstream.probe import FittedHead
 from prime.errors import InputError
 from prime.files import read_json, replacing, sha256_file, write_json
-from prime.training.checkpoint import (
+from prime.model.checkpoint import (
     MANIFEST,
     WEIGHTS,
     Checkpoint,
@@ -28,8 +28,8 @@ from prime.training.checkpoint import (
     save_description,
     save_network,
 )
-from prime.training.config import ReadoutConfig, TaskConfig
-from prime.training.probe import FittedHead
+from prime.settings.evaluation import ReadoutConfig, TaskConfig
+from prime.settings.strict import Strict
 
 HEADS, HEAD = "heads.safetensors", "head.json"
 MAKE_ONE = "make a model folder with prime fit"

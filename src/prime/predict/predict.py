@@ -6,15 +6,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from prime.cohort.store import Store
+from prime.downstream.embeddings import embed
+from prime.downstream.probe import FittedHead
 from prime.evaluation.missingness import patterns
 from prime.files import replacing
 from prime.predict.inputs import NewPatientLoader, observed_modalities, require_inputs
 from prime.predict.model_folder import FittedModel, load_model
-from prime.training.embed import embed
-from prime.training.probe import FittedHead
+from prime.store.store import Store
 
-Indices = NDArray[np.int64]
 NOTHING = "no modality: none of the patient's data could be used"
 
 

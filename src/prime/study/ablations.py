@@ -4,13 +4,13 @@ from typing import Any
 
 import pandas as pd
 
+from prime.render.figure import Figure, Panel, Reference, Series
+from prime.render.tables import ABSENT, Table, cell, mark_best
+from prime.settings.evaluation import TaskConfig
 from prime.study.arms import Arm
 from prime.study.averages import cohort_means, macro_means, paired_difference
 from prime.study.context import Context, Output, Results, Study
-from prime.study.figure import Figure, Panel, Reference, Series
 from prime.study.method_tables import metric_name
-from prime.study.tables import ABSENT, Table, cell, mark_best
-from prime.training.config import TaskConfig
 
 FULL = "Full method"
 MODE = "lp"

@@ -9,13 +9,13 @@ from typing import Any, Literal
 import numpy as np
 
 from prime import __version__
-from prime.cohort.splits import Fold, read_folds
-from prime.cohort.store import Store
+from prime.downstream.grid import Evaluation
 from prime.errors import InputError
 from prime.files import sha256_text
-from prime.training.checkpoint import input_spec
-from prime.training.config import ExperimentConfig
-from prime.training.evaluate import Evaluation
+from prime.settings.experiment import ExperimentConfig
+from prime.splits.folds import Fold, read_folds
+from prime.store.inputs import input_spec
+from prime.store.store import Store
 
 Protocol = Literal["transductive", "inductive", "leave_cohort_out"]
 

@@ -2,12 +2,12 @@
 
 import pandas as pd
 
+from prime.downstream.fit import PRIME
+from prime.render.figure import Figure, Panel, Series
+from prime.settings.evaluation import TaskConfig
 from prime.study.averages import macro_means
 from prime.study.context import Context, Results
-from prime.study.figure import Figure, Panel, Series
 from prime.study.method_tables import metric_name, reference_rows
-from prime.training.config import TaskConfig
-from prime.training.fits import PRIME
 
 OURS, OTHERS, THEIRS = "PRIME", "other methods", "others' results"
 

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from prime.cohort.counts import cohort_counts, horizon_counts
+from prime.render.tables import Table
+from prime.splits.counts import cohort_counts, horizon_counts
 from prime.study.arms import Arm
 from prime.study.context import Context, Output, Results, Study
-from prime.study.tables import Table
 
 
 def no_arms(_: Context) -> list[Arm]:

@@ -6,17 +6,17 @@ from typing import Any
 
 import pandas as pd
 
+from prime.downstream.fit import PRIME
 from prime.evaluation.fold_tests import corrected_paired_test, wilcoxon_folds
 from prime.evaluation.ranking import CriticalDifference, critical_difference
+from prime.render.figure import Figure, RankPanel
+from prime.render.tables import ABSENT, Table, cell, mark_best
+from prime.settings.evaluation import TaskConfig
 from prime.study.averages import fold_means, paired_difference
 from prime.study.averages_figure import averages_figure
 from prime.study.context import Context, Output, Results, Study
-from prime.study.figure import Figure, RankPanel
 from prime.study.method_tables import main_arms, metric_name
 from prime.study.stratification_figure import p_text
-from prime.study.tables import ABSENT, Table, cell, mark_best
-from prime.training.config import TaskConfig
-from prime.training.fits import PRIME
 
 MAIN = ("Pretrained LP", "Pretrained FT")  # what stands against every other method
 BESIDE = "Pretrained LP, "  # and the probes of other experiments put beside

@@ -8,15 +8,15 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from prime.baselines.registry import METHODS
-from prime.cohort.store import Store
+from prime.catalogue.methods import METHODS
+from prime.downstream.fit import PRIME
+from prime.downstream.grid import Evaluation
 from prime.evaluation.summary import PRIMARY
+from prime.render.figure import Figure
+from prime.render.tables import Table
+from prime.settings.experiment import ExperimentConfig
+from prime.store.store import Store
 from prime.study.arms import Arm, Protocol, evaluation_of
-from prime.study.figure import Figure
-from prime.study.tables import Table
-from prime.training.config import ExperimentConfig
-from prime.training.evaluate import Evaluation
-from prime.training.fits import PRIME
 
 Preset = Literal["quick", "full"]
 FULL_SEEDS = (0, 1, 2)
@@ -25,7 +25,7 @@ MODES = {"lp": "LP", "lp_missing": "LP+Missing", "ft": "FT", "ft_missing": "FT+M
 
 def method_label(method: str, init: str, mode: str) -> str:
     """`Pretrained LP+Missing`, as the paper writes it, or the title of another method."""
-    return f"{init.capitalize()} {MODES[mode]}" if method == PRIME else METHODS[method].facts.title
+    return f"{init.capitalize()} {MODES[mode]}" if method == PRIME else METHODS[method].title
 
 
 @dataclass(frozen=True)

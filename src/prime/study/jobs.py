@@ -13,16 +13,16 @@ import joblib
 import torch
 from rich.console import Console
 
-from prime.cohort.store import Store
+from prime.downstream.grid import scores_path
 from prime.errors import InputError
 from prime.files import sha256_file, sole_process, write_text
 from prime.libraries import quiet_libraries
 from prime.machines import Machines, watched
+from prime.model.checkpoint import WEIGHTS
+from prime.pretraining.loop import STATE, Machine, Pretraining
+from prime.settings.experiment import ExperimentConfig
+from prime.store.store import Store
 from prime.study.arms import Arm, PretrainingRun, evaluation_of
-from prime.training.checkpoint import WEIGHTS
-from prime.training.config import ExperimentConfig
-from prime.training.evaluate import scores_path
-from prime.training.pretrain import STATE, Machine, Pretraining
 
 FINISHED = "finished"
 

@@ -2,13 +2,13 @@
 
 import pandas as pd
 
+from prime.render.figure import Figure, Panel, Series
+from prime.render.tables import Table, cell
+from prime.settings.evaluation import TaskConfig
 from prime.study.arms import Arm
 from prime.study.averages import macro_means
 from prime.study.context import Context, Output, Results, Study
-from prime.study.figure import Figure, Panel, Series
 from prime.study.method_tables import metric_name
-from prime.study.tables import Table, cell
-from prime.training.config import TaskConfig
 
 SHARES = (1.0, 0.9, 0.7, 0.5, 0.25, 0.1)
 

@@ -6,30 +6,28 @@ from typing import Any
 
 import pandas as pd
 
-from prime.baselines.registry import METHODS, Method
+from prime.catalogue.methods import METHODS, Method
+from prime.downstream.fit import PRIME
+from prime.render.tables import Table
 from prime.study.arms import Arm
 from prime.study.context import Context, Output, Results, Study
-from prime.study.tables import Table
-from prime.training.fits import PRIME
 
 EVERYTHING = "all"
 
 
 def uses(context: Context, method: Method) -> str:
     """The modalities that a method reads, and the covariates: `image, rna`; `all`."""
-    if method.facts.roles is None:
+    if method.roles is None:
         names = [EVERYTHING]
     else:
         available = {m: tuple(sources) for m, sources in context.store.modalities.items()}
         names = list(method.modalities(available, context.config.baselines.roles))
-    return ", ".join([*names, *(["clinical"] if method.facts.covariates else [])])
+    return ", ".join([*names, *(["clinical"] if method.covariates else [])])
 
 
 def uses_by_label(context: Context) -> dict[str, str]:
     """Title of each method asked for, and what it reads. Everything else is PRIME and reads all."""
-    return {
-        METHODS[name].facts.title: uses(context, METHODS[name]) for name in context.config.evaluate.methods
-    }
+    return {METHODS[name].title: uses(context, METHODS[name]) for name in context.config.evaluate.methods}
 
 
 def arms(context: Context) -> list[Arm]:
@@ -58,12 +56,12 @@ def _facts(context: Context, costs: pd.DataFrame) -> Table:
     shown: dict[str, dict[str, str]] = {}
     for name in context.config.evaluate.methods:
         method, mine = METHODS[name], costs[costs["method"] == name]
-        shown[method.facts.title] = {
+        shown[method.title] = {
             "Uses": uses(context, method),
             "Parameters": f"{int(mine['trainable_parameters'].max()):,}",
             "Seconds a fold": f"{(mine['seconds'] / mine['folds']).median():.2f}",
             "Total minutes": f"{mine['seconds'].sum() / 60:.1f}",
-            "With what is missing": method.facts.missing,
+            "With what is missing": method.missing,
         }
     display = pd.DataFrame.from_dict(shown, orient="index")
     display.index.name = "Method"
@@ -85,7 +83,7 @@ def _choices(context: Context, points: pd.DataFrame) -> Table | None:
     shown: dict[str, dict[str, str]] = {}
     for name, part in tuned.groupby("method", sort=False):
         counts = Counter(_point_text(dict(row)) for _, row in part.iterrows())
-        shown[METHODS[str(name)].facts.title] = {text: f"{counts[text] / len(part):.0%}" for text in grid}
+        shown[METHODS[str(name)].title] = {text: f"{counts[text] / len(part):.0%}" for text in grid}
     if not shown:
         return None
     display = pd.DataFrame.from_dict(shown, orient="index")
@@ -109,7 +107,7 @@ def build(context: Context, results: Results) -> Output:
     tables = [_facts(context, costs), _choices(context, points)]
     unable = points[points["not_fitted"] != ""].groupby(["method", "task", "cohort"], sort=False).size()
     notes = [
-        f"{METHODS[str(m)].facts.title}, {task}, {cohort}: {n} folds had too few patients to fit it; all got"
+        f"{METHODS[str(m)].title}, {task}, {cohort}: {n} folds had too few patients to fit it; all got"
         " the survival of the training patients"
         for (m, task, cohort), n in unable.items()  # pyright: ignore[reportGeneralTypeIssues]
     ]

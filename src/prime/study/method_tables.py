@@ -3,12 +3,12 @@
 import pandas as pd
 
 from prime.evaluation.missingness import patterns
+from prime.render.tables import ABSENT, Table, cell, mark_best
+from prime.settings.evaluation import TaskConfig
 from prime.study.arms import Arm
 from prime.study.averages import cohort_means, macro_means
 from prime.study.context import Context, Output, Results, Study
 from prime.study.method_list import EVERYTHING, uses_by_label
-from prime.study.tables import ABSENT, Table, cell, mark_best
-from prime.training.config import TaskConfig
 
 METRIC = {False: "C-index", True: "AUROC"}
 

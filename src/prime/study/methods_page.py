@@ -4,22 +4,22 @@ import inspect
 import sys
 from textwrap import wrap
 
-from prime.baselines.registry import METHODS, Method
-from prime.cohort.store import Store
+from prime.catalogue.methods import METHODS, Method
+from prime.downstream.method_fits import count_parameters
 from prime.errors import InputError
-from prime.training.baseline_fits import count_parameters
-from prime.training.config import ExperimentConfig
+from prime.settings.experiment import ExperimentConfig
+from prime.store.store import Store
 
 HEAD = """# The methods that PRIME is compared with
 
-Made by `prime methods --markdown docs/methods.md` from the registry in `src/prime/baselines`; a test holds
-the two equal. All methods read the same packed features, folds and outcomes as PRIME. Networks share PRIME's
-query tokenizers where their idea allows, the width of `model`, the hazard head (LayerNorm and a linear map to
-the time bins; a binary task is one bin), the censored likelihood, and one budget: each is trained once at
-every point of `baselines.grid`, stopped early on validation patients, and the best point serves. Statistical
-models read one vector a source and patient, the mean of its rows. A patient who has nothing that a method
-reads gets the survival of the training patients as a whole, so that all methods are scored on the same
-patients.
+Made by `prime methods --markdown docs/methods.md` from `src/prime/catalogue/methods.py` and the methods'
+own files; a test holds the two equal. All methods read the same packed features, folds and outcomes as
+PRIME. Networks share PRIME's query tokenizers where their idea allows, the width of `model`, the hazard
+head (LayerNorm and a linear map to the time bins; a binary task is one bin), the censored likelihood, and
+one budget: each is trained once at every point of `baselines.grid`, stopped early on validation patients,
+and the best point serves. Statistical models read one vector a source and patient, the mean of its rows. A
+patient who has nothing that a method reads gets the survival of the training patients as a whole, so that
+all methods are scored on the same patients.
 
 In the diagrams, K is the number of query tokens of a modality, D the width, T the number of time bins.
 """
@@ -29,10 +29,9 @@ def methods_list(config: ExperimentConfig | None, store: Store | None, width: in
     """Every method for a screen of `width` columns; networks with their size on the data of an experiment."""
     blocks: list[str] = []
     for name, method in METHODS.items():
-        facts = method.facts
-        head = f"{facts.title} ({name}) reads {_reads(method)}{_parameters(method, config, store)}"
+        head = f"{method.title} ({name}) reads {_reads(method)}{_parameters(method, config, store)}"
         lines = [head]
-        for label, text in (("missing", facts.missing), ("source", facts.reference)):
+        for label, text in (("missing", method.missing), ("source", method.reference)):
             lines += wrap(text, width - 2, initial_indent=f"  {label}: ", subsequent_indent=" " * 11)
         blocks.append("\n".join(lines))
     return "\n".join(blocks)
@@ -51,7 +50,7 @@ def methods_page() -> str:
     """The Markdown text."""
     rows = ["| method | name | reads | beyond the paper |", "|---|---|---|---|"]
     rows += [
-        f"| {m.facts.title} | `{name}` | {_reads(m)} | {'yes' if m.facts.beyond_paper else ''} |"
+        f"| {m.title} | `{name}` | {_reads(m)} | {'yes' if m.beyond_paper else ''} |"
         for name, m in METHODS.items()
     ]
     modules = list(dict.fromkeys(m.build.__module__ for m in METHODS.values()))
@@ -62,21 +61,21 @@ def methods_page() -> str:
 
 
 def _reads(method: Method) -> str:
-    names = ["all modalities"] if method.facts.roles is None else list(method.facts.roles)
-    return ", ".join([*names, *(["covariates"] if method.facts.covariates else [])])
+    names = ["all modalities"] if method.roles is None else list(method.roles)
+    return ", ".join([*names, *(["covariates"] if method.covariates else [])])
 
 
 def _section(module: str, methods: list[Method]) -> str:
     """One file: its words and diagram, then the facts of each method in it."""
     text = inspect.cleandoc(sys.modules[module].__doc__ or "").strip()
-    lines = [f"## {', '.join(m.facts.title for m in methods)}", "", text, ""]
+    lines = [f"## {', '.join(m.title for m in methods)}", "", text, ""]
     for label, facts in (("Source", "reference"), ("Missing", "missing"), ("Departs", "departs")):
-        told = {m.facts.title: str(getattr(m.facts, facts)) for m in methods}
+        told = {m.title: str(getattr(m, facts)) for m in methods}
         if len(set(told.values())) == 1:
             lines.append(f"- {label}: {next(iter(told.values()))}.")
         else:
             lines += [f"- {label} ({title}): {value}." for title, value in told.items()]
-    settings = methods[0].facts.settings.model_dump()
+    settings = methods[0].settings().model_dump()
     if settings:
         lines.append("- Settings: " + ", ".join(f"`{key}: {value}`" for key, value in settings.items()) + ".")
     return "\n".join([*lines, ""])

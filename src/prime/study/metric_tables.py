@@ -3,15 +3,15 @@
 import numpy as np
 import pandas as pd
 
+from prime.downstream.scoring import curve_columns
 from prime.evaluation.calibration import calibration_curve, survival_calibration_curve
 from prime.evaluation.step_curves import step_survival
+from prime.render.figure import Figure, Panel, Series
+from prime.render.tables import Table, cell
+from prime.settings.evaluation import TaskConfig
 from prime.study.averages import macro_means
 from prime.study.context import Context, Output, Results, Study
-from prime.study.figure import Figure, Panel, Series
 from prime.study.method_tables import main_arms
-from prime.study.tables import Table, cell
-from prime.training.config import TaskConfig
-from prime.training.scoring import curve_columns
 
 HORIZON = 1095.0  # days: where the calibration of survival curves is shown
 READABLE = {

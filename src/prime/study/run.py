@@ -13,21 +13,21 @@ import pandas as pd
 from rich.console import Console
 
 from prime import __version__
-from prime.cohort.counts import cohort_flow
 from prime.cohort.tables import refuse_shifted
 from prime.errors import InputError
 from prime.files import read_json, replacing, sha256_file, write_json
 from prime.machines import Machines
+from prime.model.checkpoint import MANIFEST, WEIGHTS
+from prime.pretraining.loop import LOG
+from prime.render.draw_matplotlib import draw
+from prime.render.draw_plotly import to_plotly
+from prime.render.figure import Figure
+from prime.render.tables import Table, header_levels, write_table
+from prime.splits.counts import cohort_flow
 from prime.study.arms import Arm, pretraining_runs
 from prime.study.context import Context, Output, Results, Study
-from prime.study.draw_matplotlib import draw
-from prime.study.draw_plotly import to_plotly
-from prime.study.figure import Figure
 from prime.study.jobs import fit_jobs, pretraining_job, run_jobs
 from prime.study.registry import STUDIES
-from prime.study.tables import Table, header_levels, write_table
-from prime.training.checkpoint import MANIFEST, WEIGHTS
-from prime.training.pretrain import LOG
 
 CACHE = "cache"
 REFERENCE_COLUMNS = ("method", "task", "cohort", "pattern", "mean")

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from prime.evaluation.kaplan_meier import kaplan_meier, numbers_at_risk
 from prime.evaluation.stratification import hazard_ratio, high_risk, log_rank
+from prime.render.figure import AtRisk, Figure, Panel, Series
+from prime.render.tables import ABSENT, Table
+from prime.settings.evaluation import TaskConfig
 from prime.study.arms import Arm
 from prime.study.context import Context, Output, Results, Study
-from prime.study.figure import AtRisk, Figure, Panel, Series
-from prime.study.tables import ABSENT, Table
-from prime.training.config import TaskConfig
 
 YEAR = 365.25
 COLOURS = {"low risk": "#0072B2", "high risk": "#D55E00"}

@@ -7,13 +7,13 @@ import pandas as pd
 import yaml
 
 from prime.errors import InputError
+from prime.render.figure import Figure, Panel, Reference, Series
+from prime.render.tables import Table, cell, mark_best
+from prime.settings.experiment import load_overrides
 from prime.study.ablations import CLASSES, class_means, class_spread
 from prime.study.arms import Arm
 from prime.study.context import Context, Output, Results, Study
-from prime.study.figure import Figure, Panel, Reference, Series
 from prime.study.method_tables import metric_name
-from prime.study.tables import Table, cell, mark_best
-from prime.training.config import load_overrides
 
 BANKS, QUICK_BANKS = (16, 32, 64, 128, 256, 512), (32, 128, 512)
 BALANCES, QUICK_BALANCES = (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 0.5, 1.0)

@@ -11,7 +11,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from prime.cohort.readers.report import (
+from prime.encode.record import UNKNOWN, EncoderRecord
+from prime.errors import InputError
+from prime.files import read_json, replacing, sha256_paths
+from prime.text_encoder import (
     PACKAGED,
     encoder_files,
     encoder_folder,
@@ -20,9 +23,6 @@ from prime.cohort.readers.report import (
     load_encoder,
     token_batches,
 )
-from prime.encode.record import UNKNOWN, EncoderRecord
-from prime.errors import InputError
-from prime.files import read_json, replacing, sha256_paths
 
 WHERE = "--encoder"
 KNOWN = {  # name: licence, trained on; from the models' cards

@@ -1,0 +1,1 @@
+"""Looking through a cohort before anything is trained."""

@@ -1,0 +1,1 @@
+"""From embeddings or networks to survival heads, predictions and scores."""

@@ -1,0 +1,75 @@
+"""Full fine-tuning of PRIME with a survival head, from a checkpoint or from random weights (paper IV-C)."""
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prime.downstream.embeddings import read_out
+from prime.downstream.supervised import FoldBatches, Schedule, SupervisedTraining, training_baseline
+from prime.model.heads import HazardHead, Prediction
+from prime.model.prime import Prime
+from prime.seeds import named_seed
+from prime.settings.evaluation import EvaluateConfig, FinetuneConfig, ReadoutConfig
+from prime.splits.folds import Fold
+from prime.splits.outcomes import Outcome
+from prime.store.batch import Batch
+from prime.store.loading import PatientLoader
+
+
+class SurvivalModel(nn.Module):
+    """PRIME and a hazard head on its readout, `width` numbers a patient; baseline (T,) as in `HazardHead`."""
+
+    def __init__(self, prime: Prime, readout: ReadoutConfig, width: int, baseline: Tensor) -> None:
+        super().__init__()
+        self.prime = prime
+        self.readout = readout
+        self.head = HazardHead(width, baseline)
+
+    def forward(self, batch: Batch) -> Prediction:
+        """Hazard logits (B, T)."""
+        return Prediction(self.head(read_out(self.prime(batch), self.readout)))
+
+
+def _optimizer(model: SurvivalModel, config: FinetuneConfig) -> torch.optim.Optimizer:
+    groups = [
+        {"params": list(model.prime.parameters()), "lr": config.learning_rate},
+        {"params": list(model.head.parameters()), "lr": config.head_learning_rate},
+    ]
+    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+
+
+class Finetuning(SupervisedTraining):
+    """One fit: a cohort's fold, its bins, its model. `missing`: with modality dropout."""
+
+    def __init__(
+        self,
+        prime: Prime,
+        loader: PatientLoader,
+        outcome: Outcome,
+        fold: Fold,
+        settings: EvaluateConfig,
+        seed: int,
+        missing: bool,
+    ) -> None:
+        config = settings.finetune
+        edges = outcome.edges(fold.train, settings.bins)
+        schedule = Schedule(
+            config.epochs, config.batch_size, config.patience, config.precision, settings.alpha,
+            config.drop_modality if missing else 0.0,
+        )  # fmt: skip
+        rng = np.random.default_rng(named_seed(seed, "finetune", fold.cohort, fold.fold))
+        torch.manual_seed(named_seed(seed, "finetune", fold.cohort, fold.fold))
+        prime = copy.deepcopy(prime).eval()
+        device = next(prime.parameters()).device
+        everyone = np.concatenate([fold.train, fold.validation, fold.test])
+        batches = FoldBatches(loader, everyone)
+        with torch.inference_mode():
+            width = read_out(prime(batches(fold.train[:2]).to(device)), config.readout)[0].numel()
+        baseline = training_baseline(outcome, fold.train, edges)
+        model = SurvivalModel(prime, config.readout, width, baseline).to(device)
+        super().__init__(
+            model, _optimizer(model, config), batches, outcome, fold, edges, loader.store.observed(),
+            schedule, rng,
+        )  # fmt: skip

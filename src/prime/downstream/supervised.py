@@ -1,0 +1,174 @@
+"""Training any network with a hazard head on one fold: minibatches, early stopping, prediction."""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from prime.arrays import Indices
+from prime.downstream.hazard_model import baseline_logits, person_periods
+from prime.objectives.survival import assign_bins, nll, survival
+from prime.splits.folds import Fold
+from prime.splits.outcomes import Outcome
+from prime.store.batch import Batch
+from prime.store.loading import PatientLoader
+
+HELD_BYTES = 2**30  # a fold that is larger than this is read batch by batch
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a network is trained; `drop_modality` is the rate of modality dropout."""
+
+    epochs: int
+    batch_size: int
+    patience: int
+    precision: str
+    alpha: float = 0.0
+    drop_modality: float = 0.0
+
+
+class FoldBatches:
+    """Batches of a fold's patients, from memory where they fit: scaled and padded once for all epochs."""
+
+    def __init__(self, loader: PatientLoader, patients: Indices) -> None:
+        self.loader = loader
+        self.patients = np.unique(patients)
+        self.held = loader.batch(self.patients) if self._bytes() <= HELD_BYTES else None
+
+    def _bytes(self) -> int:
+        """Size of the padded float32 values of all patients."""
+        store, sources = self.loader.store, self.loader.sources
+        longest = [int(store.index(s)[self.patients, 1].max(initial=0)) for s in sources]
+        return sum(
+            4 * len(self.patients) * n * store.sources[s].dim for n, s in zip(longest, sources, strict=True)
+        )
+
+    def __call__(self, patients: Indices, kept: NDArray[np.bool_] | None = None) -> Batch:
+        """The batch of these patients; `kept` (n, M) bool hides modalities where it is False."""
+        if self.held is None:
+            batch = self.loader.batch(patients)
+        else:
+            batch = self.held.take(torch.from_numpy(np.searchsorted(self.patients, patients)))
+        return batch if kept is None else batch.keep(torch.from_numpy(kept))
+
+
+def _minibatches(rng: np.random.Generator, patients: Indices, size: int) -> list[Indices]:
+    return np.array_split(rng.permutation(patients), max(1, round(len(patients) / size)))
+
+
+def drop_modalities(observed: NDArray[np.bool_], rate: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Modality dropout of (B, M); every patient keeps at least one observed modality."""
+    noise = np.where(observed, rng.random(observed.shape), -1.0)
+    kept = observed & (noise >= rate)
+    kept[np.arange(len(kept)), noise.argmax(axis=1)] |= ~kept.any(axis=1)
+    return kept
+
+
+def training_baseline(outcome: Outcome, patients: Indices, edges: NDArray[np.float64]) -> Tensor:
+    """Hazard logits (T,) of these patients as a whole, which a head starts from."""
+    label = torch.from_numpy(assign_bins(outcome.time_days[patients], edges))
+    event = torch.from_numpy(outcome.event[patients])
+    return baseline_logits(*person_periods(label, event, len(edges) - 1)).float()
+
+
+class SupervisedTraining:
+    """One network on one fold. `model` maps a batch to a `Prediction`; `observed` is (P, M) of the store."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        batches: FoldBatches,
+        outcome: Outcome,
+        fold: Fold,
+        edges: NDArray[np.float64],
+        observed: NDArray[np.bool_],
+        schedule: Schedule,
+        rng: np.random.Generator,
+    ) -> None:
+        self.model, self.optimizer, self.batches = model, optimizer, batches
+        self.outcome, self.fold, self.edges, self.observed = outcome, fold, edges, observed
+        self.schedule, self.rng = schedule, rng
+        self.device = next(model.parameters()).device
+        self.best_loss, self.best_epoch = float("inf"), -1
+
+    def _loss(self, patients: Indices, kept: NDArray[np.bool_] | None, alpha: float) -> Tensor:
+        """Likelihood of the patients and, in training, the network's further terms."""
+        label = torch.from_numpy(assign_bins(self.outcome.time_days[patients], self.edges)).to(self.device)
+        event = torch.from_numpy(self.outcome.event[patients]).to(self.device)
+        logits, losses = self._predict(patients, kept)
+        loss = nll(logits, label, event, alpha)
+        return loss + sum(losses.values()) if self.model.training else loss
+
+    def _predict(self, patients: Indices, kept: NDArray[np.bool_] | None) -> tuple[Tensor, dict[str, Tensor]]:
+        batch = self.batches(patients, kept).to(self.device)
+        enabled = self.schedule.precision == "bf16-mixed"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
+            found = self.model(batch)
+        return found.logits, found.losses
+
+    def train_epoch(self) -> None:
+        """One pass over the training patients."""
+        self.model.train()
+        rate = self.schedule.drop_modality
+        for patients in _minibatches(self.rng, self.fold.train, self.schedule.batch_size):
+            kept = drop_modalities(self.observed[patients], rate, self.rng) if rate > 0 else None
+            self.optimizer.zero_grad(set_to_none=True)
+            self._loss(patients, kept, self.schedule.alpha).backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            self.optimizer.step()
+
+    def pretrain(
+        self, loss_of: Callable[[Batch], Tensor], optimizer: torch.optim.Optimizer, epochs: int
+    ) -> None:
+        """Passes over the training patients on a loss without labels."""
+        self.model.train()
+        enabled = self.schedule.precision == "bf16-mixed"
+        for _ in range(epochs):
+            for patients in _minibatches(self.rng, self.fold.train, self.schedule.batch_size):
+                optimizer.zero_grad(set_to_none=True)
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
+                    loss = loss_of(self.batches(patients).to(self.device))
+                loss.backward()
+                nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+                optimizer.step()
+
+    def fit(self) -> int:
+        """Train, stopping early on the validation likelihood. Returns the best epoch, whose weights stay."""
+        state = copy.deepcopy(self.model.state_dict())
+        for epoch in range(self.schedule.epochs):
+            self.train_epoch()
+            loss = self.validation_loss()
+            if loss < self.best_loss:
+                self.best_loss, self.best_epoch = loss, epoch
+                state = copy.deepcopy(self.model.state_dict())
+            elif epoch - self.best_epoch >= self.schedule.patience:
+                break
+        self.model.load_state_dict(state)
+        return self.best_epoch
+
+    @torch.inference_mode()
+    def validation_loss(self) -> float:
+        """Negative log-likelihood (alpha 0) of the validation patients with whatever they have."""
+        self.model.eval()
+        return float(self._loss(self.fold.validation, None, 0.0))
+
+    @torch.inference_mode()
+    def predict(self, patients: Indices, keep: tuple[bool, ...], size: int = 256) -> NDArray[np.float64]:
+        """Survival (n, T) of patients under a pattern that leaves each of them something."""
+        self.model.eval()
+        kept = self.observed[patients] & np.array(keep)
+        parts = [
+            survival(self._predict(patients[part], kept[part])[0]).double().cpu().numpy()
+            for part in _slices(len(patients), size)
+        ]
+        return np.concatenate(parts)
+
+
+def _slices(count: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))

@@ -1,0 +1,1 @@
+"""The methods that PRIME is compared with."""

@@ -1,0 +1,1 @@
+"""The statistical models of the comparison, one a file."""

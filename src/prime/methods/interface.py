@@ -1,0 +1,72 @@
+"""What a method of the comparison is: a network or a statistical model. `catalogue.methods` lists them."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from prime.arrays import Floats
+from prime.methods.statistics.examples import Examples
+from prime.model.heads import Prediction
+from prime.settings.model import ModelConfig
+from prime.settings.strict import Strict
+from prime.store.batch import Batch
+from prime.store.inputs import InputSpec
+from prime.store.vectors import PatientVectors
+
+
+class NoSettings(Strict):
+    """A method without settings of its own."""
+
+
+class FusionNetwork(nn.Module, ABC):
+    """A network of the comparison: it reads a batch of its own modalities and gives hazard logits.
+
+    Every patient of a batch has at least one of `inputs.modalities`; what stands in masked places can be
+    anything, NaN included, and must not reach the output. In eval mode a patient's output must not depend on
+    the batch's other patients. `Settings` is the class of its settings.
+    """
+
+    Settings: ClassVar[type[Strict]] = NoSettings
+
+    def __init__(self, inputs: InputSpec, config: ModelConfig, settings: Any, baseline: Tensor) -> None:
+        """Build with random weights.
+
+        Args:
+            inputs: the modalities that the method reads, in the order of its roles, and their sources.
+            config: width, queries, heads, blocks and dropout that all networks of the comparison share.
+            settings: an instance of `Settings`.
+            baseline: (T,) hazard logits that the head starts from.
+        """
+        super().__init__()
+        self.inputs, self.config, self.settings = inputs, config, settings
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Prediction:
+        """Hazard logits (B, T) of a batch that holds exactly `inputs.modalities`."""
+
+    def pretraining_loss(self, batch: Batch) -> Tensor:
+        """The scalar loss of the stage without labels, for methods whose facts say `pretrains`."""
+        raise NotImplementedError(f"{type(self).__name__} has no stage without labels")
+
+
+class ClassicalModel(ABC):
+    """A statistical model of one fixed vector a source and patient. `Settings`: the class of its settings."""
+
+    Settings: ClassVar[type[Strict]] = NoSettings
+
+    def __init__(self, settings: Any, seed: int) -> None:
+        self.settings, self.seed = settings, seed
+
+    @abstractmethod
+    def fit(self, train: Examples, validation: Examples) -> None:
+        """Fit on training patients; validation patients may choose settings, then serve training too."""
+
+    @abstractmethod
+    def survival(self, vectors: PatientVectors) -> Floats:
+        """Survival at the end of each bin of the training target, (n, T); a binary task has one bin."""
+
+    @property
+    @abstractmethod
+    def parameters(self) -> int:
+        """Fitted numbers, for the table of costs."""

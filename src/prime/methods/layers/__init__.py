@@ -1,0 +1,1 @@
+"""Parts that several networks of the comparison share."""

@@ -1,0 +1,1 @@
+"""Regressions and components that the statistical models are made of."""

@@ -1,0 +1,54 @@
+"""What a classical model is fitted on: one vector a source and patient, and outcomes in time bins."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prime.arrays import Floats
+from prime.store.vectors import PatientVectors
+
+
+@dataclass(frozen=True)
+class Target:
+    """Outcomes of n patients.
+
+    Attributes:
+        time_days: (n,) float64, above zero.
+        event: (n,) bool: the event was observed; for a binary task, by its horizon.
+        edges: (T + 1,) float64 in days, -inf and inf outside, from the fold's training patients.
+        binary: the task asks for the event by a horizon; T is 1 and the times do not matter.
+    """
+
+    time_days: Floats
+    event: NDArray[np.bool_]
+    edges: Floats
+    binary: bool
+
+    def take(self, rows: NDArray[np.int64]) -> "Target":
+        """These patients alone."""
+        return Target(self.time_days[rows], self.event[rows], self.edges, self.binary)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Patients with their outcomes."""
+
+    vectors: PatientVectors
+    target: Target
+
+    def take(self, rows: NDArray[np.int64]) -> "Examples":
+        """These patients alone."""
+        return Examples(self.vectors.take(rows), self.target.take(rows))
+
+    def join(self, other: "Examples") -> "Examples":
+        """Both sets of patients, this one first, with this one's bins."""
+        return Examples(
+            self.vectors.join(other.vectors),
+            Target(
+                np.concatenate([self.target.time_days, other.target.time_days]),
+                np.concatenate([self.target.event, other.target.event]),
+                self.target.edges,
+                self.target.binary,
+            ),
+        )

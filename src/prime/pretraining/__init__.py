@@ -1,0 +1,1 @@
+"""Pretraining without labels."""

@@ -1,0 +1,306 @@
+"""Label-free pretraining on every patient who has anything (paper III-E, IV-C2)."""
+
+import json
+import math
+import pickle
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from prime import __version__
+from prime.arrays import Indices
+from prime.errors import InputError
+from prime.files import replacing, sole_process, write_text
+from prime.model.checkpoint import save_description, save_network
+from prime.model.parameters import parameter_groups
+from prime.pretraining.curves import plot_curves
+from prime.pretraining.diagnostics import neighbour_accuracy, perplexity, retrieval, spread
+from prime.pretraining.losses import gather_outputs, pretraining_losses
+from prime.pretraining.network import Wrapped
+from prime.pretraining.sampler import epoch_batches
+from prime.pretraining.setup import build_model, choose_patients, fit_summaries, learning_rate_at
+from prime.progress import LongProgress
+from prime.seeds import named_seed
+from prime.settings.experiment import ExperimentConfig
+from prime.splits.folds import pretraining_split
+from prime.store.loading import PatientLoader, fit_scalings
+from prime.store.store import Store
+
+STATE, LOG = "state.pt", "log.jsonl"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where to run: Lightning Fabric's devices, nodes, accelerator and precision (None: the config's)."""
+
+    devices: int = 1
+    nodes: int = 1
+    accelerator: str = "auto"
+    precision: str | None = None
+
+    def fabric(self, configured: str) -> Fabric:
+        """A launched Fabric."""
+        many = self.devices * self.nodes > 1
+        fabric = Fabric(
+            accelerator=self.accelerator,
+            devices=self.devices,
+            num_nodes=self.nodes,
+            strategy="ddp" if many else "auto",
+            precision=cast(Any, self.precision or configured),
+        )
+        fabric.launch()
+        return fabric
+
+
+class Pretraining:
+    """One pretraining run: its model, data split and optimiser; `run` trains it to the end."""
+
+    def __init__(
+        self, store: Store, config: ExperimentConfig, out: Path, excluded: frozenset[str], machine: Machine
+    ) -> None:
+        self.config, self.settings, self.out, self.store = config, config.pretrain, out, store
+        self.fabric = machine.fabric(self.settings.precision)
+        patients = choose_patients(store, self.settings, excluded)
+        cohorts = store.patients["cohort"].to_numpy(dtype=str)
+        self.train, self.validation = pretraining_split(
+            cohorts, patients, self.settings.validation_share, config.seed
+        )
+        if min(len(self.train), len(self.validation)) < 2:
+            raise InputError(
+                f"{store.path}: {len(self.train)} patients to train and {len(self.validation)} to validate"
+                " are too few; at least 2 each are needed (raise validation_share, or add patients)"
+            )
+        self.scaling = fit_scalings(store, self.train, config.clip)
+        self.loader = PatientLoader(store, self.scaling)
+        summaries = None
+        if self.settings.retention_weight > 0:
+            summaries = fit_summaries(store, self.scaling, self.train, self.settings.retention_components)
+        model = build_model(store, config, summaries)
+        optimizer = torch.optim.AdamW(parameter_groups(model, self.settings.weight_decay), lr=0.0)
+        self.raw = model
+        self.model, self.optimizer = self.fabric.setup(model, optimizer)
+        self.manifest = self._manifest(excluded)
+
+    def _manifest(self, excluded: frozenset[str]) -> dict[str, Any]:
+        ids = self.store.patients["patient_id"].to_numpy(dtype=object)
+        return {
+            "version": __version__,
+            "torch": torch.__version__,
+            "seed": self.config.seed,
+            "store": {name: s.sha256 for name, s in self.store.sources.items()},
+            "parameters": sum(p.numel() for p in self.raw.parameters()),
+            "excluded": sorted(excluded),
+            "train_patients": [str(p) for p in ids[self.train]],
+            "validation_patients": [str(p) for p in ids[self.validation]],
+        }
+
+    def epoch_plan(self, epoch: int) -> list[Indices]:
+        """The batches of one epoch, the same for every rank."""
+        return epoch_batches(
+            self.train,
+            self.loader.cohort_codes,
+            self.settings.batch_size,
+            self.settings.within_type,
+            self.config.seed,
+            epoch,
+        )
+
+    def _shared(self, batch: Indices) -> Indices:
+        """A global batch, shortened so that every rank has an equal share."""
+        return batch[: len(batch) // self.fabric.world_size * self.fabric.world_size]
+
+    def _mine(self, batch: Indices) -> Indices:
+        """This rank's equal share of a global batch."""
+        each = len(batch) // self.fabric.world_size
+        return batch[self.fabric.global_rank * each : (self.fabric.global_rank + 1) * each]
+
+    def forward(self, batch: Indices, *seed_names: object) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Losses and outputs of one batch; all randomness comes from the seed and `seed_names`."""
+        torch.manual_seed(named_seed(self.config.seed, *seed_names, self.fabric.global_rank))
+        data = self.loader.batch(self._mine(batch)).to(self.fabric.device)
+        outputs = gather_outputs(self.model(Wrapped(data)))
+        return pretraining_losses(outputs, self.raw.temperature(), self.settings), outputs
+
+    def train_epoch(self, epoch: int, total_steps: int, first_step: int, progress: Any) -> dict[str, float]:
+        """One pass over the training patients. Returns the mean of every loss part and the speed."""
+        self.model.train()
+        sums: dict[str, float] = {}
+        started, plan = time.perf_counter(), self.epoch_plan(epoch)
+        for number, batch in enumerate(plan):
+            rate = learning_rate_at(first_step + number, total_steps, self.settings)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            losses, _ = self.forward(batch, "step", epoch, number)
+            self.optimizer.zero_grad(set_to_none=True)
+            self.fabric.backward(losses["total"])
+            self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.settings.gradient_clip)
+            self.optimizer.step()
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach())
+            progress(epoch, number + 1, len(plan), {k: v / (number + 1) for k, v in sums.items()})
+        seconds = time.perf_counter() - started
+        result = {f"train/{name}": value / len(plan) for name, value in sums.items()}
+        return {**result, "patients_per_second": sum(map(len, plan)) / seconds, "learning_rate": rate}  # pyright: ignore[reportPossiblyUnboundVariable]
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, Any]:
+        """Validation losses under fixed masks, and the diagnostics."""
+        self.model.eval()
+        plan = epoch_batches(
+            self.validation, self.loader.cohort_codes, self.settings.batch_size, 0.0, self.config.seed, -1
+        )
+        sums: dict[str, float] = {}
+        kept: dict[str, list[Tensor]] = {
+            name: [] for name in ("alignment", "observed", "consensus", "pooled", "own")
+        }
+        use: list[Tensor] = []
+        for number, batch in enumerate(plan):
+            losses, outputs = self.forward(batch, "validation", number)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach()) * len(batch)
+            for name in kept:
+                kept[name].append(outputs[name].float().mean(dim=(2, 3)) if name == "own" else outputs[name])
+            use.append(self._expert_counts(outputs))
+        total = sum(map(len, plan))
+        result: dict[str, Any] = {f"validation/{name}": value / total for name, value in sums.items()}
+        codes = torch.from_numpy(self.loader.cohort_codes[np.concatenate([self._shared(b) for b in plan])])
+        joined = {name: torch.cat(parts).float().cpu() for name, parts in kept.items()}
+        return result | self._diagnose(joined, codes, torch.stack(use).sum(dim=0))
+
+    def _expert_counts(self, outputs: dict[str, Any]) -> Tensor:
+        """Routed slots by sparse block, modality and expert: (blocks, M, E)."""
+        modality = self.raw.prime.backbone.modality.repeat(2).cpu()  # (V*M*K,)
+        counts = torch.zeros(len(outputs["experts"]), len(self.store.modalities), self.config.model.experts)
+        for block, experts in enumerate(outputs["experts"]):
+            for m in range(counts.shape[1]):
+                chosen = experts.cpu()[:, modality == m].flatten()
+                counts[block, m] = torch.bincount(chosen, minlength=counts.shape[2]).float()
+        return counts
+
+    def _diagnose(self, joined: dict[str, Tensor], codes: Tensor, counts: Tensor) -> dict[str, Any]:
+        names = list(self.store.modalities)
+        observed = joined["observed"].bool()
+        pooled, use = joined["pooled"][:, 0], joined["consensus"].mean(dim=0)
+        share = counts / counts.sum(dim=2, keepdim=True).clamp_min(1)
+        return {
+            "retrieval": retrieval(joined["alignment"], observed, None, names),
+            "retrieval_within_type": retrieval(joined["alignment"], observed, codes, names),
+            "cancer_type_knn": neighbour_accuracy(pooled, codes),
+            "spread": spread(pooled),
+            "prototype_perplexity": perplexity(use),
+            "prototypes_dead": int((use < 0.1 / len(use)).sum()),
+            "expert_use": share.mean(dim=0).tolist() if len(share) else [],
+            "experts_dead": int(
+                (
+                    counts.sum(dim=1)
+                    < 0.01 * counts.sum(dim=(1, 2), keepdim=False)[:, None] / max(1, counts.shape[2])
+                ).sum()
+            )
+            if len(share)
+            else 0,
+        }
+
+    def _save_state(self, epoch: int, best: float, log: list[dict[str, Any]]) -> None:
+        state = {
+            "epoch": epoch,
+            "best": best,
+            "log": json.dumps(log),
+            "fingerprint": self._fingerprint(),
+            "model": self.raw.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        with replacing(self.out / STATE) as temporary:
+            torch.save(state, temporary)
+
+    def _fingerprint(self) -> str:
+        """What a resumed run must share with the interrupted one."""
+        config = self.config.model_dump(mode="json", exclude={"evaluate", "store", "root", "cohort"})
+        return json.dumps([config, self.manifest["store"], self.manifest["excluded"]], sort_keys=True)
+
+    def _resume(self) -> tuple[int, float, list[dict[str, Any]]]:
+        path = self.out / STATE
+        if not path.is_file():
+            return 0, math.inf, []
+        try:
+            state = torch.load(path, weights_only=True, map_location="cpu")
+            fingerprint, log = state["fingerprint"], json.loads(state["log"])
+        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{path}: damaged ({reason}); remove {self.out} to start anew") from None
+        if fingerprint != self._fingerprint():
+            raise InputError(
+                f"{self.out}: holds a run with other settings, data or exclusions; give another --out"
+            )
+        self.raw.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        return int(state["epoch"]) + 1, float(state["best"]), log
+
+    def run(self, shown: bool = True) -> None:
+        """Train every epoch that is left, keep the best network by validation loss, log and plot."""
+        first, best, log = self._resume()
+        self.out.mkdir(parents=True, exist_ok=True)
+        epochs = self.settings.epochs
+        steps = [len(self.epoch_plan(epoch)) for epoch in range(epochs)]
+        if self.fabric.is_global_zero:
+            save_description(self.out, self.raw.prime, self.config.model_dump(mode="json"), self.manifest)
+        with progress_bar(shown and self.fabric.is_global_zero) as bar:
+            task = bar.add_task("pretrain", total=sum(steps), completed=sum(steps[:first]), parts="")
+
+            def progress(epoch: int, done: int, of: int, parts: dict[str, float]) -> None:
+                text = f"epoch {epoch + 1}/{epochs} " + " ".join(f"{k} {v:.3f}" for k, v in parts.items())
+                bar.update(task, completed=sum(steps[:epoch]) + done, parts=text)
+
+            for epoch in range(first, epochs):
+                row = {"epoch": epoch, **self.train_epoch(epoch, sum(steps), sum(steps[:epoch]), progress)}
+                row |= self.validate()
+                log.append(row)
+                best = self._finish_epoch(epoch, best, row, log)
+
+    def _finish_epoch(self, epoch: int, best: float, row: dict[str, Any], log: list[dict[str, Any]]) -> float:
+        improved = row["validation/total"] < best
+        best = min(best, row["validation/total"])
+        if self.fabric.is_global_zero:
+            if improved:
+                save_network(self.out, self.raw.prime, self.scaling)
+            write_text(self.out / LOG, "".join(json.dumps(r) + "\n" for r in log))
+            plot_curves(log, self.out / "curves.png")
+            self._save_state(epoch, best, log)
+        self.fabric.barrier()
+        return best
+
+
+def progress_bar(enabled: bool) -> LongProgress:
+    """The progress bar of long work: done, total, time left, and a line of figures."""
+    return LongProgress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[parts]}"),
+        disable=not enabled,
+    )
+
+
+def pretrain(
+    store: Store,
+    config: ExperimentConfig,
+    out: Path,
+    excluded: frozenset[str] = frozenset(),
+    machine: Machine | None = None,
+    progress: bool = True,
+) -> None:
+    """Pretrain into the folder `out`; a killed run resumes there, a finished one returns at once.
+
+    Raises InputError where `out` holds another run, or another process is training there.
+    """
+    run = Pretraining(store, config, out, excluded, machine or Machine())
+    with sole_process(out) if run.fabric.is_global_zero else nullcontext():
+        run.run(progress)

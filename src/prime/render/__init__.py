@@ -1,0 +1,1 @@
+"""Tables and figures, whatever study they come from."""

@@ -1,0 +1,82 @@
+"""The same results as Markdown and files, for a repository or a paper's supplement."""
+
+import shutil
+from pathlib import Path
+
+from prime.files import replacing, write_text
+from prime.report.read import Study, read_studies
+
+PAGE = "README.md"
+TABLE_FILES, FIGURE_FILES = ("csv", "tex"), ("png", "pdf")
+
+
+def write_markdown(folder: Path, out: Path) -> Path:
+    """Write `out`/README.md with every table and figure of the studies in `folder`, their files beside it.
+
+    Raises:
+        InputError: as `read_studies`.
+    """
+    report = read_studies(folder)
+    parts = [_head(report.studies)]
+    for study in report.studies:
+        _copy(study, folder / study.folder, out / study.folder)
+        parts.append(_section(study, folder / study.folder))
+    write_text(out / PAGE, "\n\n".join(parts) + "\n")
+    return out / PAGE
+
+
+def _head(studies: list[Study]) -> str:
+    quick = [study.folder for study in studies if study.manifest.preset == "quick"]
+    lines = [
+        "# Tables and figures",
+        "",
+        "Written by `prime report`; each part names the command that made it.",
+    ]
+    if quick:
+        lines += ["", f"**Reduced grid** (`--preset quick`), not the full one: {', '.join(quick)}."]
+    links = [f"- [{study.manifest.title}](#{study.folder})" for study in studies]
+    return "\n".join([*lines, "", *links])
+
+
+def _section(study: Study, folder: Path) -> str:
+    facts = study.manifest
+    seeds = ", ".join(map(str, facts.seeds))
+    made = (
+        f"`{facts.command}`: seeds {seeds}, preset {facts.preset}. Wall time of its last run"
+        f" {_time(facts.wall_seconds)}, in which what earlier runs had finished was not done again; all that"
+        f" it rests on takes {_time(facts.compute_seconds)} of one process."
+    )
+    parts = [f'<a id="{study.folder}"></a>\n## {facts.title}', made]
+    parts += [(folder / f"{table.name}.md").read_text(encoding="utf-8").strip() for table in study.tables]
+    for figure in study.figures:
+        parts.append(f"![{figure.text.title}]({study.folder}/{figure.name}.png)\n\n{figure.text.caption}")
+    parts += facts.notes
+    if facts.not_fitted:
+        shown = [f"- {name}: {why}" for name, why in facts.not_fitted.items()]
+        parts.append(
+            f"<details><summary>{len(shown)} folds could not be fitted</summary>\n\n"
+            + "\n".join(shown)
+            + "\n\n</details>"
+        )
+    links = [f"[{table.name}.csv]({study.folder}/{table.name}.csv)" for table in study.tables]
+    parts.append("Numbers: " + ", ".join(links) if links else "")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _time(seconds: float) -> str:
+    minutes = seconds / 60
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{minutes:.0f} min"
+        if minutes < 120
+        else f"{minutes / 60:.1f} h"
+    )
+
+
+def _copy(study: Study, source: Path, target: Path) -> None:
+    names = [f"{table.name}.{suffix}" for table in study.tables for suffix in TABLE_FILES]
+    names += [f"{figure.name}.{suffix}" for figure in study.figures for suffix in FIGURE_FILES]
+    for name in names:
+        with replacing(target / name) as temporary:
+            shutil.copyfile(source / name, temporary)

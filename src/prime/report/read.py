@@ -1,0 +1,212 @@
+"""What the studies left in a folder, read back and checked before anything is written."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from prime.errors import InputError
+from prime.files import read_json
+from prime.settings.strict import validation_message
+
+FLOW = "flow.json"
+MANIFEST = "manifest.json"
+
+# A file name beside the manifest; never a way out of the folder.
+Name = Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*$")]
+
+
+class Step(BaseModel):
+    """One box of a flow chart: who remains, and who fell out on the way to it."""
+
+    name: str
+    patients: int = Field(ge=0)
+    left_out: int = Field(ge=0)
+    reason: str
+
+
+class Cohort(BaseModel):
+    """What the patients are called together."""
+
+    title: str
+
+
+class Flow(BaseModel):
+    """The way from everybody known to those who serve the evaluation of each task."""
+
+    tasks: dict[str, list[Step]]
+    cohort: Cohort
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "Flow":
+        for task, steps in self.tasks.items():
+            for before, step in pairwise(steps):
+                if before.patients != step.patients + step.left_out:
+                    raise ValueError(
+                        f"task {task!r}: {before.patients} patients before {step.name!r}, but "
+                        f"{step.patients} after it and {step.left_out} left out"
+                    )
+        return self
+
+
+class Manifest(BaseModel):
+    """What a study says of itself: how it was made, and the names of its tables and figures."""
+
+    study: str
+    title: str
+    order: int
+    command: str
+    preset: Literal["full", "quick"]
+    seeds: list[int]
+    wall_seconds: float = Field(ge=0)
+    compute_seconds: float = Field(ge=0)
+    created: str
+    versions: dict[str, Any]
+    hashes: dict[str, Any]
+    config: dict[str, Any]
+    notes: list[str]
+    not_fitted: dict[str, str]
+    tables: list[Name]
+    figures: list[Name]
+
+
+class TableText(BaseModel):
+    """A table as it is read: headers by level and cells as text, the best ones marked."""
+
+    title: str
+    caption: str
+    notes: list[str]
+    index_names: list[str]
+    index: list[list[str]]
+    columns: list[list[str]]
+    rows: list[list[str]]
+
+    @model_validator(mode="after")
+    def _rectangular(self) -> "TableText":
+        if len(self.index) != len(self.rows):
+            raise ValueError(f"{len(self.rows)} rows, but {len(self.index)} in the index")
+        for place, (levels, cells) in enumerate(zip(self.index, self.rows, strict=True)):
+            if len(cells) != len(self.columns) or len(levels) != len(self.index_names):
+                raise ValueError(
+                    f"row {place}: {len(levels)} row headers and {len(cells)} cells, not "
+                    f"{len(self.index_names)} and {len(self.columns)}"
+                )
+        if len({len(levels) for levels in self.columns}) > 1:
+            raise ValueError("columns differ in their number of header levels")
+        return self
+
+
+class Drawing(BaseModel):
+    """A figure as plotly.js takes it."""
+
+    data: list[dict[str, Any]]
+    layout: dict[str, Any]
+
+
+class FigureText(BaseModel):
+    """A figure: `narrow` is the same one panel under the other, for a phone, where the study wrote it."""
+
+    title: str
+    caption: str
+    plotly: Drawing
+    narrow: Drawing | None = None
+
+    @model_validator(mode="after")
+    def _drawable(self) -> "FigureText":
+        for drawing in filter(None, (self.plotly, self.narrow)):
+            json.dumps([drawing.data, drawing.layout], allow_nan=False)
+        if self.narrow is not None and len(self.narrow.data) != len(self.plotly.data):
+            raise ValueError(f"{len(self.plotly.data)} traces, but {len(self.narrow.data)} in `narrow`")
+        return self
+
+
+class StudyTable(BaseModel):
+    """A table and the bytes of its CSV."""
+
+    name: str
+    text: TableText
+    csv: bytes
+
+
+class StudyFigure(BaseModel):
+    """A figure and the bytes of its PNG."""
+
+    name: str
+    text: FigureText
+    png: bytes
+
+
+class Study(BaseModel):
+    """One study: its folder's name, its manifest, and what it holds, in the manifest's order."""
+
+    folder: str
+    manifest: Manifest
+    tables: list[StudyTable]
+    figures: list[StudyFigure]
+
+
+class Studies(BaseModel):
+    """All studies of a folder in their order, and the flow of patients into them."""
+
+    flow: Flow
+    studies: list[Study]
+
+
+def read_studies(folder: Path) -> Studies:
+    """Read everything that `prime study` wrote below `folder`; a folder without a manifest is no study.
+
+    Raises:
+        InputError: no such folder, no study in it, a file that is missing, not JSON or not as written by
+            `prime study`.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give the one that `prime study` wrote into")
+    found = [path.parent for path in sorted(folder.glob(f"*/{MANIFEST}"))]
+    if not found:
+        raise InputError(
+            f"{folder}: no study in it (no */{MANIFEST}); run `prime study` first, or give the folder "
+            "that it wrote into"
+        )
+    studies = [_study(path) for path in found]
+    flow = _checked(Flow, folder / FLOW)
+    return Studies(flow=flow, studies=sorted(studies, key=lambda study: (study.manifest.order, study.folder)))
+
+
+def _study(folder: Path) -> Study:
+    manifest = _checked(Manifest, folder / MANIFEST)
+    tables = [
+        StudyTable(
+            name=name,
+            text=_checked(TableText, folder / f"{name}.json"),
+            csv=_bytes(folder / f"{name}.csv"),
+        )
+        for name in manifest.tables
+    ]
+    figures = [
+        StudyFigure(
+            name=name,
+            text=_checked(FigureText, folder / f"{name}.json"),
+            png=_bytes(folder / f"{name}.png"),
+        )
+        for name in manifest.figures
+    ]
+    return Study(folder=folder.name, manifest=manifest, tables=tables, figures=figures)
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _checked(model: type[_Model], path: Path) -> _Model:
+    value = read_json(path)
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise InputError(validation_message(path, error)) from None
+
+
+def _bytes(path: Path) -> bytes:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run the study again, or take its name out of {MANIFEST}")
+    return path.read_bytes()

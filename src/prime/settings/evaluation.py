@@ -1,0 +1,120 @@
+"""Settings of the downstream evaluation: tasks, folds, ways of training, heads."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from prime.settings.methods import known_methods
+from prime.settings.strict import Strict
+
+
+class ReadoutConfig(Strict):
+    """What the head reads of the frozen network (assumed; the paper says only "the task head").
+
+    `stages`: tokens of each modality before (refined) or after (fused) the backbone, or the reliability
+    pooling over all of them (pooled). `pool`: mean over the K tokens, or all K x D values.
+    """
+
+    stages: tuple[Literal["tokens", "refined", "fused", "pooled"], ...] = ("pooled",)
+    pool: Literal["mean", "flatten"] = "mean"
+
+
+class ProbeConfig(Strict):
+    """The linear probe: principal components of each block, then a ridge discrete-time hazard model.
+
+    Mode `lp` trains one head on the training patients as they come. Mode `lp_missing` also trains on what is
+    left of them when modalities are taken away, exactly (every subset, no sampling): one head for each set of
+    modalities (`missing_heads: per_pattern`), or one for all of them (`shared`).
+    """
+
+    readout: ReadoutConfig = ReadoutConfig()
+    components: int = Field(default=32, ge=1)
+    spectrum_power: float = Field(default=0.5, ge=0, le=1)
+    ridge: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(0.03, 0.1, 0.3, 1.0), min_length=1)
+    hazard: Literal["proportional", "free"] = "proportional"
+    missing_heads: Literal["shared", "per_pattern"] = "per_pattern"
+    refit: bool = False
+
+
+class FinetuneConfig(Strict):
+    """Full fine-tuning, from a checkpoint or from scratch. Its head reads all that it trains.
+
+    `drop_modality` is the rate of mode `ft_missing`; mode `ft` drops nothing.
+    """
+
+    readout: ReadoutConfig = ReadoutConfig()
+    epochs: int = Field(default=50, ge=1)
+    batch_size: int = Field(default=64, ge=2)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    head_learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    patience: int = Field(default=10, ge=1)
+    drop_modality: float = Field(default=0.3, gt=0, lt=1)
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
+
+
+class TaskConfig(Strict):
+    """What is predicted: an endpoint as time to event, or whether its event comes within a horizon.
+
+    With `horizon_days` the task is binary: positive = event by then, negative = followed for longer; who was
+    censored earlier cannot be labelled and serves neither training nor test (the paper, IV-B).
+    """
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_.-]+$")
+    endpoint: str
+    horizon_days: float | None = Field(default=None, gt=0)
+
+
+class ExternalConfig(Strict):
+    """External validation: train on some cohorts, test on all patients of another."""
+
+    train: tuple[str, ...] = Field(min_length=1)
+    test: str
+
+    @model_validator(mode="after")
+    def _apart(self) -> "ExternalConfig":
+        if self.test in self.train:
+            raise ValueError(f"cohort {self.test} is both trained on and tested")
+        return self
+
+
+Mode = Literal["lp", "lp_missing", "ft", "ft_missing"]
+
+
+Init = Literal["pretrained", "scratch"]
+
+
+class EvaluateConfig(Strict):
+    """The downstream protocol (paper IV-B and IV-C2).
+
+    `folds` names a folds file (csv) or a splits file (json). Without one, `splits` says how folds are drawn:
+    stratified by outcome, or by whole tissue source sites. `train_on` is whom heads are trained on: everyone,
+    or patients with every modality; tests are always scored on both. `shares`: of the training labels.
+    `methods`: other methods to be fitted on the same folds; `prime methods` lists them.
+    """
+
+    tasks: tuple[TaskConfig, ...] = Field(default=(TaskConfig(name="os", endpoint="os"),), min_length=1)
+    cohorts: tuple[str, ...] | None = None
+    folds: str | None = None
+    splits: Literal["stratified", "sites"] = "stratified"
+    external: tuple[ExternalConfig, ...] = ()
+    fold_count: int = Field(default=5, ge=2)
+    only_folds: tuple[int, ...] | None = None
+    seeds: tuple[int, ...] = (0,)
+    bins: int = Field(default=4, ge=2)
+    alpha: float = Field(default=0.0, ge=0, lt=1)
+    modes: tuple[Mode, ...] = ("lp", "lp_missing", "ft", "ft_missing")
+    inits: tuple[Init, ...] = ("pretrained", "scratch")
+    methods: Annotated[tuple[str, ...], AfterValidator(known_methods)] = ()
+    train_on: tuple[Literal["everyone", "complete"], ...] = ("everyone",)
+    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0,)
+    bootstrap: int = Field(default=200, ge=0)
+    probe: ProbeConfig = ProbeConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "EvaluateConfig":
+        names = [task.name for task in self.tasks]
+        if len(set(names)) < len(names):
+            raise ValueError(f"tasks: two have the same name ({', '.join(names)})")
+        return self

@@ -1,0 +1,21 @@
+"""Settings that refuse unknown keys, and what is said of keys that are refused."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class Strict(BaseModel):
+    """A configuration that refuses unknown keys and is frozen once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def validation_message(path: Path | str, error: ValidationError) -> str:
+    """One line for each key that pydantic refused: file, key, what was found, what is wrong."""
+    lines: list[str] = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"]) or "(top level)"
+        found = "" if item["type"] in ("missing", "value_error") else f", found {item['input']!r:.80}"
+        lines.append(f"{path}: {key}: {item['msg']}{found}")
+    return "\n".join(lines)

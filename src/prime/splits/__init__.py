@@ -1,0 +1,1 @@
+"""Who can serve a task, and who trains, validates and tests."""

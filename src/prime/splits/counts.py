@@ -1,0 +1,218 @@
+"""Who is in a cohort: the counts of the paper's Table I, and where patients fall out on the way to a test."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from prime.errors import InputError
+from prime.store.store import Store
+
+TOTAL = "total"
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class FlowStep:
+    """One box of a flow chart of exclusions.
+
+    Attributes:
+        name: what the patients of this step fulfil, all earlier steps included.
+        patients: how many remain.
+        reason: why the others of the step before fell out.
+        left_out: how many those are.
+    """
+
+    name: str
+    patients: int
+    reason: str
+    left_out: int
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A condition over all P patients, with what is said of those who do and do not meet it."""
+
+    name: str
+    meets: Mask
+    reason: str
+
+
+def cohort_counts(store: Store) -> pd.DataFrame:
+    """What the store holds: one row a cancer type in name order, then a row `total`.
+
+    Patients who have features but no row in the clinical table have no type; where there are any, they form a
+    row with an empty name. Source of the words complete and partial: the paper, IV-A (10,439 patients with at
+    least one modality, of whom 7,675 are complete and 2,764 lack one or two).
+
+    Returns:
+        Columns, all counts of patients but the first: cohort; patients; `has_{modality}`; complete (every
+        modality), partial (some but not all), any (at least one); excluded (never serve evaluation); for
+        each endpoint `{endpoint}_patients` (time and event known) and `{endpoint}_events` (event observed).
+        Endpoints are counted over all patients of the row; `horizon_counts` counts those who can serve
+        evaluation.
+
+    Raises:
+        InputError: a cancer type named `total`.
+    """
+    observed = store.observed()
+    number = _modalities(store)
+    masks: dict[str, Mask] = {"patients": np.ones(len(observed), dtype=bool)}
+    masks |= {f"has_{name}": observed[:, m] for m, name in enumerate(store.modalities)}
+    masks["complete"] = number == observed.shape[1]
+    masks["partial"] = (number > 0) & (number < observed.shape[1])
+    masks["any"] = number > 0
+    masks["excluded"] = _excluded(store)
+    for endpoint in store.endpoints:
+        time_days, event = _outcome(store, endpoint)
+        known = ~(np.isnan(time_days) | np.isnan(event))
+        masks[f"{endpoint}_patients"] = known
+        masks[f"{endpoint}_events"] = known & (event == 1)
+    return _by_cohort(store, masks)
+
+
+def horizon_counts(store: Store, endpoint: str, horizon_days: float, complete: bool = False) -> pd.DataFrame:
+    """The paper's Table I for one endpoint: one row a cancer type that has patients, then a row `total`.
+
+    Counted are patients who can be evaluated: not excluded, at least one modality (every modality where
+    `complete`, as in the paper's downstream cohorts), endpoint known and its time above zero. In the paper's
+    Table I, the column of the cancer's patients is `patients`, OS is `events / censored`, and 3yOS and 3yRec
+    are `positive / negative` at 1,095 days of os and pfi.
+
+    Returns:
+        Columns: cohort, patients, events, censored, positive (event at a time <= horizon), negative (time >
+        horizon, whatever comes later), censored_early (censored at a time <= horizon: label unknown, left
+        out of the classification). patients = positive + negative + censored_early.
+
+    Raises:
+        InputError: an unknown endpoint, a horizon that is not above zero, or a cancer type named `total`.
+    """
+    steps = _steps(store, endpoint, None)
+    meets: Mask = np.asarray(_modalities(store) >= (len(store.modalities) if complete else 1), dtype=np.bool_)
+    for step in steps:
+        meets = meets & step.meets
+    positive, negative = _labels(store, endpoint, horizon_days)
+    event: Mask = np.asarray(_outcome(store, endpoint)[1] == 1, dtype=np.bool_)
+    table = _by_cohort(
+        store,
+        {
+            "patients": meets,
+            "events": meets & event,
+            "censored": meets & ~event,
+            "positive": meets & positive,
+            "negative": meets & negative,
+            "censored_early": meets & ~positive & ~negative,
+        },
+    )
+    return table[(table["patients"] > 0) | (table["cohort"] == TOTAL)].reset_index(drop=True)
+
+
+def cohort_flow(
+    store: Store, endpoint: str, horizon_days: float | None = None, cohort: str | None = None
+) -> list[FlowStep]:
+    """From everybody the store knows to those who serve evaluation of an endpoint, step by step.
+
+    Steps: in the clinical table; at least one modality; not excluded; endpoint known; time above zero; and,
+    with a horizon, label known at the horizon. A patient counts as in the clinical table where it says
+    anything of them: type, site, exclusion, outcome or covariate.
+
+    Args:
+        store: the cohort.
+        endpoint: one of its endpoints.
+        horizon_days: of a classification, for example 1095; None for the time to event.
+        cohort: one cancer type only; None for all.
+
+    Raises:
+        InputError: an unknown endpoint or cancer type, or a horizon that is not above zero.
+    """
+    remaining = np.ones(len(store.patients), dtype=bool)
+    if cohort is not None:
+        names = store.patients["cohort"].to_numpy(dtype=str)
+        remaining = names == cohort
+        if not remaining.any():
+            found = ", ".join(sorted({str(name) for name in names} - {""}))
+            raise InputError(f"{store.path}: no cohort {cohort!r}; it has {found}")
+    flow: list[FlowStep] = []
+    for step in _steps(store, endpoint, horizon_days):
+        left = remaining & step.meets
+        flow.append(FlowStep(step.name, int(left.sum()), step.reason, int(remaining.sum()) - int(left.sum())))
+        remaining = left
+    return flow
+
+
+def _steps(store: Store, endpoint: str, horizon_days: float | None) -> list[_Step]:
+    time_days, event = _outcome(store, endpoint)
+    excluded = _excluded(store)
+    reasons = sorted({str(r) for r in store.patients["exclude_reason"][excluded]} - {""})
+    steps = [
+        _Step("in the clinical table", _in_clinical_table(store), "features only, no clinical row"),
+        _Step("at least one modality", np.asarray(_modalities(store) > 0, dtype=np.bool_), "no modality"),
+        _Step("not excluded", ~excluded, ", ".join(reasons) or "excluded by the clinical table"),
+        _Step(f"{endpoint} known", ~(np.isnan(time_days) | np.isnan(event)), f"no {endpoint} time or event"),
+        _Step("time above zero", time_days > 0, "time not above zero"),
+    ]
+    if horizon_days is not None:
+        positive, negative = _labels(store, endpoint, horizon_days)
+        steps.append(
+            _Step(
+                f"label known at {horizon_days:g} days",
+                positive | negative,
+                f"censored within {horizon_days:g} days",
+            )
+        )
+    return steps
+
+
+def _labels(store: Store, endpoint: str, horizon_days: float) -> tuple[Mask, Mask]:
+    """Positive (P,) and negative (P,) at the horizon (spec/tcga.md 5.6); neither where unknown."""
+    if not (np.isfinite(horizon_days) and horizon_days > 0):
+        raise InputError(f"horizon_days {horizon_days}: must be above 0")
+    time_days, event = _outcome(store, endpoint)
+    known = ~np.isnan(event)
+    return known & (event == 1) & (time_days <= horizon_days), known & (time_days > horizon_days)
+
+
+def _outcome(store: Store, endpoint: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Time (P,) in days and event (P,) as 1 and 0, NaN where missing."""
+    if endpoint not in store.endpoints:
+        raise InputError(
+            f"{store.path}: no endpoint {endpoint!r}; the cohort has {', '.join(store.endpoints)}"
+        )
+    frame = store.patients
+    return (
+        frame[f"{endpoint}_time_days"].to_numpy(dtype=np.float64),
+        frame[f"{endpoint}_event"].to_numpy(dtype=np.float64),
+    )
+
+
+def _modalities(store: Store) -> NDArray[np.int64]:
+    """(P,) how many modalities each patient has."""
+    return np.asarray(store.observed().sum(axis=1), dtype=np.int64)
+
+
+def _excluded(store: Store) -> Mask:
+    return store.patients["excluded"].to_numpy(dtype=bool)
+
+
+def _in_clinical_table(store: Store) -> Mask:
+    """Patients of whom the clinical table says anything; packing leaves all of it empty for the others."""
+    frame = store.patients
+    said = _excluded(store).copy()
+    for name in ("cohort", "site"):
+        said |= frame[name].to_numpy(dtype=str) != ""
+    numbers = [c for c in frame.columns if c.endswith(("_time_days", "_event")) or c.startswith("x_")]
+    for name in numbers:
+        said |= frame[name].notna().to_numpy(dtype=bool)
+    return said
+
+
+def _by_cohort(store: Store, masks: dict[str, Mask]) -> pd.DataFrame:
+    cohorts = store.patients["cohort"].to_numpy(dtype=str)
+    names = sorted({str(name) for name in cohorts} - {""}) + ([""] if (cohorts == "").any() else [])
+    if TOTAL in names:
+        raise InputError(f"{store.path}: a cancer type is named {TOTAL!r}; rename it, the word is taken")
+    columns: dict[str, list[str] | list[int]] = {"cohort": [*names, TOTAL]}
+    for column, mask in masks.items():
+        columns[column] = [*(int((mask & (cohorts == name)).sum()) for name in names), int(mask.sum())]
+    return pd.DataFrame(columns)

@@ -1,0 +1,132 @@
+"""The folds of an evaluation: given, drawn, by site, or external; whom each trains on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prime.arrays import Indices
+from prime.errors import InputError
+from prime.settings.evaluation import EvaluateConfig, ExternalConfig
+from prime.splits.folds import Fold, given_folds, label_subset, read_folds, stratified_folds
+from prime.splits.outcomes import Outcome
+from prime.splits.site_folds import external_fold, site_preserved_folds
+from prime.splits.split_files import read_splits
+from prime.store.store import Store
+
+MIN_PATIENTS, MIN_EVENTS = 20, 4  # of a fold's training patients; fewer cannot be fitted
+
+
+def evaluation_folds(store: Store, outcome: Outcome, config: EvaluateConfig, seed: int) -> list[Fold]:
+    """Every fold of every cohort to be evaluated, from a file or drawn with `seed`.
+
+    Raises InputError for an unknown cohort, and for a cohort without an event.
+    """
+    if config.external:
+        folds = [_external(store, outcome, external, seed) for external in config.external]
+    elif config.folds and Path(config.folds).suffix == ".json":
+        folds = _saved(store, outcome, config)
+    else:
+        folds = _by_cohort(store, outcome, config, seed)
+    if config.only_folds is not None:
+        folds = [fold for fold in folds if fold.fold in config.only_folds]
+    return folds
+
+
+def _members(store: Store, outcome: Outcome, name: str) -> Indices:
+    """Usable patients of a cohort. Raises InputError where there are none, or none has the event."""
+    cohorts = store.patients["cohort"].to_numpy(dtype=str)
+    members = np.flatnonzero(outcome.usable & (cohorts == name))
+    if not len(members):
+        able = sorted({str(c) for c in cohorts[outcome.usable]} - {""})
+        raise InputError(
+            f"cohort {name!r}: no patient with outcome and modality;"
+            f" cohorts that have them: {', '.join(able)}"
+        )
+    if not outcome.event[members].any():
+        days = outcome.horizon_days
+        found = "are censored" if days is None else f"have no event within {days:g} days"
+        raise InputError(f"cohort {name!r}: all {len(members)} patients {found}; nothing to learn or test")
+    return members
+
+
+def _external(store: Store, outcome: Outcome, external: ExternalConfig, seed: int) -> Fold:
+    train = np.concatenate([_members(store, outcome, name) for name in external.train])
+    name = f"{'+'.join(external.train)}>{external.test}"
+    return external_fold(name, np.sort(train), _members(store, outcome, external.test), outcome.event, seed)
+
+
+def _saved(store: Store, outcome: Outcome, config: EvaluateConfig) -> list[Fold]:
+    """Folds of a splits file, without the patients whom the task cannot use."""
+    ids = store.patients["patient_id"].to_numpy(dtype=object)
+    folds = read_splits(Path(str(config.folds)), ids)
+    if config.cohorts is not None:
+        folds = [fold for fold in folds if fold.cohort in config.cohorts]
+    return [only(fold, outcome.usable) for fold in folds]
+
+
+def _by_cohort(store: Store, outcome: Outcome, config: EvaluateConfig, seed: int) -> list[Fold]:
+    table = read_folds(Path(config.folds)) if config.folds else None
+    cohorts = store.patients["cohort"].to_numpy(dtype=str)
+    if table is not None:
+        _refuse_unknown(table["patient_id"].tolist(), store, str(config.folds))
+    able = sorted({str(name) for name in cohorts[outcome.usable]} - {""})
+    names = config.cohorts or (able if table is None else sorted(set(table["cohort"])))
+    folds: list[Fold] = []
+    for name in names:
+        members = _members(store, outcome, name)
+        if table is not None:
+            ids = store.patients["patient_id"].to_numpy(dtype=object)
+            folds += given_folds(table, str(config.folds), name, ids, members, outcome.event, seed)
+        elif config.splits == "sites":
+            sites = store.patients["site"].to_numpy(dtype=str)
+            folds += site_preserved_folds(
+                name, members, sites, outcome.time_days, outcome.event, config.fold_count, seed
+            )
+        else:
+            folds += stratified_folds(
+                name, members, outcome.time_days, outcome.event, config.fold_count, seed
+            )
+    return folds
+
+
+def _refuse_unknown(patients: list[str], store: Store, source: str) -> None:
+    known = set(store.patients["patient_id"])
+    unknown = [p for p in patients if p not in known]
+    if unknown:
+        raise InputError(
+            f"{source}: patient {unknown[0]} is not in the cohort ({len(unknown)} such rows);"
+            " remove or correct them"
+        )
+
+
+def only(fold: Fold, keep: NDArray[np.bool_], test: bool = True) -> Fold:
+    """The fold with the patients of `keep` (P,) alone; the test part as it was where `test` is False."""
+    return replace(
+        fold,
+        train=fold.train[keep[fold.train]],
+        validation=fold.validation[keep[fold.validation]],
+        test=fold.test[keep[fold.test]] if test else fold.test,
+    )
+
+
+def training_fold(
+    fold: Fold, outcome: Outcome, complete: NDArray[np.bool_], train_on: str, share: float, seed: int
+) -> Fold:
+    """The fold with the training and validation patients that a setting allows; the test part stays.
+
+    complete (P,) bool: has every modality. `share` of the labels, nested over shares.
+    """
+    if train_on == "complete":
+        fold = only(fold, complete, test=False)
+    return label_subset(fold, outcome.event, outcome.time_days, share, seed) if share < 1 else fold
+
+
+def too_few(fold: Fold, outcome: Outcome) -> str | None:
+    """Why a fold cannot be fitted; None where it can."""
+    patients, events = len(fold.train), int(outcome.event[fold.train].sum())
+    both = outcome.horizon_days is None or patients - events >= MIN_EVENTS
+    if patients >= MIN_PATIENTS and events >= MIN_EVENTS and both and len(fold.validation) and len(fold.test):
+        return None
+    return f"{patients} training patients with {events} events, {len(fold.validation)} to validate"

@@ -1,0 +1,1 @@
+"""A cohort packed into arrays, and the batches that are read from it."""

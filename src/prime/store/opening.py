@@ -1,0 +1,45 @@
+"""Opening a cohort's store, packed first where it is absent or no longer what its files say."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from prime.cohort.config import CohortConfig
+from prime.errors import InputError
+from prime.files import sha256_text
+from prime.store.packing import pack
+from prime.store.store import Store
+
+SHOWN_REASONS = 3
+
+
+def default_store(config: CohortConfig) -> Path:
+    """Where a cohort is packed when nobody says: `runs/store-NAME-HASH` below the current folder.
+
+    The hash is over the cohort's resolved settings, its root included, so two cohorts never share a store.
+    """
+    name = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in config.name)
+    return Path("runs") / f"store-{name}-{sha256_text(config.model_dump_json())[:8]}"
+
+
+def open_or_pack(config: CohortConfig, folder: Path, say: Callable[[str], None]) -> Store:
+    """Open the store in `folder`; pack it first where there is none, and again where it is stale.
+
+    `say` gets one line where anything is packed. Raises InputError for what the readers refuse, and where
+    the folder holds another cohort.
+    """
+    if (folder / "manifest.json").is_file():
+        store = Store.open(folder)
+        if store.manifest["name"] != config.name:
+            raise InputError(
+                f"{folder}: holds the cohort {store.manifest['name']!r}, not {config.name!r};"
+                " name another folder for the store"
+            )
+        reasons = store.stale(config)
+        if not reasons:
+            return store
+        more = len(reasons) - SHOWN_REASONS
+        shown = "; ".join(reasons[:SHOWN_REASONS]) + (f"; and {more} more" if more > 0 else "")
+        say(f"store {folder} is stale ({shown}): packing again")
+    else:
+        say(f"packing cohort {config.name} into {folder}")
+    return Store.open(pack(config, folder))

@@ -1,0 +1,224 @@
+"""Packing a cohort into a store: every source streamed once to disk, finished sources kept on a rerun."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from prime import __version__
+from prime.cohort.config import CohortConfig, SourceConfig
+from prime.cohort.endpoints import ClinicalTable, read_clinical
+from prime.cohort.readers import read_source, source_files
+from prime.cohort.source import SourceRows
+from prime.errors import InputError
+from prime.files import read_json, replacing, sha256_file, write_json
+from prime.fingerprint import FileStamp, stamp
+from prime.progress import progress_display
+from prime.store.array_writer import ArrayWriter, TooLargeForFloat16
+from prime.store.manifest import FORMAT, SourceManifest, source_config_hash
+
+
+def pack(config: CohortConfig, out: Path | str, progress: bool = True) -> Path:
+    """Pack a cohort into the folder `out` and return it.
+
+    A source whose files, options and stored array are unchanged is kept; where nothing changed, nothing is
+    written. The manifest is written last, so an interrupted packing is no store until it is run again.
+
+    Raises:
+        InputError: anything the readers or the clinical table refuse.
+    """
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; name a folder for the store")
+    out.mkdir(parents=True, exist_ok=True)
+    clinical = read_clinical(config.clinical, config.root)
+    parts: dict[str, SourceManifest] = {}
+    with progress_display(progress) as bar:
+        total = sum(len(sources) for sources in config.modalities.values())
+        task = bar.add_task("packing", total=total)
+        for modality, sources in config.modalities.items():
+            for name, options in sources.items():
+                bar.update(task, description=f"packing {name}")
+                parts[name] = _pack_source(name, modality, options, Path(config.root), out)
+                bar.advance(task)
+        bar.update(task, description="packed")
+    _finish(config, clinical, parts, out)
+    return out
+
+
+def _pack_source(name: str, modality: str, options: SourceConfig, root: Path, out: Path) -> SourceManifest:
+    before = _part(name, out)
+    known = None if before is None else {item.path: item for item in before.files}
+    stamps = [stamp(path, root, known) for path in source_files(name, options, root)]
+    source_hash = combined_hash(stamps)
+    wanted = (modality, source_hash, source_config_hash(options))
+    if before is not None and before.identity() == wanted and _intact(name, before, out):
+        return before
+    (out / "manifest.json").unlink(missing_ok=True)
+    (out / f"{name}.json").unlink(missing_ok=True)
+    source, dtype, index = _write(name, options, root, out)
+    part = SourceManifest(
+        modality=modality,
+        kind=source.kind,
+        dim=source.dim,
+        rows=int(index["length"].sum()),
+        patients=len(index),
+        max_rows=int(index["length"].max()) if len(index) else 0,
+        dtype=dtype,
+        feature_names=source.feature_names,
+        groups=None if source.groups is None else [int(g) for g in source.groups],
+        source_hash=source_hash,
+        config_hash=source_config_hash(options),
+        sha256=sha256_file(out / f"{name}.npy"),
+        detected=source.detected,
+        notes=source.notes,
+        attributes=source.attributes,
+        files=stamps,
+    )
+    write_json(out / f"{name}.json", part.to_json())
+    return part
+
+
+def combined_hash(stamps: list[FileStamp]) -> str:
+    """SHA-256 over the names and contents of several files."""
+    lines = sorted(f"{Path(item.path).name} {item.sha256}" for item in stamps)
+    return hashlib.sha256("\n".join(lines).encode("utf-8")).hexdigest()
+
+
+def _part(name: str, out: Path) -> SourceManifest | None:
+    """What an earlier packing wrote of this source, None where there is nothing whole."""
+    try:
+        return SourceManifest.from_json(read_json(out / f"{name}.json"))
+    except (InputError, KeyError, TypeError):
+        return None
+
+
+def _intact(name: str, part: SourceManifest, out: Path) -> bool:
+    """Whether the array and its rows are there with the length they must have."""
+    path = out / f"{name}.npy"
+    if not path.is_file() or not (out / f"{name}.rows.parquet").is_file():
+        return False
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    return array.shape == (part.rows, part.dim) and array.dtype == np.dtype(part.dtype)
+
+
+def _write(name: str, options: SourceConfig, root: Path, out: Path) -> tuple[SourceRows, str, pd.DataFrame]:
+    """Stream a source to `{name}.npy` and its rows table; float16 for a sequence where its numbers fit."""
+    source = read_source(name, options, root)
+    dtype = "float16" if source.kind == "sequence" else "float32"
+    try:
+        index = _stream(source, out / f"{name}.npy", dtype)
+    except TooLargeForFloat16:
+        source, dtype = read_source(name, options, root), "float32"
+        index = _stream(source, out / f"{name}.npy", dtype)
+    with replacing(out / f"{name}.rows.parquet") as temporary:
+        index.to_parquet(temporary, index=False)
+    return source, dtype, index
+
+
+def _stream(source: SourceRows, path: Path, dtype: str) -> pd.DataFrame:
+    """Write the rows; return patient_id, start, length."""
+    patients: list[str] = []
+    lengths: list[int] = []
+    with replacing(path) as temporary, ArrayWriter(temporary, source.dim, dtype) as writer:
+        for patient, rows in source.patients:
+            writer.append(rows)
+            patients.append(patient)
+            lengths.append(len(rows))
+    length = np.asarray(lengths, dtype=np.int64)
+    start = np.cumsum(length) - length
+    return pd.DataFrame({"patient_id": pd.Series(patients, dtype=object), "start": start, "length": length})
+
+
+def _finish(
+    config: CohortConfig, clinical: ClinicalTable, parts: dict[str, SourceManifest], out: Path
+) -> None:
+    """Join patients and write the indices and the manifest, unless all of it stands already."""
+    rows = {name: pd.read_parquet(out / f"{name}.rows.parquet") for name in parts}
+    patients = join_patients(clinical, rows)
+    contents = _contents(config, clinical, parts)
+    old = _manifest(out)
+    if (
+        old is not None
+        and all(old.get(key) == value for key, value in contents.items())
+        and _whole(out, parts)
+    ):
+        return
+    (out / "manifest.json").unlink(missing_ok=True)
+    with replacing(out / "patients.parquet") as temporary:
+        patients.to_parquet(temporary, index=False)
+    for name, table in rows.items():
+        with replacing(out / f"{name}.index.npy") as temporary:
+            np.save(temporary, patient_index(patients, table), allow_pickle=False)
+    digests = {
+        "patients_sha256": sha256_file(out / "patients.parquet"),
+        "index_sha256": {name: sha256_file(out / f"{name}.index.npy") for name in parts},
+    }
+    write_json(out / "manifest.json", contents | digests)
+
+
+def _contents(
+    config: CohortConfig, clinical: ClinicalTable, parts: dict[str, SourceManifest]
+) -> dict[str, Any]:
+    """The manifest without the digests of the files written beside it, as plain JSON values."""
+    contents = {
+        "name": config.name,
+        "version": __version__,
+        "format": FORMAT,
+        "config": config.model_dump(mode="json"),
+        "modalities": {modality: list(sources) for modality, sources in config.modalities.items()},
+        "clinical": {
+            "config": config.clinical.model_dump(mode="json"),
+            "file": vars(stamp(clinical.file, Path(config.root))),
+            "notes": clinical.notes,
+        },
+        "endpoints": clinical.endpoints,
+        "sources": {name: part.to_json() for name, part in parts.items()},
+    }
+    return json.loads(json.dumps(contents))
+
+
+def _manifest(out: Path) -> dict[str, Any] | None:
+    try:
+        found = read_json(out / "manifest.json")
+    except InputError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _whole(out: Path, parts: dict[str, SourceManifest]) -> bool:
+    files = ["patients.parquet", *(f"{name}.index.npy" for name in parts)]
+    return all((out / name).is_file() for name in files)
+
+
+def join_patients(clinical: ClinicalTable, rows: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The clinical table's patients in its order, then those with features only, sorted, without outcomes."""
+    known = set(clinical.frame["patient_id"])
+    others = sorted(set(_all_ids(rows)) - known)
+    if not others:
+        return clinical.frame.reset_index(drop=True)
+    blank: dict[str, Any] = {"cohort": "", "site": "", "excluded": False, "exclude_reason": ""}
+    more = {
+        column: others if column == "patient_id" else blank.get(column, np.nan)
+        for column in clinical.frame.columns
+    }
+    return pd.concat([clinical.frame, pd.DataFrame(more)], ignore_index=True)
+
+
+def _all_ids(rows: dict[str, pd.DataFrame]) -> Iterator[str]:
+    for table in rows.values():
+        yield from table["patient_id"]
+
+
+def patient_index(patients: pd.DataFrame, rows: pd.DataFrame) -> NDArray[np.int64]:
+    """Start and length of each patient's rows, (P, 2) int64; 0, 0 where a patient has none."""
+    found = rows.set_index("patient_id").reindex(patients["patient_id"])
+    return found[["start", "length"]].fillna(0).to_numpy(dtype=np.int64)

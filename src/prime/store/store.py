@@ -1,0 +1,165 @@
+"""The store: a cohort packed once into memory-mapped arrays, with checksums and its files' hashes.
+
+A folder holds `manifest.json`, `patients.parquet`, and for each source `{source}.npy` (rows, d) with
+`{source}.index.npy` (P, 2): where each patient's rows start, and how many there are. `{source}.json` and
+`{source}.rows.parquet` are written when a source is done, so that an interrupted packing resumes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from prime.cohort.config import CohortConfig
+from prime.cohort.readers import source_files
+from prime.errors import InputError
+from prime.files import read_json, sha256_file
+from prime.fingerprint import FileStamp, changed
+from prime.store.manifest import FORMAT, SourceManifest, source_config_hash
+from prime.store.packing import pack
+
+__all__ = ["SourceManifest", "Store", "pack"]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A packed cohort, opened read-only.
+
+    Attributes:
+        path: its folder.
+        manifest: the manifest as plain values: name, version, format, config, modalities, clinical,
+            endpoints, patients_sha256, index_sha256 and sources.
+        patients: one row a patient, as in `ClinicalTable.frame`; the row number is the patient's index.
+        modalities: modality to its sources, in the order of the cohort file.
+        sources: source to its manifest.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+    patients: pd.DataFrame
+    modalities: dict[str, list[str]]
+    sources: dict[str, SourceManifest]
+
+    @classmethod
+    def open(cls, path: Path | str) -> "Store":
+        """Open a store's folder. Raises InputError where it is none, of another format, or damaged."""
+        path = Path(path)
+        manifest = _read_manifest(path)
+        try:
+            sources = {name: SourceManifest.from_json(v) for name, v in manifest["sources"].items()}
+            modalities = {str(k): [str(s) for s in v] for k, v in manifest["modalities"].items()}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{path / 'manifest.json'}: damaged ({error}); pack the store again") from None
+        return cls(path, manifest, _read_patients(path, manifest), modalities, sources)
+
+    @property
+    def endpoints(self) -> list[str]:
+        """The names of the endpoints."""
+        return list(self.manifest["endpoints"])
+
+    def values(self, source: str) -> NDArray[np.floating[Any]]:
+        """All rows of a source, a read-only memory map (rows, d). Raises InputError where it is damaged."""
+        facts = self._facts(source)
+        array = _load(self.path / f"{source}.npy", mapped=True)
+        if array.shape != (facts.rows, facts.dim) or array.dtype != np.dtype(facts.dtype):
+            raise InputError(f"{self.path / source}.npy: not what the manifest says; pack the store again")
+        return array
+
+    def index(self, source: str) -> NDArray[np.int64]:
+        """Start and number of each patient's rows, (P, 2) int64, in the order of `patients`."""
+        facts = self._facts(source)
+        array = _load(self.path / f"{source}.index.npy", mapped=False)
+        if array.shape != (len(self.patients), 2) or int(array[:, 1].sum()) != facts.rows:
+            raise InputError(
+                f"{self.path / source}.index.npy: not what the manifest says; pack the store again"
+            )
+        return array
+
+    def observed(self) -> NDArray[np.bool_]:
+        """Which patient has which modality, (P, M) bool, modalities in their order."""
+        result = np.zeros((len(self.patients), len(self.modalities)), dtype=np.bool_)
+        for column, names in enumerate(self.modalities.values()):
+            for source in names:
+                result[:, column] |= self.index(source)[:, 1] > 0
+        return result
+
+    def stale(self, config: CohortConfig) -> list[str]:
+        """Why the store no longer matches its cohort file and source files; empty where it does.
+
+        A file whose size and time of change are the same counts as unchanged; else its content decides.
+        """
+        reasons: list[str] = []
+        if config.name != self.manifest["name"]:
+            reasons.append(f"the cohort's name is {config.name!r}, the store holds {self.manifest['name']!r}")
+        if {m: list(s) for m, s in config.modalities.items()} != self.modalities:
+            reasons.append("the modalities or their sources changed")
+        clinical = self.manifest["clinical"]
+        if config.clinical.model_dump(mode="json") != clinical["config"]:
+            reasons.append("the options of the clinical table changed")
+        root = Path(config.root)
+        reasons += changed(root, [root / config.clinical.path], [FileStamp(**clinical["file"])], "clinical")
+        for sources in config.modalities.values():
+            for name, options in sources.items():
+                if name not in self.sources:
+                    continue
+                if source_config_hash(options) != self.sources[name].config_hash:
+                    reasons.append(f"source {name}: its options changed")
+                try:
+                    now = source_files(name, options, root)
+                except InputError as error:
+                    reasons.append(str(error))
+                    continue
+                reasons += changed(root, now, self.sources[name].files, f"source {name}")
+        return reasons
+
+    def verify(self) -> None:
+        """Check every file's checksum. Raises InputError naming the first that differs."""
+        wanted = {"patients.parquet": self.manifest["patients_sha256"]}
+        wanted |= {f"{name}.npy": facts.sha256 for name, facts in self.sources.items()}
+        wanted |= {f"{name}.index.npy": digest for name, digest in self.manifest["index_sha256"].items()}
+        for name, digest in wanted.items():
+            path = self.path / name
+            if not path.is_file():
+                raise InputError(f"{path}: missing from the store; pack it again")
+            if sha256_file(path) != digest:
+                raise InputError(
+                    f"{path}: its checksum is not the manifest's; the file is damaged, pack it again"
+                )
+
+    def _facts(self, source: str) -> SourceManifest:
+        if source not in self.sources:
+            raise InputError(f"{self.path}: no source {source!r}; it has {', '.join(self.sources)}")
+        return self.sources[source]
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    file = path / "manifest.json"
+    if not file.is_file():
+        raise InputError(f"{path}: not a store (no manifest.json); make one with prime pack COHORT.yaml")
+    manifest = read_json(file)
+    if not isinstance(manifest, dict) or "format" not in manifest or "sources" not in manifest:
+        raise InputError(f"{file}: not a store's manifest; make one with prime pack COHORT.yaml")
+    if manifest["format"] != FORMAT:
+        raise InputError(
+            f"{file}: store format {manifest['format']}, this version reads {FORMAT}; pack it again"
+        )
+    return cast(dict[str, Any], manifest)
+
+
+def _read_patients(path: Path, manifest: dict[str, Any]) -> pd.DataFrame:
+    file = path / "patients.parquet"
+    if not file.is_file():
+        raise InputError(f"{file}: missing from the store; pack it again")
+    if sha256_file(file) != manifest.get("patients_sha256"):
+        raise InputError(f"{file}: its checksum is not the manifest's; the file is damaged, pack it again")
+    return pd.read_parquet(file)
+
+
+def _load(path: Path, mapped: bool) -> NDArray[Any]:
+    try:
+        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: not a readable array ({error}); pack the store again") from None

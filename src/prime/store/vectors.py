@@ -1,0 +1,102 @@
+"""One fixed vector a source and patient: the mean of the patient's rows, unscaled."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prime.arrays import Floats, Indices
+from prime.store.loading import gather_rows
+from prime.store.store import Store
+
+
+@dataclass(frozen=True)
+class PatientVectors:
+    """n patients as vectors.
+
+    Attributes:
+        modalities: modality to its sources; M of them.
+        sources: source to (n, d) float64; a row of NaN where the patient lacks the source, and NaN in single
+            places where a feature is missing.
+        covariates: covariate of the clinical table to (n,) float64, NaN where missing.
+    """
+
+    modalities: dict[str, tuple[str, ...]]
+    sources: dict[str, Floats]
+    covariates: dict[str, Floats]
+
+    def __len__(self) -> int:
+        return len(next(iter((self.sources or self.covariates).values())))
+
+    def has(self, source: str) -> NDArray[np.bool_]:
+        """(n,) bool: who has the source."""
+        return np.logical_not(np.isnan(self.sources[source]).all(axis=1))
+
+    @property
+    def observed(self) -> NDArray[np.bool_]:
+        """(n, M) bool: who has any source of each modality."""
+        columns = [
+            np.logical_or.reduce([self.has(source) for source in names]) for names in self.modalities.values()
+        ]
+        return np.stack(columns, axis=1)
+
+    def take(self, rows: Indices) -> "PatientVectors":
+        """These patients alone, in this order."""
+        return replace(
+            self,
+            sources={name: values[rows] for name, values in self.sources.items()},
+            covariates={name: values[rows] for name, values in self.covariates.items()},
+        )
+
+    def join(self, other: "PatientVectors") -> "PatientVectors":
+        """Both sets of patients, this one first."""
+        return replace(
+            self,
+            sources={n: np.concatenate([v, other.sources[n]]) for n, v in self.sources.items()},
+            covariates={n: np.concatenate([v, other.covariates[n]]) for n, v in self.covariates.items()},
+        )
+
+    def keep(self, kept: NDArray[np.bool_]) -> "PatientVectors":
+        """The vectors with every modality hidden where `kept` (n, M) bool is False."""
+        sources = dict(self.sources)
+        for column, names in enumerate(self.modalities.values()):
+            for name in names:
+                sources[name] = np.where(kept[:, column, None], sources[name], np.nan)
+        return replace(self, sources=sources)
+
+
+def patient_vectors(store: Store, patients: Indices, modalities: tuple[str, ...]) -> PatientVectors:
+    """The vectors of these patients (positions in the store) for these modalities, and their covariates.
+
+    A feature that is NaN in a row is left out of that patient's mean.
+    """
+    names = {name: tuple(store.modalities[name]) for name in modalities}
+    sources = {source: _means(store, source, patients) for group in names.values() for source in group}
+    covariates = {
+        str(column).removeprefix("x_"): store.patients[column].to_numpy(dtype=np.float64)[patients]
+        for column in store.patients.columns
+        if str(column).startswith("x_")
+    }
+    return PatientVectors(names, sources, covariates)
+
+
+def _means(store: Store, source: str, patients: Indices) -> Floats:
+    """(n, d) float64: mean row of each patient, NaN without any."""
+    index = store.index(source)
+    rows = np.asarray(store.values(source)[gather_rows(index, patients)], dtype=np.float64)
+    known = ~np.isnan(rows)
+    length = index[patients, 1]
+    total = _sums(np.where(known, rows, 0.0), length)
+    count = _sums(known.astype(np.float64), length)
+    with np.errstate(invalid="ignore"):
+        return total / count
+
+
+def _sums(rows: Floats, length: Indices) -> Floats:
+    """Sums of consecutive rows: rows (R, d), length (n,) how many belong to each patient. Returns (n, d)."""
+    sums = np.zeros((len(length), rows.shape[1]))
+    some = length > 0
+    if some.any():
+        start = np.cumsum(length) - length
+        sums[some] = np.add.reduceat(rows, start[some], axis=0)
+    return sums

@@ -1,6 +1,0 @@
-"""The report: one HTML page of everything that the studies left in a folder, readable without a network."""
-
-from prime.study.report.markdown import write_markdown
-from prime.study.report.page import write_report
-
-__all__ = ["write_markdown", "write_report"]

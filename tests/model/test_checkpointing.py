@@ -1,0 +1,107 @@
+"""A checkpoint comes back as it was, and a damaged one is one clear error."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from made_up import inputs, make_batch, model_config, patterns_without_nothing
+
+from prime.errors import InputError
+from prime.model.checkpoint import Checkpoint, load_checkpoint, save_description, save_network
+from prime.model.prime import Prime
+from prime.store.inputs import InputSpec, require_same_inputs
+from prime.store.scaling import SourceScaling
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Path, Checkpoint]:
+    torch.manual_seed(0)
+    model = Prime(inputs(), model_config())
+    rng = np.random.default_rng(0)
+    scaling = {
+        name: SourceScaling(
+            rng.normal(size=spec.dim).astype(np.float32), rng.random(spec.dim).astype(np.float32) + 0.5, 5.0
+        )
+        for name, spec in inputs().sources.items()
+    }
+    save_network(tmp_path, model, scaling)
+    save_description(tmp_path, model, {"seed": 3}, {"version": "x"})
+    return tmp_path, Checkpoint(model.eval(), scaling, {"seed": 3}, {"version": "x"})
+
+
+def test_round_trip(saved: tuple[Path, Checkpoint]) -> None:
+    folder, original = saved
+    loaded = load_checkpoint(folder)
+    batch = make_batch(patterns_without_nothing(5, 3, 0))
+    with torch.no_grad():
+        assert torch.equal(loaded.model(batch).fused, original.model(batch).fused)
+    assert loaded.model.inputs == original.model.inputs
+    assert loaded.model.config == original.model.config
+    assert (loaded.config, loaded.manifest) == (original.config, original.manifest)
+    assert not loaded.model.training
+    for name, scaling in original.scaling.items():
+        assert np.array_equal(loaded.scaling[name].centre, scaling.centre)
+        assert np.array_equal(loaded.scaling[name].scale, scaling.scale)
+        assert loaded.scaling[name].clip == scaling.clip
+
+
+def test_saving_twice_gives_the_same_bytes(saved: tuple[Path, Checkpoint], tmp_path: Path) -> None:
+    folder, original = saved
+    before = (folder / "model.safetensors").read_bytes()
+    save_network(folder, original.model, original.scaling)
+    assert (folder / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "damage", ["cut", "empty", "text", "pickle", "shape", "no inputs", "list", "no experiment", "wrong kind"]
+)
+def test_a_damaged_checkpoint_is_one_clear_error(saved: tuple[Path, Checkpoint], damage: str) -> None:
+    folder, _ = saved
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    described = json.loads(config.read_text(encoding="utf-8"))
+    if damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    elif damage == "empty":
+        weights.write_bytes(b"")
+    elif damage == "text":
+        weights.write_bytes(b"these are no weights")
+    elif damage == "pickle":
+        torch.save({"a": torch.zeros(1)}, weights)
+    elif damage == "shape":
+        described["model"]["dim"] = 32
+    elif damage == "no inputs":
+        del described["inputs"]
+    elif damage == "list":
+        described = [described]
+    elif damage == "no experiment":
+        del described["experiment"]
+    else:
+        described["inputs"]["sources"]["genes"]["kind"] = "song"
+    config.write_text(json.dumps(described), encoding="utf-8")
+    with pytest.raises(InputError, match="damaged checkpoint") as caught:
+        load_checkpoint(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_checkpoint_says_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="finished `prime pretrain`"):
+        load_checkpoint(tmp_path)
+
+
+def test_inputs_must_be_those_of_the_model() -> None:
+    spec = inputs()
+    require_same_inputs(spec, spec, "here")
+    fewer = InputSpec(
+        modalities={k: v for k, v in spec.modalities.items() if k != "rna"}, sources=spec.sources
+    )
+    with pytest.raises(InputError, match="needs modality 'rna'"):
+        require_same_inputs(spec, fewer, "here")
+    other = InputSpec(modalities={**spec.modalities, "image": ("tiles",)}, sources=spec.sources)
+    with pytest.raises(InputError, match="name the same sources"):
+        require_same_inputs(spec, other, "here")
+    wide = spec.sources["genes"].model_copy(update={"dim": 9})
+    changed = InputSpec(modalities=spec.modalities, sources={**spec.sources, "genes": wide})
+    with pytest.raises(InputError, match="'genes' has 9 features"):
+        require_same_inputs(spec, changed, "here")

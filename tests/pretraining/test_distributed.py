@@ -1,0 +1,119 @@
+"""Two gloo processes give the gradients of one process on the joined batch."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from made_up import make_batch, patterns_without_nothing, pretraining_model, select
+from torch import Tensor
+
+from prime.pretraining.losses import gather_outputs, pretraining_losses
+from prime.pretraining.network import PretrainingModel, Wrapped
+from prime.settings.pretraining import PretrainConfig
+from prime.store.batch import Batch
+from prime.store.store import Store
+
+RANKS, EACH = 2, 6
+CASES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "options": {
+        "prediction_weight": 0.5,
+        "balance_imputed": False,
+        "pair_weighting": "patients",
+        "negatives": "both_views",
+    },
+    "absent": {},  # the second rank has no patient with the third modality
+}
+
+
+def joined_batch(case: str) -> Batch:
+    observed = patterns_without_nothing(RANKS * EACH, 3, 0)
+    if case == "absent":
+        observed[EACH:, 2] = False
+        observed[EACH:, 0] = True
+    return make_batch(observed)
+
+
+def model_and_config(case: str) -> tuple[PretrainingModel, PretrainConfig]:
+    """No dropping and no noise: nothing random, whatever the rank."""
+    config = PretrainConfig(**CASES[case])
+    predict = config.prediction_weight > 0
+    model = pretraining_model(drop_modality=0.0, drop_token=0.0, noise=False, predict=predict)
+    model.log_temperature.requires_grad_(True)
+    return model, config
+
+
+def worker(rank: int, case: str, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/{case}.rendezvous", rank=rank, world_size=RANKS
+    )
+    model, config = model_and_config(case)
+    parallel = torch.nn.parallel.DistributedDataParallel(model)
+    mine = select(joined_batch(case), torch.arange(rank * EACH, (rank + 1) * EACH))
+    losses = pretraining_losses(gather_outputs(parallel(Wrapped(mine))), model.temperature(), config)
+    losses["total"].backward()
+    gradients = {n: p.grad for n, p in model.named_parameters()}
+    torch.save({"losses": losses, "gradients": gradients}, Path(folder) / f"{case}-{rank}.pt")
+    dist.destroy_process_group()
+
+
+def two_processes(case: str, folder: Path) -> list[dict[str, Any]]:
+    mp.spawn(worker, args=(case, str(folder)), nprocs=RANKS)
+    return [torch.load(folder / f"{case}-{rank}.pt", weights_only=True) for rank in range(RANKS)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_gradients_equal_those_of_one_process(case: str, tmp_path: Path) -> None:
+    model, config = model_and_config(case)
+    losses = pretraining_losses(model(Wrapped(joined_batch(case))), model.temperature(), config)
+    losses["total"].backward()
+    results = two_processes(case, tmp_path)
+    for result in results:
+        for name, loss in losses.items():
+            assert torch.allclose(result["losses"][name], loss, atol=1e-5), name
+        for name, parameter in model.named_parameters():
+            found: Tensor | None = result["gradients"][name]
+            assert (found is None) == (parameter.grad is None), name
+            if found is not None and parameter.grad is not None:
+                assert torch.allclose(found, parameter.grad, atol=1e-5), name
+    for name, first in results[0]["gradients"].items():
+        assert first is None or torch.equal(first, results[1]["gradients"][name]), name
+
+
+DRIVER = """
+import sys, torch
+from pathlib import Path
+from made_up import experiment
+from prime.store.store import Store
+from prime.pretraining.loop import Machine, pretrain
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    pretrain(Store.open(sys.argv[1]), experiment(), Path(sys.argv[2]), machine=Machine(2, 1, "cpu"))
+"""
+
+
+def test_pretraining_on_two_devices_writes_one_run(made_up_store: Store, tmp_path: Path) -> None:
+    script, out = tmp_path / "driver.py", tmp_path / "run"
+    script.write_text(DRIVER, encoding="utf-8")
+    tests = Path(__file__).resolve().parents[1]
+    result = subprocess.run(
+        [sys.executable, str(script), str(made_up_store.path), str(out)],
+        env={**os.environ, "PYTHONPATH": str(tests)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["epoch"] for row in rows] == [0, 1]
+    assert rows[1]["validation/total"] < 4
+    assert (out / "model.safetensors").is_file()

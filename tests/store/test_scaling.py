@@ -1,0 +1,73 @@
+"""Feature scaling: fitted on the given rows only, and finite whatever comes."""
+
+import numpy as np
+import pytest
+
+from prime.store.loading import fit_scalings, gather_rows
+from prime.store.scaling import MAX_ROWS, fit_scaling
+from prime.store.store import Store
+
+
+def test_median_and_interquartile_range() -> None:
+    values = np.random.default_rng(0).normal(3.0, 2.0, (4000, 2))
+    scaled = fit_scaling(values, 5.0)(values)
+    assert np.abs(np.median(scaled, axis=0)).max() < 1e-5
+    assert scaled.std(axis=0) == pytest.approx([1.0, 1.0], abs=0.06)
+    assert scaled.dtype == np.float32
+
+
+def test_outliers_do_not_move_it_and_are_clipped() -> None:
+    values = np.random.default_rng(0).normal(size=(1000, 1))
+    values[:10] = 1e7
+    scaling = fit_scaling(values, 5.0)
+    assert float(scaling.scale[0]) == pytest.approx(1.0, abs=0.1)
+    assert scaling(np.array([[1e7], [-1e7], [np.inf], [-np.inf], [3e38]]))[:, 0].tolist() == [5, -5, 5, -5, 5]
+
+
+def test_missing_values_take_no_part_and_become_the_median() -> None:
+    values = np.random.default_rng(0).normal(size=(500, 3))
+    holed = values.copy()
+    holed[::3, 1] = np.nan
+    holed[:, 2] = np.nan
+    scaling = fit_scaling(holed, 5.0)
+    rest = fit_scaling(np.delete(values, slice(None, None, 3), axis=0), 5.0)
+    assert scaling.centre[1] == pytest.approx(rest.centre[1])
+    assert scaling.scale[1] == pytest.approx(rest.scale[1])
+    scaled = scaling(holed)
+    assert bool(np.isfinite(scaled).all())
+    assert (scaled[np.isnan(holed)] == 0).all()
+
+
+def test_a_constant_feature_becomes_zero_and_a_rare_one_keeps_its_deviation() -> None:
+    values = np.zeros((100, 2))
+    values[:, 0] = 7.0
+    values[:5, 1] = 1.0
+    scaling = fit_scaling(values, 50.0)
+    assert (scaling(values)[:, 0] == 0).all()
+    assert scaling.scale[0] == 1.0
+    assert scaling.scale[1] == pytest.approx(values[:, 1].std())
+
+
+def test_no_rows_at_all() -> None:
+    scaling = fit_scaling(np.zeros((0, 3), dtype=np.float32), 5.0)
+    assert scaling(np.ones((1, 3))).tolist() == [[1.0, 1.0, 1.0]]
+
+
+def test_large_tables_are_sampled_with_a_seed() -> None:
+    values = np.random.default_rng(0).normal(size=(MAX_ROWS + 5000, 1))
+    first, second = fit_scaling(values, 5.0), fit_scaling(values, 5.0)
+    assert first.centre == second.centre
+    assert float(first.centre[0]) == pytest.approx(float(np.median(values)), abs=0.05)
+
+
+def test_the_scaling_of_a_store_sees_only_the_given_patients(made_up_store: Store) -> None:
+    patients = np.arange(0, 60, 2)
+    scaling = fit_scalings(made_up_store, patients, 5.0)
+    for name in made_up_store.sources:
+        index = made_up_store.index(name)
+        rows = np.concatenate([np.arange(index[p, 0], index[p, 0] + index[p, 1]) for p in patients])
+        assert np.array_equal(gather_rows(index, patients), rows)
+        expected = np.nanmedian(made_up_store.values(name)[rows].astype(np.float64), axis=0)
+        assert scaling[name].centre == pytest.approx(expected, abs=1e-4)
+        everyone = np.nanmedian(made_up_store.values(name).astype(np.float64), axis=0)
+        assert not np.allclose(scaling[name].centre, everyone, atol=1e-4)
