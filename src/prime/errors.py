@@ -1,4 +1,8 @@
-"""The one exception for a user's mistake."""
+"""The one exception for a user's mistake, and how its message names many things."""
+
+from collections.abc import Sequence
+
+LONGEST = 40  # letters of a name that are shown
 
 
 class InputError(ValueError):
@@ -6,3 +10,10 @@ class InputError(ValueError):
 
     The command line prints the message alone, without a traceback, and exits with status 2.
     """
+
+
+def some(names: Sequence[str], shown: int = 5) -> str:
+    """The first few of the names, long ones cut, and how many more there are."""
+    short = [name if len(name) <= LONGEST else name[: LONGEST - 3] + "..." for name in names[:shown]]
+    more = len(names) - shown
+    return ", ".join(short) + (f" and {more:,} more" if more > 0 else "")

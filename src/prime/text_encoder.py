@@ -29,10 +29,18 @@ BATCH_TOKENS = 4096
 
 
 def encoder_folder(name: str, root: Path, where: str) -> Path:
-    """The folder of an encoder: `minilm` (the packaged one), a local folder, or a name on the model hub.
+    """The folder of an encoder: one that is here (see `local_encoder`), or a name on the model hub.
 
-    A local folder is looked for as given, then under the cohort's root. A hub name is taken from the local
-    hub cache, else fetched. Raises InputError where it can't be found.
+    A hub name is taken from the local hub cache, else fetched. Raises InputError where it can't be found.
+    """
+    return local_encoder(name, root, where) or _hub_folder(name, where)
+
+
+def local_encoder(name: str, root: Path, where: str) -> Path | None:
+    """The folder of an encoder on this machine, None where there is none.
+
+    It is `minilm` (the packaged one), or a folder, looked for as given, then under the cohort's root. Raises
+    InputError where the packaged one is not installed.
     """
     if name in PACKAGED:
         package, inner, distribution = PACKAGED[name]
@@ -40,10 +48,7 @@ def encoder_folder(name: str, root: Path, where: str) -> Path:
         if spec is None or spec.origin is None:
             raise InputError(f"{where}: encoder {name}: not installed; pip install {distribution}")
         return Path(spec.origin).parent / inner
-    for folder in (Path(name).expanduser(), root / name):
-        if folder.is_dir():
-            return folder
-    return _hub_folder(name, where)
+    return next((folder for folder in (Path(name).expanduser(), root / name) if folder.is_dir()), None)
 
 
 def _hub_folder(name: str, where: str) -> Path:

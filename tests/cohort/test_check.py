@@ -181,7 +181,7 @@ def test_shared_and_empty_and_short_reports(cohort: Path) -> None:
     report = run(cohort)
     assert_one(report.warnings, "shared by two or more", f"{first} = {second}")
     assert_one(report.warnings, "1 reports are shorter")
-    assert_one(report.warnings, "1 reports are empty", empty)
+    assert_one(report.sources[-1].notes, "1 reports are empty", empty)
     assert report.sources[-1].patients == before.sources[-1].patients - 1
 
 

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from prime.cli import main
 from prime.cohort.check.check import check
-from prime.cohort.config import ClinicalConfig, ClinicalSource, CohortConfig, load_cohort
+from prime.cohort.config import ClinicalConfig, CohortConfig, load_cohort
 from prime.cohort.endpoints import ClinicalTable, read_clinical
 from prime.cohort.readers import read_source, source_files
+from prime.cohort.readers.clinical import ClinicalSource
 from prime.cohort.source import SourceRows
 from prime.errors import InputError
 from prime.settings.evaluation import EvaluateConfig, TaskConfig
@@ -69,9 +70,9 @@ def table(folder: Path, *covariates: Any, **cells: Any) -> ClinicalTable:
     return read_clinical(ClinicalConfig.model_validate(clinical_options(list(covariates))), folder)
 
 
-def source(folder: Path, *covariates: Any, keep: set[str] | None = None, **options: Any) -> SourceRows:
+def source(folder: Path, *covariates: Any, **options: Any) -> SourceRows:
     value = {"reader": "clinical", "path": "table.csv", "patient_id": "id", "covariates": list(covariates)}
-    return read_source("facts", ClinicalSource.model_validate(value | options), folder, keep)
+    return read_source("facts", ClinicalSource.model_validate(value | options), folder)
 
 
 # ---- in the clinical table
@@ -231,7 +232,6 @@ def test_source_of_covariates(tmp_path: Path) -> None:
     assert (found.kind, found.dim, found.feature_names) == ("vector", 3, ["age", "sex", "stage"])
     assert found.groups is not None
     assert found.groups.tolist() == [0, 1, 2]
-    assert found.files == [tmp_path / "table.csv"]
     assert found.detected == "csv table: 5 patients, 3 covariates by id"
     assert found.notes == [
         "covariate age: known for 2 of 5 patients",
@@ -247,10 +247,10 @@ def test_source_of_covariates(tmp_path: Path) -> None:
         np.testing.assert_array_equal(rows[patient], [values])
 
 
-def test_source_keeps_only_asked_patients(tmp_path: Path) -> None:
+def test_a_patient_without_a_covariate_is_left_out_and_noted(tmp_path: Path) -> None:
     write(tmp_path)
-    found = source(tmp_path, "age", keep={"c", "b", "z"})
-    assert list(dict(found.patients)) == ["c"]
+    found = source(tmp_path, "age")
+    assert list(dict(found.patients)) == ["a", "c", "e"]
     assert found.notes[-1] == "2 patients have no covariate: counted as missing"
 
 

@@ -12,9 +12,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from prime.cohort.config import ReportSource, TokenSource, VectorSource
 from prime.cohort.readers import READERS, read_source, report, source_files
-from prime.cohort.readers.tokens import thin
+from prime.cohort.readers.report import ReportSource
+from prime.cohort.readers.tokens import TokenSource, thin
+from prime.cohort.readers.vector import VectorSource
 from prime.cohort.source import SourceRows
 from prime.errors import InputError
 
@@ -35,9 +36,9 @@ def write_table(folder: Path, frame: pd.DataFrame, name: str = "t.parquet") -> N
         frame.to_csv(folder / name, index=False, sep="\t" if name.endswith(".tsv") else ",")
 
 
-def vector(folder: Path, keep: set[str] | None = None, **options: Any) -> SourceRows:
+def vector(folder: Path, **options: Any) -> SourceRows:
     config = VectorSource.model_validate({"reader": "vector", "path": "t.parquet"} | options)
-    return read_source("hif", config, folder, keep)
+    return read_source("hif", config, folder)
 
 
 @pytest.fixture
@@ -74,13 +75,6 @@ def test_vector_tokens_keep_rows_in_order(tmp_path: Path, table: pd.DataFrame) -
     np.testing.assert_array_equal(rows["b"], [[1, 10, np.nan], [np.nan, 30, np.nan]])
 
 
-def test_vector_keeps_only_asked_patients(tmp_path: Path, table: pd.DataFrame) -> None:
-    write_table(tmp_path, table)
-    source = vector(tmp_path, {"a"}, ignore=["slide"])
-    assert list(rows_of(source)) == ["a"]
-    assert source.notes == []
-
-
 def test_vector_numeric_patient_ids_become_text(tmp_path: Path) -> None:
     write_table(tmp_path, pd.DataFrame({"patient_id": [7.0, 12.0], "f": [True, False]}))
     assert {k: v.tolist() for k, v in rows_of(vector(tmp_path)).items()} == {"7": [[1.0]], "12": [[0.0]]}
@@ -94,7 +88,8 @@ def test_vector_named_groups(tmp_path: Path, table: pd.DataFrame) -> None:
     assert source.groups is not None
     assert source.groups.tolist() == [0, 1, 1]
     assert source.notes[0] == "1 features of g.csv are not in the table"
-    assert tmp_path / "g.csv" in source.files
+    config = VectorSource(reader="vector", path="t.parquet", groups="g.csv")
+    assert tmp_path / "g.csv" in source_files("hif", config, tmp_path)
     (tmp_path / "g.csv").write_text("feature,group\nf1,x\n")
     with pytest.raises(InputError, match="2 features have no group, first 'f2'"):
         vector(tmp_path, ignore=["slide"], groups="g.csv")
@@ -166,9 +161,9 @@ def test_vector_missing_and_truncated_file(tmp_path: Path, table: pd.DataFrame) 
 # ---- token files
 
 
-def tokens(folder: Path, keep: set[str] | None = None, **options: Any) -> SourceRows:
+def tokens(folder: Path, **options: Any) -> SourceRows:
     config = TokenSource.model_validate({"reader": "h5", "path": "."} | options)
-    return read_source("tiles", config, folder, keep)
+    return read_source("tiles", config, folder)
 
 
 def write_h5(
@@ -412,9 +407,9 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 REPORTS = "patient_filename,text\nb.tag,tumour node\na.x,tumour margin clear\nc.y,\na.z,grade\n"
 
 
-def reports(folder: Path, encoder: Path | str, keep: set[str] | None = None, **options: Any) -> SourceRows:
+def reports(folder: Path, encoder: Path | str, **options: Any) -> SourceRows:
     base: dict[str, Any] = {"reader": "report", "path": "r.csv", "encoder": str(encoder), "max_tokens": 16}
-    return read_source("text", ReportSource.model_validate(base | options), folder, keep)
+    return read_source("text", ReportSource.model_validate(base | options), folder)
 
 
 def reference(encoder: Path, text: str, limit: int) -> NDArray[np.float32]:
@@ -437,7 +432,7 @@ def test_reports_equal_the_encoder_run_alone(
     assert source.attributes["trained_on"] == "nothing"
     assert source.notes == [
         "1 patients have several reports: joined",
-        "the report of c is empty: counted as missing",
+        "1 reports are empty (c): counted as missing",
     ]
     assert {k: v.shape for k, v in rows.items()} == {"a": (6, 8), "b": (4, 8)}
     np.testing.assert_allclose(rows["a"], reference(encoder, "tumour margin clear\ngrade", 16), atol=5e-3)
@@ -452,8 +447,10 @@ def test_reports_are_cut(tmp_path: Path, encoder: Path) -> None:
 
 
 def test_reports_are_encoded_once(tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = REPORTS.splitlines(keepends=True)
+    (tmp_path / "r.csv").write_text("".join(line for line in lines if not line.startswith("b")))
+    first = rows_of(reports(tmp_path, encoder))
     (tmp_path / "r.csv").write_text(REPORTS)
-    first = rows_of(reports(tmp_path, encoder, {"a"}))
     encoded: list[str] = []
     real = report._encode_into  # pyright: ignore[reportPrivateUsage]
 
@@ -520,7 +517,7 @@ def test_encoder_faults(tmp_path: Path) -> None:
 
 def test_packaged_encoder(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text(REPORTS)
-    source = reports(tmp_path, "minilm", {"b"})
+    source = reports(tmp_path, "minilm")
     assert source.dim == 384
     rows = rows_of(source)["b"]
     assert rows.shape[1] == 384
@@ -543,12 +540,10 @@ def test_registry_and_files(tmp_path: Path, table: pd.DataFrame) -> None:
 
 def test_rows_that_a_mask_calls_padding_are_left_out(tmp_path: Path) -> None:
     values = np.arange(12, dtype=np.float32).reshape(4, 3)
-    config = TokenSource.model_validate({"reader": "h5", "path": "slides"})
-    (tmp_path / "slides").mkdir()
-    for name, mask in (("p1", [True, True, False, False]), ("p2", [True] * 3)):
-        with h5py.File(tmp_path / "slides" / f"{name}.h5", "w") as file:
-            file["features"], file["mask"] = values, np.array(mask)
-    first = read_source("slides", config, tmp_path, frozenset({"p1"}))
-    assert np.array_equal(dict(first.patients)["p1"], values[:2])
+    with h5py.File(tmp_path / "p1.h5", "w") as file:
+        file["features"], file["mask"] = values, np.array([True, True, False, False])
+    assert np.array_equal(rows_of(tokens(tmp_path))["p1"], values[:2])
+    with h5py.File(tmp_path / "p2.h5", "w") as file:
+        file["features"], file["mask"] = values, np.array([True] * 3)
     with pytest.raises(InputError, match=r"p2\.h5: mask has shape \(3,\), features has 4 rows"):
-        dict(read_source("slides", config, tmp_path, frozenset({"p2"})).patients)
+        rows_of(tokens(tmp_path))

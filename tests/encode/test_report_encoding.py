@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from prime.cohort.config import ReportSource, TokenSource
 from prime.cohort.readers import read_source, report
+from prime.cohort.readers.report import ReportSource
+from prime.cohort.readers.tokens import TokenSource
 from prime.encode.reports import command
 from prime.encode.reports.encoder import Encoder, TokenSettings, encode_text, joined, open_encoder, pooled
 from prime.encode.reports.run import ReportJob, encode_reports

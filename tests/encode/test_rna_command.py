@@ -12,9 +12,8 @@ import pandas as pd
 import pytest
 from rna_oracle import config_values, slow_bins, slow_tokens, write_weights
 
-from prime.cohort.config import TokenSource, VectorSource
-from prime.cohort.readers.tokens import read_tokens
-from prime.cohort.readers.vector import read_vector
+from prime.cohort.readers.tokens import TokenSource, read_tokens
+from prime.cohort.readers.vector import VectorSource, read_vector
 from prime.encode.rna import command
 from prime.errors import InputError
 from prime.files import read_json

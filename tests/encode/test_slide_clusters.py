@@ -9,8 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from prime.cohort.config import TokenSource
-from prime.cohort.readers.tokens import read_tokens
+from prime.cohort.readers.tokens import TokenSource, read_tokens
 from prime.encode.slides.centroid_stage import CentroidSettings, centroid_pieces, make_centroids
 from prime.encode.slides.centroids import centroids, padded
 from prime.encode.slides.feature_files import read_tiles, writing

@@ -16,8 +16,7 @@ from PIL import Image
 from slide_files import tissue, write_dicom, write_slide
 from transformers import ViTConfig, ViTModel
 
-from prime.cohort.config import TokenSource
-from prime.cohort.readers.tokens import read_tokens
+from prime.cohort.readers.tokens import TokenSource, read_tokens
 from prime.encode.slides.colour import colour_features
 from prime.encode.slides.command import add_arguments, run
 from prime.encode.slides.filters import entropy, grey

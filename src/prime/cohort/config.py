@@ -4,16 +4,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    FiniteFloat,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from prime.cohort.cells import value_key
+from prime.cohort.covariates import Covariates
+from prime.cohort.readers import READERS
+from prime.cohort.source import SourceConfig
 from prime.errors import InputError
 from prime.settings.strict import Strict, validation_message
 from prime.settings.yaml_files import read_yaml
@@ -44,49 +40,6 @@ class ExcludeConfig(Strict):
     reason: str = "excluded by the clinical table"
 
 
-def _several(value: object) -> object:
-    """A text alone is a list of one."""
-    return (value,) if isinstance(value, str) else value
-
-
-class CovariateConfig(Strict):
-    """One number a patient, from a column of a clinical table; a column's name alone is the short form.
-
-    Of several columns, the first with a known value counts. `values` says which number a cell's text stands
-    for; without it the cells are numbers. `other` says what becomes of a cell that is neither known nor
-    missing.
-    """
-
-    name: str = Field(min_length=1)
-    column: Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)]
-    values: Annotated[dict[str | int | float | bool, FiniteFloat], Field(min_length=1)] | None = None
-    other: Literal["error", "missing"] = "error"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, value: Any) -> Any:
-        return {"name": value, "column": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _different(self) -> "CovariateConfig":
-        keys = [value_key(text) for text in self.values or {}]
-        twice = [key for number, key in enumerate(keys) if key in keys[:number]]
-        if twice:
-            raise ValueError(f"covariate {self.name!r}: values holds {twice[0]!r} twice; case does not count")
-        return self
-
-
-def _unique_names(covariates: tuple[CovariateConfig, ...]) -> tuple[CovariateConfig, ...]:
-    names = [item.name for item in covariates]
-    twice = [name for number, name in enumerate(names) if name in names[:number]]
-    if twice:
-        raise ValueError(f"covariate {twice[0]!r} is named twice; give each its own name")
-    return covariates
-
-
-Covariates = Annotated[tuple[CovariateConfig, ...], AfterValidator(_unique_names)]
-
-
 class ClinicalConfig(Strict):
     """The clinical table. `tcga-cdr` fills in the column names of TCGA-CDR; `table` needs them stated."""
 
@@ -110,67 +63,22 @@ class ClinicalConfig(Strict):
         return self
 
 
-class VectorSource(Strict):
-    """A table with one or several rows a patient; each row is a vector of numbers."""
-
-    reader: Literal["vector"]
-    path: str
-    patient_id: str = "patient_id"
-    ignore: tuple[str, ...] = ()
-    instances: Literal["mean", "tokens"] = "mean"
-    group_size: int = Field(default=32, ge=1)
-    groups: str | None = None
-    gene_list: str | None = None
-
-
-class TokenSource(Strict):
-    """A folder of HDF5 or `.pt` feature files (TRIDENT, CLAM, STAMP, marugoto), one or several a patient."""
-
-    reader: Literal["h5", "pt"]
-    path: str
-    file_pattern: str = "*"
-    patient_from: str = r"^(TCGA-[A-Za-z0-9]{2}-[A-Za-z0-9]{4})|^([^.]+)"
-    slide_table: str | None = None
-    dataset: str | None = None
-    max_tokens: int = Field(default=128, ge=1)
+def _by_reader(value: object) -> SourceConfig:
+    """Validate a source's options as the settings of the reader that they name."""
+    if isinstance(value, SourceConfig):
+        return value
+    options: dict[str, Any] = value if isinstance(value, dict) else {}
+    name = options.get("reader")
+    if not isinstance(name, str) or name not in READERS:
+        wanted = PydanticCustomError(
+            "reader", "name one of {known}", {"known": ", ".join(map(repr, READERS))}
+        )
+        fault = InitErrorDetails(type=wanted, loc=("reader",), input=name)
+        raise ValidationError.from_exception_data("source", [fault])
+    return READERS[name].settings.model_validate(options)
 
 
-class ReportSource(Strict):
-    """A table of report texts (`patient_filename,text`) run through a BERT-type encoder."""
-
-    reader: Literal["report"]
-    path: str
-    patient_id: str = "patient_filename"
-    text: str = "text"
-    encoder: str
-    max_tokens: int = Field(default=200, ge=3)
-    trained_on: str | None = None
-
-
-class WordSource(Strict):
-    """A table of report texts (`patient_filename,text`) as counts of its most common words."""
-
-    reader: Literal["words"]
-    path: str
-    patient_id: str = "patient_filename"
-    text: str = "text"
-    max_words: int = Field(default=1000, ge=1)
-    group_size: int = Field(default=32, ge=1)
-
-
-class ClinicalSource(Strict):
-    """Covariates of a clinical table as a row of numbers: clinical variables as a modality."""
-
-    reader: Literal["clinical"]
-    path: str
-    sheet: str | None = None
-    patient_id: str = "patient_id"
-    covariates: Annotated[Covariates, Field(min_length=1)]
-
-
-SourceConfig = Annotated[
-    VectorSource | TokenSource | ReportSource | WordSource | ClinicalSource, Field(discriminator="reader")
-]
+AnySource = Annotated[SerializeAsAny[SourceConfig], BeforeValidator(_by_reader)]
 
 
 class CohortConfig(Strict):
@@ -179,7 +87,7 @@ class CohortConfig(Strict):
     name: str
     root: str = "."
     clinical: ClinicalConfig
-    modalities: dict[str, dict[str, SourceConfig]]
+    modalities: dict[str, dict[str, AnySource]]
 
     @model_validator(mode="after")
     def _names(self) -> "CohortConfig":

@@ -3,17 +3,62 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, model_validator
 
 from prime.cohort.cells import finite_number, is_missing, value_key
-from prime.cohort.config import CovariateConfig
 from prime.cohort.tables import patient_ids, read_table, require_columns
 from prime.errors import InputError
+from prime.settings.strict import Strict
 
 SHOWN_VALUES = 6
+
+
+def _several(value: object) -> object:
+    """A text alone is a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+class CovariateConfig(Strict):
+    """One number a patient, from a column of a clinical table; a column's name alone is the short form.
+
+    Of several columns, the first with a known value counts. `values` says which number a cell's text stands
+    for; without it the cells are numbers. `other` says what becomes of a cell that is neither known nor
+    missing.
+    """
+
+    name: str = Field(min_length=1)
+    column: Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)]
+    values: Annotated[dict[str | int | float | bool, FiniteFloat], Field(min_length=1)] | None = None
+    other: Literal["error", "missing"] = "error"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"name": value, "column": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _different(self) -> "CovariateConfig":
+        keys = [value_key(text) for text in self.values or {}]
+        twice = [key for number, key in enumerate(keys) if key in keys[:number]]
+        if twice:
+            raise ValueError(f"covariate {self.name!r}: values holds {twice[0]!r} twice; case does not count")
+        return self
+
+
+def _unique_names(covariates: tuple[CovariateConfig, ...]) -> tuple[CovariateConfig, ...]:
+    names = [item.name for item in covariates]
+    twice = [name for number, name in enumerate(names) if name in names[:number]]
+    if twice:
+        raise ValueError(f"covariate {twice[0]!r} is named twice; give each its own name")
+    return covariates
+
+
+Covariates = Annotated[tuple[CovariateConfig, ...], AfterValidator(_unique_names)]
 
 
 @dataclass

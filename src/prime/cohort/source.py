@@ -1,12 +1,13 @@
-"""What a reader returns: the rows of one source, by patient."""
+"""What a reader takes and gives: the options of a source, its rows, or its texts before they are encoded."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from prime.settings.strict import Strict
 
 KEPT_ATTRIBUTES = (
     "encoder",
@@ -22,6 +23,18 @@ KEPT_ATTRIBUTES = (
 )
 
 
+class SourceConfig(Strict):
+    """The options that every source has; each reader's settings add their own.
+
+    Attributes:
+        reader: the name of the reader.
+        path: the file or folder to read, from the cohort's root folder.
+    """
+
+    reader: str
+    path: str
+
+
 @dataclass(frozen=True)
 class SourceRows:
     """The rows of one source.
@@ -34,7 +47,6 @@ class SourceRows:
         dim: d, the features of a row.
         feature_names: d names for a vector source, else None.
         patients: patient_id to float32 array (rows, d); never an empty array; read lazily and once.
-        files: the files that were read, for hashing.
         detected: what was recognised, for people (for example "TRIDENT h5: features, coords").
         notes: what was left out and why, one line each (for example "slide X is empty: counted as missing").
         groups: for a vector source, the group index of each feature, (d,) int64; None for a sequence.
@@ -45,10 +57,28 @@ class SourceRows:
     dim: int
     feature_names: list[str] | None
     patients: Iterator[tuple[str, NDArray[np.float32]]]
-    files: list[Path]
     detected: str
     notes: list[str] = field(default_factory=list[str])
     groups: NDArray[np.int64] | None = None
+    attributes: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True)
+class SourceTexts:
+    """The texts of a source whose rows are made by an encoder, as they are before it runs.
+
+    Attributes:
+        texts: patient_id to text, never empty; patients sorted.
+        count: the texts in the file, of which a patient may have several.
+        detected, notes, attributes: as for SourceRows.
+        warnings: what may keep the source from being encoded here.
+    """
+
+    texts: dict[str, str]
+    count: int
+    detected: str
+    notes: list[str] = field(default_factory=list[str])
+    warnings: list[str] = field(default_factory=list[str])
     attributes: dict[str, str] = field(default_factory=dict[str, str])
 
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from prime.cohort.config import SourceConfig
+from prime.cohort.source import SourceConfig
 from prime.files import sha256_text
 from prime.fingerprint import FileStamp
 

@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prime import __version__
-from prime.cohort.config import CohortConfig, SourceConfig
+from prime.cohort.config import CohortConfig
 from prime.cohort.endpoints import ClinicalTable, read_clinical
 from prime.cohort.readers import read_source, source_files
-from prime.cohort.source import SourceRows
+from prime.cohort.source import SourceConfig, SourceRows
 from prime.errors import InputError
 from prime.files import read_json, replacing, sha256_file, write_json
 from prime.fingerprint import FileStamp, stamp

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from prime.cohort.check.outcomes import check_endpoints
-from prime.cohort.check.report import CheckReport, SourceCheck, TypeCheck, exit_status, render, some
+from prime.cohort.check.report import CheckReport, SourceCheck, TypeCheck, exit_status, render
 from prime.cohort.check.sources import SourceFindings, check_source
 from prime.cohort.config import CohortConfig
 from prime.cohort.endpoints import ClinicalTable, read_clinical
-from prime.errors import InputError
+from prime.errors import InputError, some
 from prime.progress import LongProgress
 
 __all__ = ["CheckReport", "check", "exit_status", "render"]

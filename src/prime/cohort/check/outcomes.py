@@ -7,8 +7,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prime.arrays import Floats
-from prime.cohort.check.report import EndpointCheck, some
+from prime.cohort.check.report import EndpointCheck
 from prime.cohort.endpoints import ClinicalTable
+from prime.errors import some
 
 PERFECT = 0.99
 MINIMUM_PATIENTS = 20

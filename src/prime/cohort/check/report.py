@@ -8,9 +8,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-SHOWN_NAMES = 5
-SHOWN_LETTERS = 40
-
 
 @dataclass
 class SourceCheck:
@@ -205,10 +202,3 @@ def _endpoint_table(report: CheckReport) -> Table:
                 escape(item.endpoint), escape(item.cohort or "(none)"), *(f"{n:,}" for n in numbers)
             )
     return table
-
-
-def some(names: list[str]) -> str:
-    """The first few of the names, and how many more there are."""
-    more = len(names) - SHOWN_NAMES
-    short = [name if len(name) <= SHOWN_LETTERS else name[: SHOWN_LETTERS - 3] + "..." for name in names]
-    return ", ".join(short[:SHOWN_NAMES]) + (f" and {more:,} more" if more > 0 else "")

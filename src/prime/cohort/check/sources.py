@@ -1,28 +1,25 @@
 """Looking through one source: counts, ranges, constants, doubles, and what it gives away."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from prime.arrays import Floats
 from prime.cohort import barcode
 from prime.cohort.check.outcomes import outcome_like_names, perfect_associations
-from prime.cohort.check.report import SourceCheck, some
-from prime.cohort.config import ReportSource, SourceConfig, VectorSource
+from prime.cohort.check.report import SourceCheck
 from prime.cohort.endpoints import ClinicalTable
-from prime.cohort.readers import read_source, source_files
-from prime.cohort.source import SourceRows
-from prime.cohort.tables import read_table, require_columns
-from prime.errors import InputError
+from prime.cohort.readers import inspect_source
+from prime.cohort.source import SourceConfig, SourceRows, SourceTexts
+from prime.errors import some
 from prime.files import sha256_text
-from prime.text_encoder import PACKAGED
 
 HUGE = 1e6
-SHORT_REPORT = 200
+SHORT_TEXT = 200
 MINIMUM_DOUBLE_DIM = 16
 
 
@@ -40,10 +37,14 @@ def check_source(
     modality: str, name: str, config: SourceConfig, root: Path, clinical: ClinicalTable
 ) -> SourceFindings:
     """Read one source and look through it; texts are not encoded. Raises InputError as its reader does."""
-    if isinstance(config, ReportSource):
-        found = _check_reports(modality, name, config, root)
+    source = inspect_source(name, config, root)
+    blank = SourceCheck(
+        modality, name, config.reader, source.detected, None, 0, 0, attributes=dict(source.attributes)
+    )
+    if isinstance(source, SourceTexts):
+        found = _check_texts(source, blank)
     else:
-        found = _check_features(modality, name, config, root, clinical)
+        found = _check_features(source, blank, clinical)
     _check_patients(found, clinical)
     _check_encoder(found)
     return found
@@ -102,13 +103,20 @@ class _Ranges:
         self.missing += missing.sum(axis=0)
         self.rows += len(rows)
 
+    def facts(self, names: list[str]) -> dict[str, Any]:
+        """The fields of SourceCheck on the range of all numbers, and the features with one value only."""
+        there = np.isfinite(self.minimum).any()
+        constant = self.minimum >= self.maximum  # one value, or no number at all
+        return {
+            "minimum": float(self.minimum.min()) if there else None,
+            "maximum": float(self.maximum.max()) if there else None,
+            "nan_share": float(self.missing.sum() / max(1, self.rows * len(names))),
+            "constant": [names[i] for i in np.flatnonzero(constant)] if self.rows > 1 else [],
+        }
 
-def _check_features(
-    modality: str, name: str, config: SourceConfig, root: Path, clinical: ClinicalTable
-) -> SourceFindings:
-    if isinstance(config, VectorSource):
-        config = config.model_copy(update={"instances": "tokens"})
-    source = read_source(name, config, root)
+
+def _check_features(source: SourceRows, blank: SourceCheck, clinical: ClinicalTable) -> SourceFindings:
+    """Ranges, gaps, doubles and leaks of a source's numbers."""
     ranges = _Ranges.of(source.dim)
     doubles: dict[str, list[str]] = {}
     patients: list[str] = []
@@ -121,15 +129,17 @@ def _check_features(
         if source.kind == "vector":
             means.append(_mean(rows))
     names = source.feature_names or [f"feature {number}" for number in range(source.dim)]
-    found = SourceFindings(_summary(modality, name, config, source, ranges, names, len(patients)), patients)
+    notes = list(source.notes)  # complete only after the rows were read
     if source.kind == "vector" and several:
-        found.summary.notes.append(f"{several:,} patients have several rows")
+        notes.append(f"{several:,} patients have several rows")
+    counts = replace(blank, dim=source.dim, patients=len(patients), rows=ranges.rows, notes=notes)
+    found = SourceFindings(replace(counts, **ranges.facts(names)), patients)
     _judge_ranges(found, ranges, names)
     shared = [group for group in doubles.values() if len(group) > 1]
     if shared and source.dim >= MINIMUM_DOUBLE_DIM:
         sets = some([" = ".join(group[:3]) for group in shared])
         found.warnings.append(
-            f"source {name}: {len(shared)} sets of patients share identical features ({sets})"
+            f"source {blank.source}: {len(shared)} sets of patients share identical features ({sets})"
         )
     if means:
         _check_leaks(found, names, patients, np.stack(means), clinical)
@@ -149,34 +159,6 @@ def _mean(rows: NDArray[np.float32]) -> Floats:
     count = there.sum(axis=0)
     total = np.where(there, rows, 0.0).sum(axis=0, dtype=np.float64)
     return np.divide(total, count, out=np.full(rows.shape[1], np.nan), where=count > 0)
-
-
-def _summary(
-    modality: str,
-    name: str,
-    config: SourceConfig,
-    source: SourceRows,
-    ranges: _Ranges,
-    names: list[str],
-    patients: int,
-) -> SourceCheck:
-    any_number = np.isfinite(ranges.minimum).any()
-    constant = ranges.minimum >= ranges.maximum  # one value, or no number at all
-    return SourceCheck(
-        modality=modality,
-        source=name,
-        reader=config.reader,
-        detected=source.detected,
-        dim=source.dim,
-        patients=patients,
-        rows=ranges.rows,
-        minimum=float(ranges.minimum.min()) if any_number else None,
-        maximum=float(ranges.maximum.max()) if any_number else None,
-        nan_share=float(ranges.missing.sum() / max(1, ranges.rows * source.dim)),
-        constant=[names[i] for i in np.flatnonzero(constant)] if ranges.rows > 1 else [],
-        notes=list(source.notes),
-        attributes=dict(source.attributes),
-    )
 
 
 def _judge_ranges(found: SourceFindings, ranges: _Ranges, names: list[str]) -> None:
@@ -214,70 +196,24 @@ def _check_leaks(
         )
 
 
-# Reports ----------------------------------------------------------------------------------------------------
+# Texts ------------------------------------------------------------------------------------------------------
 
 
-def _check_reports(modality: str, name: str, config: ReportSource, root: Path) -> SourceFindings:
-    """Count and compare report texts without encoding them."""
-    path, where = root / config.path, f"source {name}"
-    table = read_table(path, where, text=True)
-    require_columns(table, [config.patient_id, config.text], path, where)
-    texts = _texts_by_patient(table, config)
-    patients = sorted(patient for patient, text in texts.items() if text)
-    empty = sorted(patient for patient, text in texts.items() if not text)
-    if not patients:
-        raise InputError(f"{where}: {path}: every report is empty; check the column {config.text!r}")
-    words = [len(texts[patient].split()) for patient in patients]
-    summary = SourceCheck(
-        modality=modality,
-        source=name,
-        reader=config.reader,
-        detected=f"{path.suffix[1:]} table: {len(table)} reports, {int(np.median(words))} words in the "
-        f"median; encoder {config.encoder} (not run)",
-        dim=None,
-        patients=len(patients),
-        rows=len(table),
-        attributes={} if config.trained_on is None else {"trained_on": config.trained_on},
-    )
-    found = SourceFindings(summary, patients)
-    _check_encoder_files(name, config, root, found)
-    if empty:
-        summary.notes.append(f"{len(empty)} reports are empty ({some(empty)}): counted as missing")
-        found.warnings.append(f"{where}: {len(empty)} reports are empty ({some(empty)}): counted as missing")
-    short = sum(len(texts[patient]) < SHORT_REPORT for patient in patients)
+def _check_texts(source: SourceTexts, blank: SourceCheck) -> SourceFindings:
+    """Count and compare texts, white space and case apart."""
+    texts = {patient: " ".join(text.split()).lower() for patient, text in source.texts.items()}
+    summary = replace(blank, patients=len(texts), rows=source.count, notes=list(source.notes))
+    warnings = list(source.warnings)
+    short = sum(len(text) < SHORT_TEXT for text in texts.values())
     if short:
-        found.warnings.append(f"{where}: {short} reports are shorter than {SHORT_REPORT} characters")
-    _check_shared(texts, patients, found)
-    return found
-
-
-def _texts_by_patient(table: pd.DataFrame, config: ReportSource) -> dict[str, str]:
-    """Each patient's texts joined, white space made plain; the patient stands before the first dot."""
-    owners = table[config.patient_id].astype(str).str.split(".", n=1).str[0].str.strip()
-    texts: dict[str, str] = {}
-    for patient, text in zip(owners, table[config.text], strict=True):
-        texts[patient] = " ".join([*texts.get(patient, "").split(), *str(text).split()])
-    return texts
-
-
-def _check_shared(texts: dict[str, str], patients: list[str], found: SourceFindings) -> None:
+        warnings.append(f"{short:,} reports are shorter than {SHORT_TEXT} characters")
     owners: dict[str, list[str]] = {}
-    for patient in patients:
-        owners.setdefault(texts[patient].lower(), []).append(patient)
+    for patient, text in texts.items():
+        owners.setdefault(text, []).append(patient)
     shared = [" = ".join(group) for group in owners.values() if len(group) > 1]
     if shared:
-        found.warnings.append(
-            f"source {found.summary.source}: {len(shared)} texts are shared by two or more patients "
-            f"({some(shared)}): one of them is filed under the wrong patient"
+        warnings.append(
+            f"{len(shared)} texts are shared by two or more patients ({some(shared)}): one of them is filed "
+            f"under the wrong patient"
         )
-
-
-def _check_encoder_files(name: str, config: ReportSource, root: Path, found: SourceFindings) -> None:
-    """Look for the encoder on this machine only; a name on a hub is left for packing."""
-    local = any(folder.is_dir() for folder in (Path(config.encoder).expanduser(), root / config.encoder))
-    if config.encoder in PACKAGED or local:
-        source_files(name, config, root)
-    else:
-        found.warnings.append(
-            f"source {name}: encoder {config.encoder!r} is no folder here: packing looks for it on the hub"
-        )
+    return SourceFindings(summary, list(texts), warnings=[f"source {blank.source}: {w}" for w in warnings])

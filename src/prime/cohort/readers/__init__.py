@@ -1,17 +1,10 @@
-"""The readers of sources. Importing this package registers the built-in ones."""
+"""The readers of sources: importing this package registers each module named here."""
 
-from prime.cohort.readers import clinical, report, tokens, vector, word_counts
-from prime.cohort.readers.registry import READERS, Reader, read_source, reader, source_files
+from importlib import import_module
 
-__all__ = [
-    "READERS",
-    "Reader",
-    "clinical",
-    "read_source",
-    "reader",
-    "report",
-    "source_files",
-    "tokens",
-    "vector",
-    "word_counts",
-]
+from prime.cohort.readers.registry import READERS, inspect_source, read_source, reader, source_files
+
+for module in ("vector", "tokens", "report", "words", "clinical"):
+    import_module(f"{__name__}.{module}")
+
+__all__ = ["READERS", "inspect_source", "read_source", "reader", "source_files"]

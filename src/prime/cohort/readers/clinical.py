@@ -1,26 +1,37 @@
 """Covariates of a clinical table as a source, so that clinical variables can be a modality."""
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from prime.cohort.config import ClinicalSource
-from prime.cohort.covariates import ClinicalRows, clinical_rows, covariate, covariate_columns, read_cells
-from prime.cohort.readers.registry import Keep, reader
-from prime.cohort.source import SourceRows
+from prime.cohort.covariates import (
+    ClinicalRows,
+    Covariates,
+    clinical_rows,
+    covariate,
+    covariate_columns,
+    read_cells,
+)
+from prime.cohort.readers.registry import reader
+from prime.cohort.source import SourceConfig, SourceRows
 from prime.errors import InputError
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
-def clinical_files(config: ClinicalSource, root: Path, where: str) -> list[Path]:
-    """The clinical table."""
-    return [root / config.path]
+class ClinicalSource(SourceConfig):
+    """Covariates of a clinical table as a row of numbers: clinical variables as a modality."""
+
+    sheet: str | None = None
+    patient_id: str = "patient_id"
+    covariates: Annotated[Covariates, Field(min_length=1)]
 
 
-@reader("clinical", files=clinical_files)
-def read_clinical_source(config: ClinicalSource, root: Path, where: str, keep: Keep = None) -> SourceRows:
+@reader("clinical", settings=ClinicalSource)
+def read_clinical_source(config: ClinicalSource, root: Path, where: str) -> SourceRows:
     """Read covariates: one row a patient, one feature a covariate, each a group of its own.
 
     An unknown covariate is NaN (a later step imputes it); a patient without any known one counts as missing
@@ -38,13 +49,11 @@ def read_clinical_source(config: ClinicalSource, root: Path, where: str, keep: K
     known = ~np.isnan(values).all(axis=1)  # (n,)
     if not known.all():
         rows.notes.append(f"{int((~known).sum()):,} patients have no covariate: counted as missing")
-    chosen = [row for row in np.flatnonzero(known).tolist() if keep is None or rows.ids[row] in keep]
     return SourceRows(
         kind="vector",
         dim=len(names),
         feature_names=names,
-        patients=((rows.ids[row], values[row : row + 1]) for row in chosen),
-        files=clinical_files(config, root, where),
+        patients=((rows.ids[row], values[row : row + 1]) for row in np.flatnonzero(known).tolist()),
         detected=f"{path.suffix[1:]} table: {len(rows.ids)} patients, {len(names)} covariates "
         f"by {config.patient_id}",
         notes=rows.notes,

@@ -2,16 +2,16 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from prime.cohort.config import ReportSource
-from prime.cohort.readers.registry import Keep, reader
-from prime.cohort.source import SourceRows
-from prime.cohort.tables import read_table, require_columns
+from prime.cohort.readers.registry import reader
+from prime.cohort.readers.report_texts import ReportTable, report_texts
+from prime.cohort.source import SourceRows, SourceTexts
 from prime.errors import InputError
 from prime.files import replacing, sha256_paths, sha256_text
 from prime.progress import tracked
@@ -22,8 +22,22 @@ from prime.text_encoder import (
     hidden_size,
     last_hidden_states,
     load_encoder,
+    local_encoder,
     token_batches,
 )
+
+
+class ReportSource(ReportTable):
+    """A table of report texts run through a BERT-type encoder."""
+
+    encoder: str
+    max_tokens: int = Field(default=200, ge=3)
+    trained_on: str | None = None
+
+    def attributes(self) -> dict[str, str]:
+        """What the source states of its encoder."""
+        stated = {"encoder": self.encoder, "trained_on": self.trained_on}
+        return {name: text for name, text in stated.items() if text is not None}
 
 
 def report_files(config: ReportSource, root: Path, where: str) -> list[Path]:
@@ -31,35 +45,50 @@ def report_files(config: ReportSource, root: Path, where: str) -> list[Path]:
     return [root / config.path, *encoder_files(encoder_folder(config.encoder, root, where), where)]
 
 
-@reader("report", files=report_files)
-def read_reports(config: ReportSource, root: Path, where: str, keep: Keep = None) -> SourceRows:
+def inspect_reports(config: ReportSource, root: Path, where: str) -> SourceTexts:
+    """The texts, which are not encoded; the encoder is looked for on this machine only.
+
+    Raises InputError as report_texts does, and for a local encoder that is incomplete.
+    """
+    found = report_texts(config, root, where)
+    words = int(np.median([len(text.split()) for text in found.texts.values()]))
+    folder = local_encoder(config.encoder, root, where)
+    warnings: list[str] = []
+    if folder is None:
+        warnings.append(f"encoder {config.encoder!r} is no folder here: packing looks for it on the hub")
+    else:
+        encoder_files(folder, where)
+    return replace(
+        found,
+        detected=f"{found.detected}, {words} words in the median; encoder {config.encoder} (not run)",
+        warnings=warnings,
+        attributes=config.attributes(),
+    )
+
+
+@reader("report", settings=ReportSource, files=report_files, inspect=inspect_reports)
+def read_reports(config: ReportSource, root: Path, where: str) -> SourceRows:
     """Read and encode reports: a token is a word piece's last hidden state, special tokens included.
 
-    The patient is what stands before the first dot of the file name; several reports of a patient are joined
-    with a line break, in file order. A text is cut at max_tokens word pieces. Vectors are kept as float16 in
-    the cache (`PRIME_CACHE`, else `~/.cache/prime`), so a second reading encodes nothing.
+    A text (see `report_texts`) is cut at max_tokens word pieces. Vectors are kept as float16 in the cache
+    (`PRIME_CACHE`, else `~/.cache/prime`), so a second reading encodes nothing.
 
     Raises:
-        InputError: a missing file, column or encoder, a file that is not UTF-8, or no text at all.
+        InputError: as report_texts, or a missing encoder.
     """
-    notes: list[str] = []
-    texts = _texts(config, root / config.path, where, keep, notes)
+    found = report_texts(config, root, where)
     folder = encoder_folder(config.encoder, root, where)
-    attributes = {"encoder": config.encoder}
-    if config.trained_on is not None:
-        attributes["trained_on"] = config.trained_on
-    files = encoder_files(folder, where)
-    cache = ReportCache(cache_folder(), sha256_paths(files), config.max_tokens, fast_bfloat16())
+    weights = sha256_paths(encoder_files(folder, where))
+    cache = ReportCache(cache_folder(), weights, config.max_tokens, fast_bfloat16())
     dim = hidden_size(folder, where)
     return SourceRows(
         kind="sequence",
         dim=dim,
         feature_names=None,
-        patients=_encoded(texts, folder, cache, where),
-        files=[root / config.path, *files],
-        detected=f"{len(texts)} reports, encoder {config.encoder}, {dim} features, {config.max_tokens} long",
-        notes=notes,
-        attributes=attributes,
+        patients=_encoded(found.texts, folder, cache, where),
+        detected=f"{found.detected}, encoder {config.encoder}, {dim} features, {config.max_tokens} long",
+        notes=found.notes,
+        attributes=config.attributes(),
     )
 
 
@@ -101,30 +130,6 @@ class ReportCache:
 def cache_folder() -> Path:
     """The cache folder: `PRIME_CACHE`, else `~/.cache/prime`."""
     return Path(os.environ.get("PRIME_CACHE") or "~/.cache/prime").expanduser()
-
-
-def _texts(config: ReportSource, path: Path, where: str, keep: Keep, notes: list[str]) -> dict[str, str]:
-    """Each patient's text, patients sorted; the empty ones are noted and left out."""
-    table = read_table(path, where, text=True)
-    require_columns(table, [config.patient_id, config.text], path, where)
-    found: dict[str, list[str]] = {}
-    for row, (name, text) in enumerate(
-        zip(table[config.patient_id], table[config.text], strict=True), start=1
-    ):
-        patient = str(name).split(".", 1)[0].strip()
-        if not patient:
-            raise InputError(f"{where}: {path}: row {row} has no patient in {config.patient_id}")
-        found.setdefault(patient, []).append(str(text).strip())
-    several = sum(len(texts) > 1 for texts in found.values())
-    if several:
-        notes.append(f"{several} patients have several reports: joined")
-    joined = {patient: "\n".join(text for text in texts if text) for patient, texts in sorted(found.items())}
-    empty = [patient for patient, text in joined.items() if not text]
-    notes += [f"the report of {patient} is empty: counted as missing" for patient in empty]
-    kept = {p: text for p, text in joined.items() if text and (keep is None or p in keep)}
-    if not kept and keep is None:
-        raise InputError(f"{where}: {path}: every report is empty; check the column {config.text!r}")
-    return kept
 
 
 def _encoded(

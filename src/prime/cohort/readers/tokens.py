@@ -9,10 +9,10 @@ from typing import Any, cast
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from prime.cohort.config import TokenSource
-from prime.cohort.readers.registry import Keep, reader
-from prime.cohort.source import SourceRows, kept_attributes
+from prime.cohort.readers.registry import reader
+from prime.cohort.source import SourceConfig, SourceRows, kept_attributes
 from prime.cohort.tables import patient_ids, read_table
 from prime.errors import InputError
 
@@ -20,6 +20,16 @@ SUFFIXES = {"h5": (".h5", ".hdf5"), "pt": (".pt",)}
 SLIDE_SUFFIXES = (".h5", ".hdf5", ".pt", ".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".czi")
 DATASETS = ("features", "feats", "patch_embeddings")
 SLIDE_TABLE_COLUMNS = (("PATIENT", "FILENAME"), ("case_id", "slide_id"))
+
+
+class TokenSource(SourceConfig):
+    """A folder of HDF5 or `.pt` feature files (TRIDENT, CLAM, STAMP, marugoto), one or several a patient."""
+
+    file_pattern: str = "*"
+    patient_from: str = r"^(TCGA-[A-Za-z0-9]{2}-[A-Za-z0-9]{4})|^([^.]+)"
+    slide_table: str | None = None
+    dataset: str | None = None
+    max_tokens: int = Field(default=128, ge=1)
 
 
 @dataclass(frozen=True)
@@ -37,8 +47,8 @@ def token_files(config: TokenSource, root: Path, where: str) -> list[Path]:
     return _feature_files(config, root, where) + table
 
 
-@reader("h5", "pt", files=token_files)
-def read_tokens(config: TokenSource, root: Path, where: str, keep: Keep = None) -> SourceRows:
+@reader("h5", "pt", settings=TokenSource, files=token_files)
+def read_tokens(config: TokenSource, root: Path, where: str) -> SourceRows:
     """Read a folder of token files; a patient's slides are joined.
 
     More than max_tokens rows of a patient are thinned evenly, always to the same ones. An empty slide is
@@ -52,15 +62,12 @@ def read_tokens(config: TokenSource, root: Path, where: str, keep: Keep = None) 
     notes: list[str] = []
     files = _feature_files(config, root, where)
     of_patient = _by_patient(config, root, files, where, notes)
-    if keep is not None:
-        of_patient = {patient: found for patient, found in of_patient.items() if patient in keep}
     first_path, first = _first_with_tokens(of_patient, config, where)
     return SourceRows(
         kind="sequence",
         dim=first.tokens.shape[1],
         feature_names=None,
         patients=_rows(of_patient, config, (first_path, first.tokens.shape[1]), where, notes),
-        files=token_files(config, root, where),
         detected=f"{first.detected}; {len(files)} files, {len(of_patient)} patients",
         notes=notes,
         attributes=first.attributes,

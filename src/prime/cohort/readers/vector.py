@@ -2,20 +2,32 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 
-from prime.cohort.config import VectorSource
-from prime.cohort.readers.registry import Keep, reader
-from prime.cohort.source import SourceRows, kept_attributes
+from prime.cohort.readers.registry import reader
+from prime.cohort.source import SourceConfig, SourceRows, kept_attributes
 from prime.cohort.tables import patient_ids, read_table, require_columns
 from prime.errors import InputError
 from prime.files import read_json
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 MINIMUM_GENE_OVERLAP = 0.5
+
+
+class VectorSource(SourceConfig):
+    """A table with one or several rows a patient; each row is a vector of numbers."""
+
+    patient_id: str = "patient_id"
+    ignore: tuple[str, ...] = ()
+    instances: Literal["mean", "tokens"] = "mean"
+    group_size: int = Field(default=32, ge=1)
+    groups: str | None = None
+    gene_list: str | None = None
 
 
 def vector_files(config: VectorSource, root: Path, where: str) -> list[Path]:
@@ -40,8 +52,13 @@ def read_record(table: Path) -> dict[str, str]:
     return kept_attributes(found) if isinstance(found, dict) and "encoder" in found else {}
 
 
-@reader("vector", files=vector_files)
-def read_vector(config: VectorSource, root: Path, where: str, keep: Keep = None) -> SourceRows:
+def inspect_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
+    """Every row as it stands in the table. Raises InputError as read_vector does."""
+    return read_vector(config.model_copy(update={"instances": "tokens"}), root, where)
+
+
+@reader("vector", settings=VectorSource, files=vector_files, inspect=inspect_vector)
+def read_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
     """Read a vector table.
 
     NaN stays NaN (a later step imputes it); a row without any number counts as missing and is noted.
@@ -63,9 +80,6 @@ def read_vector(config: VectorSource, root: Path, where: str, keep: Keep = None)
     if config.gene_list is not None:
         notes.append(_gene_overlap(names, root / config.gene_list, where))
     groups = _groups(config, root, names, where, notes)
-    if keep is not None:
-        wanted = ids.isin(list(keep)).to_numpy()
-        ids, values = ids[wanted], values[wanted]
     missing: NDArray[np.bool_] = np.asarray(np.isnan(values).all(axis=1))
     if missing.any():
         notes.append(f"{int(missing.sum())} of {len(missing)} rows have no number at all: counted as missing")
@@ -75,7 +89,6 @@ def read_vector(config: VectorSource, root: Path, where: str, keep: Keep = None)
         dim=len(names),
         feature_names=names,
         patients=rows,
-        files=vector_files(config, root, where),
         detected=f"{path.suffix[1:]} table: {len(frame)} rows, {len(names)} features by {config.patient_id}",
         notes=notes,
         groups=groups,

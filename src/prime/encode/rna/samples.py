@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from prime.cohort.config import TokenSource
+from prime.cohort.readers.tokens import TokenSource
 from prime.cohort.tables import patient_ids, read_table, require_columns
 from prime.errors import InputError
 

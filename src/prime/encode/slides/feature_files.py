@@ -10,8 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from prime.cohort.config import TokenSource
-from prime.cohort.readers.tokens import read_token_file
+from prime.cohort.readers.tokens import TokenSource, read_token_file
 from prime.encode.record import EncoderRecord
 from prime.errors import InputError
 from prime.files import replacing

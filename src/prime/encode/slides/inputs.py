@@ -8,8 +8,8 @@ from pathlib import Path
 
 import openslide
 
-from prime.cohort.config import TokenSource
 from prime.cohort.readers import tokens as token_files
+from prime.cohort.readers.tokens import TokenSource
 from prime.encode.slides import feature_files
 from prime.errors import InputError
 

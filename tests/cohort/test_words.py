@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prime.cohort.config import CohortConfig, WordSource
+from prime.cohort.config import CohortConfig
 from prime.cohort.readers import read_source, source_files
+from prime.cohort.readers.words import WordSource
 from prime.cohort.source import SourceRows
 from prime.errors import InputError
 from prime.store.packing import pack
@@ -23,12 +24,10 @@ REPORTS = [
 ]
 
 
-def words(
-    folder: Path, reports: list[tuple[str, str]], keep: set[str] | None = None, **options: Any
-) -> SourceRows:
+def words(folder: Path, reports: list[tuple[str, str]], **options: Any) -> SourceRows:
     pd.DataFrame(reports, columns=["patient_filename", "text"]).to_csv(folder / "r.csv", index=False)
     config = WordSource.model_validate({"reader": "words", "path": "r.csv", **options})
-    return read_source("words", config, folder, keep)
+    return read_source("words", config, folder)
 
 
 def test_words_by_the_number_of_patients_then_by_name(tmp_path: Path) -> None:
@@ -42,8 +41,11 @@ def test_words_by_the_number_of_patients_then_by_name(tmp_path: Path) -> None:
     assert rows["a"][0].tolist() == [2, 0, 0, 0, 1, 0, 0, 0, 0]
     assert rows["b"][0].tolist() == [1, 3, 0, 1, 0, 0, 0, 1, 1]
     assert rows["c"][0].tolist() == [0, 1, 1, 0, 0, 1, 1, 0, 0]
-    assert source.notes == ["the report of d has no word: counted as missing"]
-    assert source.detected == "3 reports, 9 of 9 words, in 1 or more"
+    assert source.notes == [
+        "1 patients have several reports: joined",
+        "1 reports have no word (d): counted as missing",
+    ]
+    assert source.detected == "csv table: 5 reports, 9 of 9 words, in 1 or more"
 
 
 def test_the_most_common_words_in_groups(tmp_path: Path) -> None:
@@ -59,15 +61,9 @@ def test_a_patient_with_none_of_the_kept_words_has_zeros(tmp_path: Path) -> None
     assert {p: v.tolist() for p, v in source.patients} == {"a": [[1]], "b": [[1]], "c": [[0]]}
 
 
-def test_words_do_not_depend_on_the_patients_kept(tmp_path: Path) -> None:
-    source = words(tmp_path, REPORTS, keep={"c"})
-    assert source.dim == 9
-    assert list(dict(source.patients)) == ["c"]
-
-
 def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"source words: .*no report has a word; check the column 'text'"):
-        words(tmp_path, [("a", " "), ("b", "- x")])
+        words(tmp_path, [("a", "."), ("b", "- x")])
     with pytest.raises(InputError, match="row 2 has no patient in patient_filename"):
         words(tmp_path, [("a", "one two"), (".x", "three")])
     with pytest.raises(InputError, match="no column 'report'"):

@@ -1,0 +1,60 @@
+"""Report texts as counts of words: one vector a patient, without an encoder."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from prime.cohort.readers.registry import reader
+from prime.cohort.readers.report_texts import ReportTable, report_texts
+from prime.cohort.source import SourceRows
+from prime.errors import InputError, some
+
+WORD = re.compile(r"[^\W_]{2,}")  # two letters or digits or more
+
+
+class WordSource(ReportTable):
+    """A table of report texts as counts of its most common words."""
+
+    max_words: int = Field(default=1000, ge=1)
+    group_size: int = Field(default=32, ge=1)
+
+
+@reader("words", settings=WordSource)
+def read_words(config: WordSource, root: Path, where: str) -> SourceRows:
+    """Count words, in lower case; the features are the words that most patients' reports hold.
+
+    Raises:
+        InputError: as report_texts, or a table without words.
+    """
+    found = report_texts(config, root, where)
+    counts = {patient: Counter(WORD.findall(text.lower())) for patient, text in found.texts.items()}
+    without = [patient for patient, count in counts.items() if not count]
+    spread = Counter(word for count in counts.values() for word in count)
+    words = sorted(spread, key=lambda word: (-spread[word], word))[: config.max_words]
+    if not words:
+        path = root / config.path
+        raise InputError(f"{where}: {path}: no report has a word; check the column {config.text!r}")
+    notes = list(found.notes)
+    if without:
+        notes.append(f"{len(without):,} reports have no word ({some(without)}): counted as missing")
+    return SourceRows(
+        kind="vector",
+        dim=len(words),
+        feature_names=words,
+        patients=_rows(counts, words),
+        detected=f"{found.detected}, {len(words)} of {len(spread)} words, in {spread[words[-1]]} or more",
+        notes=notes,
+        groups=np.arange(len(words), dtype=np.int64) // config.group_size,
+    )
+
+
+def _rows(counts: dict[str, Counter[str]], words: list[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Each patient's counts, (1, d), of those who have any word."""
+    for patient, count in counts.items():
+        if count:
+            yield patient, np.array([[count[word] for word in words]], dtype=np.float32)
