@@ -10,42 +10,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "prime"
 
-# Each room and the rooms of ours that it may import; a room may always import itself.
-GROUND = {"arrays", "errors", "files", "fingerprint", "libraries", "machines", "progress", "seeds"}
-GROUND |= {"text_encoder"}
-DATA = GROUND | {"catalogue", "settings", "cohort", "store"}
-NETWORKS = DATA | {"objectives", "evaluation", "splits", "model"}
-RESULTS = NETWORKS | {"pretraining", "methods", "downstream"}
-MAY_IMPORT: dict[str, set[str]] = {
-    "arrays": set(),
-    "errors": set(),
-    "libraries": set(),
-    "progress": set(),
-    "seeds": set(),
-    "files": {"errors"},
-    "fingerprint": {"files"},
-    "machines": {"errors", "progress"},
-    "text_encoder": {"errors", "files"},
-    "objectives": {"arrays", "errors"},
-    "evaluation": {"arrays", "errors"},
-    "catalogue": {"errors"},
-    "settings": {"errors", "catalogue"},
-    "cohort": GROUND | {"settings"},
-    "encode": GROUND | {"settings", "cohort"},
-    "store": GROUND | {"settings", "cohort"},
-    "splits": DATA | {"objectives", "evaluation"},
-    "model": DATA | {"objectives"},
-    "pretraining": NETWORKS,
-    "methods": NETWORKS,
-    "downstream": NETWORKS | {"methods"},
-    "predict": RESULTS,
-    "render": {"files"},
-    "report": {"errors", "files", "settings", "render"},
-    "study": RESULTS | {"render"},
-    "demo": RESULTS | {"predict"},
-    "commands": RESULTS | {"predict", "render", "report", "study", "demo", "encode"},
-    "cli": GROUND | {"commands", "encode"},
-}
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+ARROWS = {(above, below) for above, below in re.findall(r"^    (\w+) --> (\w+)$", PAGE, re.MULTILINE)}
+GROUND = set(re.findall(r"^\| `(\w+)` \|", PAGE.partition("| ground |")[2], re.MULTILINE))
+BARE = {"objectives", "evaluation"}  # pure functions, which use of the ground only these
+OF_GROUND = {"errors", "arrays"}
 PLACE = re.compile(r"(?<![\w.~})\-])/(?:work|home|root|Users|opt|tmp|mnt|scratch)/\w|\b[A-Z]:\\\\?Users")
 
 
@@ -90,17 +59,47 @@ def tracked_files() -> list[Path]:
     return [ROOT / name for name in listing.split("\0") if name and (ROOT / name).is_file()]
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_imports_run_one_way(path: Path) -> None:
-    inside = path.relative_to(PACKAGE).with_suffix("").parts
-    if inside == ("__init__",):
-        assert not imported_rooms(path.read_text(encoding="utf-8"), "prime")
-        return
-    here = "cli" if inside[0] == "__main__" else inside[0]
-    assert here in MAY_IMPORT, f"{here}: a new room; give it its floor in MAY_IMPORT"
-    package = ".".join(["prime", *inside[:-1]])
-    above = imported_rooms(path.read_text(encoding="utf-8"), package) - MAY_IMPORT[here] - {here}
-    assert not above, f"{path.relative_to(ROOT)} imports {sorted(above)}, which {here} may not"
+def below(room: str) -> set[str]:
+    """Every room that the arrows lead to."""
+    found = {lower for upper, lower in ARROWS if upper == room}
+    return found.union(*(below(lower) for lower in found)) if found else set()
+
+
+def imports() -> dict[str, dict[str, Path]]:
+    """Of each room, the rooms that it imports, each with a file that does."""
+    found: dict[str, dict[str, Path]] = {}
+    for path in modules():
+        inside = path.relative_to(PACKAGE).with_suffix("").parts
+        here = {"__main__": "cli", "__init__": "prime"}.get(inside[0], inside[0])
+        package = ".".join(["prime", *inside[:-1]])
+        for other in imported_rooms(path.read_text(encoding="utf-8"), package) - {here}:
+            found.setdefault(here, {}).setdefault(other, path)
+    return found
+
+
+def test_imports_follow_the_arrows_of_the_page() -> None:
+    for here, others in imports().items():
+        allowed = (OF_GROUND if here in BARE else GROUND) | (set() if here in GROUND else below(here))
+        for other, path in others.items():
+            assert other in allowed, f"{path.relative_to(ROOT)} imports {other}, which {here} may not"
+
+
+def test_every_arrow_of_the_page_is_an_import() -> None:
+    found = imports()
+    for upper, lower in ARROWS:
+        assert lower in found.get(upper, {}), f"docs/architecture.md: {upper} --> {lower} is no import"
+        around = {other for above, other in ARROWS if above == upper and other != lower}
+        assert lower not in set().union(*map(below, around)), f"{upper} --> {lower} follows from others"
+
+
+def test_the_page_names_every_room_and_nothing_in_circles() -> None:
+    rooms = {
+        path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
+    }
+    rooms -= {"__init__", "__main__"}
+    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE))))
+    assert named == rooms
+    assert all(room not in below(room) for room in rooms)  # endless recursion where there is a circle
 
 
 @pytest.mark.parametrize(
