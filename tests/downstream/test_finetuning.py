@@ -180,6 +180,27 @@ def test_the_best_epoch_is_kept(make: Make) -> None:
     assert not same_state(states[1], states[3])
 
 
+def test_a_validation_loss_that_is_no_number_ends_training_and_is_never_chosen(make: Make) -> None:
+    tuned = make(epochs=9, patience=9)
+    promised = iter([5.0, float("nan"), 1.0])
+    states: list[dict[str, Tensor]] = []
+
+    def losses() -> float:
+        states.append(state_of(tuned.model))
+        return next(promised)
+
+    tuned.validation_loss = losses
+    assert tuned.fit() == 0
+    assert len(states) == 2
+    assert same_state(state_of(tuned.model), states[0])
+
+
+def test_training_that_diverges_from_the_start_is_one_clear_error(make: Make) -> None:
+    tuned = make(learning_rate=1e37, head_learning_rate=1e37)
+    with pytest.raises(InputError, match=r"A, fold 0: training diverged.* lower the learning rate"):
+        tuned.fit()
+
+
 def test_validation_loss_is_that_of_the_kept_epoch(make: Make) -> None:
     tuned = make(epochs=4, patience=4)
     measure, seen = tuned.validation_loss, []

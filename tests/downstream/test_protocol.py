@@ -439,3 +439,30 @@ def test_permuted_training_labels_do_change_predictions(
     for task in ("os", "early"):
         one, other = (table[table["task"] == task]["risk"].to_numpy() for table in tables)
         assert np.abs(one - other).max() > 1e-3
+
+
+# A network that diverges ------------------------------------------------------------------------------------
+
+
+def compared(grid: list[float], store: Store, out: Path) -> Evaluation:
+    """One network of the comparison at these learning rates."""
+    config = settings(inits=[], methods=["early"]).model_dump(mode="json")
+    points = [{"learning_rate": rate} for rate in grid]
+    config["baselines"] |= {"blocks": 1, "epochs": 1, "precision": "32-true", "grid": points}
+    return planned(store, ExperimentConfig.model_validate(config), None, out)
+
+
+def test_a_grid_point_that_diverges_loses_and_is_noted(evaluation_store: Store, tmp_path: Path) -> None:
+    evaluation = compared([1e38, 1e-3], evaluation_store, tmp_path)
+    evaluation.run(progress=False)
+    for chosen in evaluation.costs()["chosen"]:
+        for found in json.loads(chosen).values():
+            assert found["point"]["learning_rate"] == 1e-3
+            assert [point["learning_rate"] for point in found["diverged"]] == [1e38]
+            assert len(found["validation_losses"]) == 1
+            assert np.isfinite(found["validation_losses"]).all()
+
+
+def test_a_grid_that_diverges_everywhere_is_one_clear_error(evaluation_store: Store, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"method early, every point of baselines\.grid: .* diverged"):
+        compared([1e38, 1e37], evaluation_store, tmp_path).run(progress=False)

@@ -126,6 +126,7 @@ def test_what_was_chosen_is_kept(compared: Path) -> None:
     assert set(found) <= {(1e-3, 0.1), (3e-3, 0.0)}
     assert networks["validation_loss"].gt(0).all()
     assert networks["epochs"].isin([1, 2]).all()
+    assert networks["diverged"].eq(0).all()
     facts = shown(compared, "methods", "methods")
     assert facts.loc["RNA-only", "Uses"] == "rna"
     assert int(facts.loc["Early", "Parameters"].replace(",", "")) > 1000  # pyright: ignore

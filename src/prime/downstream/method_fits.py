@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from prime.arrays import Floats, Indices
 from prime.catalogue.methods import Method
 from prime.downstream.fit import Fit, Setting, prediction_rows
-from prime.downstream.supervised import FoldBatches, Schedule, SupervisedTraining, training_baseline
+from prime.downstream.supervised import (
+    Diverged,
+    FoldBatches,
+    Schedule,
+    SupervisedTraining,
+    training_baseline,
+)
 from prime.errors import InputError
 from prime.methods.interface import ClassicalModel, FusionNetwork
 from prime.methods.statistics.examples import Examples, Target
@@ -209,23 +215,26 @@ class _Network(_Predictor):
         self.columns = task.order
         everyone = np.concatenate([scaled_on, fold.test])
         batches = FoldBatches(loader, everyone[task.able[everyone]])
-        self.training: SupervisedTraining | None = None
-        losses: list[float] = []
+        trained: list[tuple[GridPoint, SupervisedTraining]] = []
+        diverged: list[GridPoint] = []
         for point in task.baselines.grid:
-            training = train_point(task, batches, point)
-            losses.append(training.best_loss)
-            if self.training is None or training.best_loss < self.training.best_loss:
-                self.training, best = training, point
-        assert self.training is not None
+            try:
+                trained.append((point, train_point(task, batches, point)))
+            except Diverged as error:
+                diverged.append(point)
+                reason = error
+        if not trained:
+            raise InputError(f"method {task.method.name}, every point of baselines.grid: {reason}")  # pyright: ignore[reportPossiblyUnboundVariable]
+        best, self.training = min(trained, key=lambda found: found[1].best_loss)
         self.chosen = {
-            "point": best.model_dump(),  # pyright: ignore[reportPossiblyUnboundVariable]
+            "point": best.model_dump(),
             "epochs": self.training.best_epoch + 1,
-            "validation_losses": losses,
+            "validation_losses": [training.best_loss for _, training in trained],
+            "diverged": [point.model_dump() for point in diverged],
         }
         self.parameters = sum(p.numel() for p in self.training.model.parameters() if p.requires_grad)
 
     def __call__(self, patients: Indices, keep: tuple[bool, ...]) -> Floats:
-        assert self.training is not None
         return self.training.predict(patients, tuple(keep[c] for c in self.columns))
 
 

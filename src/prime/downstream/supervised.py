@@ -1,6 +1,7 @@
 """Training any network with a hazard head on one fold: minibatches, early stopping, prediction."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from prime.arrays import Indices
 from prime.downstream.hazard_model import baseline_logits, person_periods
+from prime.errors import InputError
 from prime.objectives.survival import assign_bins, nll, survival
 from prime.splits.folds import Fold
 from prime.splits.outcomes import Outcome
@@ -18,6 +20,10 @@ from prime.store.batch import Batch
 from prime.store.loading import PatientLoader
 
 HELD_BYTES = 2**30  # a fold that is larger than this is read batch by batch
+
+
+class Diverged(InputError):
+    """No epoch of a training left a network whose validation loss is a number."""
 
 
 @dataclass(frozen=True)
@@ -139,17 +145,30 @@ class SupervisedTraining:
                 optimizer.step()
 
     def fit(self) -> int:
-        """Train, stopping early on the validation likelihood. Returns the best epoch, whose weights stay."""
+        """Train, stopping early on the validation likelihood. Returns the best epoch, whose weights stay.
+
+        A validation loss that is not a number ends the training: the weights are lost by then.
+
+        Raises:
+            Diverged: no epoch had a validation loss that is a number.
+        """
         state = copy.deepcopy(self.model.state_dict())
         for epoch in range(self.schedule.epochs):
             self.train_epoch()
             loss = self.validation_loss()
+            if not math.isfinite(loss):
+                break
             if loss < self.best_loss:
                 self.best_loss, self.best_epoch = loss, epoch
                 state = copy.deepcopy(self.model.state_dict())
             elif epoch - self.best_epoch >= self.schedule.patience:
                 break
         self.model.load_state_dict(state)
+        if self.best_epoch < 0:
+            raise Diverged(
+                f"{self.fold.cohort}, fold {self.fold.fold}: training diverged, its validation loss is not a"
+                " number in any epoch; lower the learning rate, or set its precision to 32-true"
+            )
         return self.best_epoch
 
     @torch.inference_mode()

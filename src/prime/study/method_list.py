@@ -40,16 +40,18 @@ def _point_text(point: dict[str, Any]) -> str:
 
 
 def chosen_points(costs: pd.DataFrame) -> pd.DataFrame:
-    """A row a fold: method, task, cohort, seed, fold; what validation chose, or why nothing."""
+    """A row a fold: method, task, cohort, seed, fold; what validation chose, or why nothing; the number of
+    points of the grid whose training diverged."""
     rows: list[dict[str, Any]] = []
     for _, fit in costs.iterrows():
         for fold, found in json.loads(fit["chosen"]).items():
             row = {key: fit[key] for key in ("method", "task", "cohort", "seed")} | {"fold": int(fold)}
             losses = found.get("validation_losses", [])
             row |= {"epochs": found.get("epochs"), "validation_loss": min(losses, default=float("nan"))}
+            row |= {"diverged": len(found.get("diverged", []))}
             rows.append(row | found.get("point", {}) | {"not_fitted": found.get("not_fitted", "")})
     columns = ["method", "task", "cohort", "seed", "fold", "learning_rate", "weight_decay", "dropout"]
-    return pd.DataFrame(rows, columns=[*columns, "epochs", "validation_loss", "not_fitted"])
+    return pd.DataFrame(rows, columns=[*columns, "epochs", "validation_loss", "diverged", "not_fitted"])
 
 
 def _facts(context: Context, costs: pd.DataFrame) -> Table:
@@ -110,6 +112,10 @@ def build(context: Context, results: Results) -> Output:
         f"{METHODS[str(m)].title}, {task}, {cohort}: {n} folds had too few patients to fit it; all got"
         " the survival of the training patients"
         for (m, task, cohort), n in unable.items()  # pyright: ignore[reportGeneralTypeIssues]
+    ]
+    diverged = points[points["diverged"] > 0].groupby("method", sort=False)["diverged"].sum()
+    notes += [
+        f"{METHODS[str(m)].title}: {n} trainings diverged and were not chosen" for m, n in diverged.items()
     ]
     return Output([table for table in tables if table is not None], notes=notes)
 
