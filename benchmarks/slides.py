@@ -28,10 +28,10 @@ import tifffile
 from PIL import Image
 
 from prime.encode.slides import reading
-from prime.encode.slides.checkpoints import find_encoder
+from prime.encode.slides.encoders import find_encoder
+from prime.encode.slides.encoders.interface import EncoderChoice, LoadedEncoder
 from prime.encode.slides.filters import TissueTests, grey
 from prime.encode.slides.grid import TileGrid, tile_grid
-from prime.encode.slides.networks import Encoder, load_encoder
 from prime.encode.slides.openslides import open_slide, resolution
 from prime.encode.slides.ordered import readers, reading_processes
 from prime.encode.slides.slide_stage import SlideJob, SlideSettings, encode_slide
@@ -91,7 +91,7 @@ def grid_of(path: Path, mpp: float | None, tile_px: int, tests: TissueTests) -> 
         return tile_grid(path, slide.dimensions, found.mpp, found.stated_by, TILE_UM, tile_px, tests)
 
 
-def plain_loop(grid: TileGrid, encoder: Encoder) -> int:
+def plain_loop(grid: TileGrid, encoder: LoadedEncoder) -> int:
     """Every tile at level 0, one after the other. Returns how many were kept."""
     kept, batch = 0, []
     limit = grid.tests.brightness or 256
@@ -111,7 +111,7 @@ def plain_loop(grid: TileGrid, encoder: Encoder) -> int:
     return kept
 
 
-def whole(grid: TileGrid, encoder: Encoder, workers: int) -> int:
+def whole(grid: TileGrid, encoder: LoadedEncoder, workers: int) -> int:
     """The command's way. Returns how many were kept."""
     kept = 0
     work = readers(workers)
@@ -138,9 +138,8 @@ def seconds(work: Callable[[], object]) -> float:
 
 def speed(slide: Path, mpp: float | None, name: str, workers: list[int], repeats: int) -> None:
     """Print medians of tiles a second."""
-    checkpoint = find_encoder(name)
-    encoder = load_encoder(checkpoint)
-    side = checkpoint.pixels.side_px
+    found = find_encoder(EncoderChoice(name))
+    encoder, side = found.load(), found.pixels.side_px
     every, tested = (grid_of(slide, mpp, side, t) for t in (TissueTests(None, None, None), TissueTests()))
     work = readers(1)
     tiles = np.concatenate([chunk.tiles for chunk in reading.tiles(every, every.corners(), work)])
@@ -163,7 +162,7 @@ def speed(slide: Path, mpp: float | None, name: str, workers: list[int], repeats
 
 def weigh(slide: Path, name: str, workers: int) -> None:
     """Encode a slide in this process and print its peak memory."""
-    settings = SlideSettings(find_encoder(name), None, "float32", TILE_UM, TissueTests())
+    settings = SlideSettings(find_encoder(EncoderChoice(name)), None, "float32", TILE_UM, TissueTests())
     job = SlideJob(settings, None, "cpu", BATCH, workers, 1)
     out = slide.parent / f"{slide.stem}_out"
     facts = encode_slide(job, Piece("slide", (slide,), (out / "slide.h5", out / "slide.jpg")))

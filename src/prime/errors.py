@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-LONGEST = 40  # letters of a name that are shown
+LONGEST = 100  # letters of a name that are shown
 
 
 class InputError(ValueError):

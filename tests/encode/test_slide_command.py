@@ -17,8 +17,8 @@ from slide_files import tissue, write_dicom, write_slide
 from transformers import ViTConfig, ViTModel
 
 from prime.cohort.readers.tokens import TokenSource, read_tokens
-from prime.encode.slides.colour import colour_features
 from prime.encode.slides.command import add_arguments, run
+from prime.encode.slides.encoders.colour import colour_features
 from prime.encode.slides.filters import entropy, grey
 from prime.encode.slides.pictures import LINE, kept_picture
 from prime.errors import InputError

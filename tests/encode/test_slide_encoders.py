@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from slide_files import write_slide
 from transformers import (
     BertConfig,
     BertModel,
@@ -21,9 +23,13 @@ from transformers import (
     ViTModel,
 )
 
-from prime.encode.slides.checkpoints import find_encoder
-from prime.encode.slides.colour import FEATURE_NAMES, STAINS, colour_features
-from prime.encode.slides.networks import load_encoder
+from prime.encode.record import EncoderRecord
+from prime.encode.slides.encoders import NAMED, find_encoder
+from prime.encode.slides.encoders.colour import FEATURE_NAMES, STAINS, colour_features
+from prime.encode.slides.encoders.interface import EncoderChoice, LoadedEncoder, Pixels, TileEncoder
+from prime.encode.slides.filters import TissueTests
+from prime.encode.slides.slide_stage import SlideJob, SlideSettings, encode_slide
+from prime.encode.work import Piece
 from prime.errors import InputError
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -63,6 +69,10 @@ def save(folder: Path, kind: str, **changes: Any) -> Path:
     return folder
 
 
+def find(name: str, **options: Any) -> TileEncoder:
+    return find_encoder(EncoderChoice(name, **options))
+
+
 def hidden(kind: str) -> torch.Tensor:
     pixels = (torch.from_numpy(TILES).double() / 255 - torch.tensor(MEAN)) / torch.tensor(STD)
     with torch.no_grad():
@@ -84,7 +94,7 @@ def hidden(kind: str) -> torch.Tensor:
 def test_features_are_those_of_the_model(
     kind: str, pooling: Any, dim: int, pooled: Any, tmp_path: Path
 ) -> None:
-    encoder = load_encoder(find_encoder(str(save(tmp_path / kind, kind))), pooling)
+    encoder = find(str(save(tmp_path / kind, kind))).load(pooling)
     found = encoder.encode(TILES)
     assert (found.shape, found.dtype, encoder.dim) == ((5, dim), np.float32, dim)
     np.testing.assert_allclose(found, pooled(hidden(kind)).numpy(), rtol=1e-4, atol=1e-5)
@@ -93,23 +103,23 @@ def test_features_are_those_of_the_model(
 
 
 def test_bfloat16_is_near_and_not_the_same(tmp_path: Path) -> None:
-    checkpoint = find_encoder(str(save(tmp_path / "vit", "vit")))
-    full, lowered = (load_encoder(checkpoint, None, p).encode(TILES) for p in ("float32", "bfloat16"))
+    checkpoint = find(str(save(tmp_path / "vit", "vit")))
+    full, lowered = (checkpoint.load(None, p).encode(TILES) for p in ("float32", "bfloat16"))
     assert lowered.dtype == np.float32
     assert 0 < np.abs(full - lowered).max() < 0.1
 
 
 def test_the_record_names_no_place_and_hashes_the_weights(tmp_path: Path) -> None:
     folder = save(tmp_path / "here" / "vit", "vit")
-    one = find_encoder(str(folder)).record
+    one = find(str(folder)).record
     assert (one.encoder, one.weights, one.licence, one.trained_on) == ("vit", "vit", "unknown", "unknown")
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n", encoding="utf-8")
-    told = find_encoder(str(folder), trained_on="TCGA").record
+    told = find(str(folder), trained_on="TCGA").record
     assert (told.licence, told.trained_on, told.weights_sha256) == ("apache-2.0", "TCGA", one.weights_sha256)
     weights = load_file(folder / "model.safetensors")
     next(iter(weights.values())).add_(1)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    assert find_encoder(str(folder)).record.weights_sha256 != one.weights_sha256
+    assert find(str(folder)).record.weights_sha256 != one.weights_sha256
 
 
 @pytest.mark.parametrize(
@@ -125,8 +135,8 @@ def test_the_record_names_no_place_and_hashes_the_weights(tmp_path: Path) -> Non
 )
 def test_the_side_is_the_preprocessor_s(changes: dict[str, Any], side: int, tmp_path: Path) -> None:
     folder = save(tmp_path / "vit", "vit", **changes)
-    assert find_encoder(str(folder)).pixels.side_px == side
-    assert find_encoder(str(folder), side_px=48).pixels.side_px == 48
+    assert find(str(folder)).pixels.side_px == side
+    assert find(str(folder), side_px=48).pixels.side_px == 48
 
 
 @pytest.mark.parametrize(
@@ -139,19 +149,19 @@ def test_the_side_is_the_preprocessor_s(changes: dict[str, Any], side: int, tmp_
 )
 def test_a_preprocessor_that_says_too_little(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
-        find_encoder(str(save(tmp_path / "vit", "vit", **changes)))
+        find(str(save(tmp_path / "vit", "vit", **changes)))
 
 
 def test_what_is_no_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save(tmp_path / "vit", "vit")
     (folder / "preprocessor_config.json").unlink()
     with pytest.raises(InputError, match=r"vit: no preprocessor_config\.json"):
-        find_encoder(str(folder))
+        find(str(folder))
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(InputError, match="pickled weights"):
-        find_encoder(str(folder))
+        find(str(folder))
     with pytest.raises(InputError, match="not a folder"):
-        find_encoder(str(tmp_path / "nothing"))
+        find(str(tmp_path / "nothing"))
 
     def offline(*_: Any, **__: Any) -> str:
         raise ConnectionError
@@ -160,7 +170,7 @@ def test_what_is_no_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(
         InputError, match=r"owkin/none: neither a folder nor reachable on the hub \(Connection"
     ):
-        find_encoder("owkin/none")
+        find("owkin/none")
 
 
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:
@@ -169,10 +179,10 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     lost = next(name for name in weights if name.endswith("weight"))
     save_file({k: v for k, v in weights.items() if k != lost}, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(InputError, match="the weights lack 1 of the model's tensors"):
-        load_encoder(find_encoder(str(folder)))
+        find(str(folder)).load()
     (folder / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(InputError, match="encoder vit: "):
-        load_encoder(find_encoder(str(folder)))
+        find(str(folder)).load()
 
 
 @pytest.mark.parametrize(
@@ -187,15 +197,15 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
 def test_what_a_network_does_not_have(
     kind: str, pooling: Any, side: int | None, message: str, tmp_path: Path
 ) -> None:
-    checkpoint = find_encoder(str(save(tmp_path / kind, kind)), side_px=side)
+    checkpoint = find(str(save(tmp_path / kind, kind)), side_px=side)
     with pytest.raises(InputError, match=message):
-        load_encoder(checkpoint, pooling)
+        checkpoint.load(pooling)
 
 
 def test_no_such_device(tmp_path: Path) -> None:
-    checkpoint = find_encoder(str(save(tmp_path / "vit", "vit")))
+    checkpoint = find(str(save(tmp_path / "vit", "vit")))
     with pytest.raises(InputError, match="--device nonsense: "):
-        load_encoder(checkpoint, device="nonsense")
+        checkpoint.load(device="nonsense")
 
 
 def test_colour_by_hand() -> None:
@@ -211,6 +221,28 @@ def test_colour_by_hand() -> None:
     assert stains["haematoxylin_q50"] == pytest.approx(0.8, abs=0.02)
     assert stains["eosin_mean"] == pytest.approx(0.4, abs=0.02)
     assert stains["residual_q10"] == pytest.approx(0.0, abs=0.02)
-    encoder = load_encoder(find_encoder("colour"))
+    encoder = find("colour").load()
     assert encoder.dim == 30
     assert np.array_equal(encoder.encode(TILES), colour_features(TILES))
+
+
+class GreyEncoder(TileEncoder):
+    """The mean grey value: an encoder of a user's own."""
+
+    def load(self, *_: Any, **__: Any) -> LoadedEncoder:
+        return LoadedEncoder(1, ("grey",), lambda tiles: tiles.mean((1, 2, 3))[:, None].astype(np.float32))
+
+
+def test_an_encoder_of_one_file_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = EncoderRecord("grey", "none", "none", "MIT", "nothing")
+    pixels = Pixels(16, 1.0, (0.0,), (1.0,))
+    monkeypatch.setitem(NAMED, "grey", lambda choice: GreyEncoder(record, pixels))
+    settings = SlideSettings(find("grey"), None, "float32", 32.0, TissueTests(None, None, None))
+    write_slide(tmp_path / "slide.tif", np.full((64, 64, 3), 90, np.uint8), mpp=1.0)
+    piece = Piece("slide", (tmp_path / "slide.tif",), (tmp_path / "slide.h5", tmp_path / "slide.jpg"))
+    facts = encode_slide(SlideJob(settings, None, "cpu", 8, 1, 1), piece)
+    with h5py.File(tmp_path / "slide.h5") as file:
+        assert file["features"][()].tolist() == [[90.0]] * 4
+        assert dict(file["features"].attrs)["encoder"] == "grey"
+        assert dict(file["features"].attrs)["feature_names"] == "grey"
+    assert facts["kept"] == 4

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from prime.encode.record import UNKNOWN, EncoderRecord
 from prime.errors import InputError
 from prime.files import read_json, replacing, sha256_paths
+from prime.hub import recorded_name
 from prime.text_encoder import (
-    PACKAGED,
     encoder_files,
     encoder_folder,
     hidden_size,
@@ -56,7 +56,7 @@ class TokenSettings:
 
 
 @dataclass(frozen=True)
-class Encoder:
+class ReportEncoder:
     """An encoder's folder and record; loaded in each process that uses it."""
 
     folder: Path
@@ -64,7 +64,9 @@ class Encoder:
     dim: int
 
 
-def open_encoder(name: str, tokens: TokenSettings, licence: str | None, trained_on: str | None) -> Encoder:
+def open_encoder(
+    name: str, tokens: TokenSettings, licence: str | None, trained_on: str | None
+) -> ReportEncoder:
     """Find an encoder and say what it is; `licence` and `trained_on` replace what is known of it.
 
     Args:
@@ -80,8 +82,7 @@ def open_encoder(name: str, tokens: TokenSettings, licence: str | None, trained_
         raise InputError(
             f"{WHERE} {name}: takes {positions} word pieces at most; lower --max-tokens {tokens.max_tokens}"
         )
-    local = name not in PACKAGED and Path(name).expanduser().is_dir()
-    weights = folder.resolve().name if local else name
+    weights = recorded_name(name)
     known = KNOWN.get(name, (UNKNOWN, UNKNOWN))
     record = EncoderRecord(
         encoder=weights,
@@ -90,7 +91,7 @@ def open_encoder(name: str, tokens: TokenSettings, licence: str | None, trained_
         licence=licence or known[0],
         trained_on=trained_on or known[1],
     )
-    return Encoder(folder, record, hidden_size(folder, WHERE))
+    return ReportEncoder(folder, record, hidden_size(folder, WHERE))
 
 
 @lru_cache(maxsize=1)
@@ -119,7 +120,7 @@ class Encoded:
     word_pieces: int
 
 
-def encode_text(text: str, encoder: Encoder, settings: TokenSettings) -> Encoded:
+def encode_text(text: str, encoder: ReportEncoder, settings: TokenSettings) -> Encoded:
     """A text's tokens: the last hidden states of its word pieces, or means of them, see TokenSettings.
 
     With `head` these are those of the `report` reader, [CLS] and [SEP] included. With `joined` a word piece
@@ -180,7 +181,9 @@ def joined(states: list[NDArray[np.float16]], overlap: int) -> NDArray[np.float1
     return np.concatenate(pieces)
 
 
-def write_tokens(path: Path, encoded: Encoded, encoder: Encoder, attributes: dict[str, str | int]) -> None:
+def write_tokens(
+    path: Path, encoded: Encoded, encoder: ReportEncoder, attributes: dict[str, str | int]
+) -> None:
     """Write `features` (n, d) float16 to an HDF5 file that the `h5` reader reads; `attributes` are kept
     beside those of the encoder's record.
     """

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from prime.encode.reports.clean import clean
 from prime.encode.reports.encoder import (
-    Encoder,
+    ReportEncoder,
     TokenSettings,
     encode_text,
     token_attributes,
@@ -57,7 +57,7 @@ class ReportJob:
     out: Path
     reading: ReadSettings = field(default_factory=ReadSettings)
     outcome: Literal["flag", "remove"] = "flag"
-    encoder: Encoder | None = None
+    encoder: ReportEncoder | None = None
     tokens: TokenSettings = field(default_factory=TokenSettings)
     threads: int = 1
 

@@ -16,7 +16,7 @@ from prime.files import replacing
 
 if TYPE_CHECKING:
     from prime.encode.rna.bulkrnabert import BulkRNABert
-    from prime.encode.rna.weights import Checkpoint
+    from prime.encode.rna.weights import BulkRNABertWeights
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TokenEncoder:
     """Runs BulkRNABert on a patient's profile.
 
     Attributes:
-        checkpoint: the weights.
+        weights: the weights.
         rows: genes (L,) whose tokens are kept; None: the mean over all genes.
         precision: "float32" or "bfloat16".
         device: torch's name of it.
@@ -33,7 +33,7 @@ class TokenEncoder:
         broken: patient to the reason why it has no profile.
     """
 
-    checkpoint: "Checkpoint"
+    weights: "BulkRNABertWeights"
     rows: tuple[int, ...] | None
     precision: str
     device: str
@@ -50,9 +50,9 @@ class TokenEncoder:
         from prime.encode.rna.bulkrnabert import expression_bins
 
         tpm = read_array(piece.inputs[0])
-        bins = expression_bins(tpm, self.checkpoint.config)
+        bins = expression_bins(tpm, self.weights.config)
         torch.set_num_threads(self.threads)
-        model = loaded_model(self.checkpoint, self.precision, self.device)
+        model = loaded_model(self.weights, self.precision, self.device)
         with torch.inference_mode():
             rows = None if self.rows is None else torch.tensor(self.rows, device=self.device)
             tokens = model(torch.from_numpy(bins).to(self.device), rows).float()
@@ -64,7 +64,7 @@ class TokenEncoder:
             write_array(piece.outputs[0], values)
         else:
             write_tokens(piece.outputs[0], values, self.attributes)
-        limit = 10.0**self.checkpoint.config.normalisation - 1
+        limit = 10.0**self.weights.config.normalisation - 1
         return {**facts(tpm), "clipped": int((np.nan_to_num(tpm) >= limit).sum())}
 
 
@@ -103,14 +103,14 @@ def write_tokens(path: Path, tokens: NDArray[np.float16], attributes: Mapping[st
 
 
 @functools.lru_cache(maxsize=1)
-def loaded_model(checkpoint: "Checkpoint", precision: str, device: str) -> "BulkRNABert":
+def loaded_model(weights: "BulkRNABertWeights", precision: str, device: str) -> "BulkRNABert":
     """The network, once a process. Raises InputError where the device is not there."""
     import torch
 
     from prime.encode.rna.weights import load_model
 
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
-    model = load_model(checkpoint)
+    model = load_model(weights)
     try:
         return model.to(device=device, dtype=dtype)
     except (RuntimeError, AssertionError) as error:  # torch says so in several ways

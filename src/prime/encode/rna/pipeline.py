@@ -80,7 +80,7 @@ class RnaOptions:
 
 
 @dataclass(frozen=True)
-class Encoding:
+class RnaRun:
     """One run after the first step: profiles, the list, and the genes kept (L,), None for the mean of all."""
 
     options: RnaOptions
@@ -128,41 +128,41 @@ def encode_rna(options: RnaOptions, machines: Machines, console: Console) -> int
 
 
 def _bulkrnabert(options: RnaOptions, machines: Machines, console: Console) -> int:
-    from prime.encode.rna.weights import find_checkpoint, gene_file, load_model, record
+    from prime.encode.rna.weights import find_weights, gene_file, load_model, record
 
     if options.weights is None:
         raise InputError(
             "--encoder bulkrnabert needs --weights: a folder, or InstaDeepAI/BulkRNABert, on the hub"
         )
-    checkpoint = find_checkpoint(options.weights, options.normalisation, options.key_map)
+    weights = find_weights(options.weights, options.normalisation, options.key_map)
     if machines.cluster is None:  # faults of weights and device are told now, not once a patient
-        loaded_model(checkpoint, options.precision, options.device)
+        loaded_model(weights, options.precision, options.device)
     else:
-        load_model(checkpoint)
-    path = options.genes or gene_file(checkpoint.folder)
+        load_model(weights)
+    path = options.genes or gene_file(weights.folder)
     if path is None:
         raise InputError(
             f"--weights {options.weights}: no list of genes there; give --genes common_gene_id.txt"
         )
-    run = _first_step(options, path, checkpoint.config.n_genes, machines, console)
+    run = _first_step(options, path, weights.config.n_genes, machines, console)
     if not run.genes.is_published:
         run.say(f"warning: {path} is not BulkRNABert's published list (sha256 {PUBLISHED_SHA256[:12]}...)")
     attributes = {
-        **record(checkpoint, options.licence, options.trained_on).attributes(),
+        **record(weights, options.licence, options.trained_on).attributes(),
         **run.details(),
-        "normalisation": repr(checkpoint.config.normalisation),
+        "normalisation": repr(weights.config.normalisation),
         "precision": options.precision,
     }
     rows = None if run.rows is None else tuple(run.rows.tolist())
     encoder = TokenEncoder(
-        checkpoint, rows, options.precision, options.device, machines.threads, attributes, run.profiles.broken
+        weights, rows, options.precision, options.device, machines.threads, attributes, run.profiles.broken
     )
     settings = {
-        "config": asdict(checkpoint.config),
-        "key_map": checkpoint.key_map,
+        "config": asdict(weights.config),
+        "key_map": weights.key_map,
         "device": options.device.split(":")[0],
     }
-    columns = [f"bulkrnabert_{i:03d}" for i in range(checkpoint.config.dim)] if rows is None else None
+    columns = [f"bulkrnabert_{i:03d}" for i in range(weights.config.dim)] if rows is None else None
     return _second_step(run, encoder, attributes, settings, columns)
 
 
@@ -176,7 +176,7 @@ def _log_tpm(options: RnaOptions, machines: Machines, console: Console) -> int:
 
 def _first_step(
     options: RnaOptions, path: Path | None, expected: int | None, machines: Machines, console: Console
-) -> Encoding:
+) -> RnaRun:
     """Read everybody and choose genes. Raises InputError where the list has not the `expected` length."""
     source = open_source(options.source, options.matrix, options.patient_from, options.mapping)
     genes = choose_genes(source, path)
@@ -186,7 +186,7 @@ def _first_step(
             " trained with, in its order"
         )
     profiles = make_profiles(source, genes, options.out, machines, console)
-    return Encoding(options, genes, profiles, _rows(options, genes, profiles, console), machines, console)
+    return RnaRun(options, genes, profiles, _rows(options, genes, profiles, console), machines, console)
 
 
 def _rows(
@@ -214,7 +214,7 @@ def _rows(
 
 
 def _second_step(
-    run: Encoding,
+    run: RnaRun,
     encoder: TokenEncoder | LogTpm,
     attributes: dict[str, str],
     settings: dict[str, Any],
@@ -251,7 +251,7 @@ def _gather(done: Sequence[Piece], columns: list[str], path: Path) -> None:
         pq.write_table(table, temporary)
 
 
-def _count(run: Encoding, done: Sequence[Piece]) -> None:
+def _count(run: RnaRun, done: Sequence[Piece]) -> None:
     """Write how many genes each patient has, and print it in short."""
     out = run.options.out
     found: list[dict[str, Any]] = [{"patient_id": piece.name, **facts_of(piece, out)} for piece in done]

@@ -10,11 +10,16 @@ from torch import Tensor
 
 from prime.encode.record import UNKNOWN, EncoderRecord
 from prime.encode.rna.bulkrnabert import BulkRNABert, BulkRNABertConfig
-from prime.errors import InputError
+from prime.errors import InputError, some
 from prime.files import read_json, sha256_paths
+from prime.hub import ModelFiles, model_folder, recorded_name
 
 WEIGHTS = "model.safetensors"
-FILES = (WEIGHTS, "config.json", "tokenizer_config.json", "common_gene_id.txt", "data/tcga_sample.csv")
+FILES = ModelFiles(
+    weights=(WEIGHTS,),
+    others=("config.json", "tokenizer_config.json", "common_gene_id.txt", "data/tcga_sample.csv"),
+    described=f"{WEIGHTS} and config.json of InstaDeepAI/BulkRNABert",
+)
 GENE_FILES = ("common_gene_id.txt", "data/bulkrnabert/common_gene_id.txt", "data/tcga_sample.csv")
 LICENCE = "CC BY-NC-SA 4.0"
 
@@ -64,7 +69,7 @@ EXPECTED_FLAGS = (
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class BulkRNABertWeights:
     """A folder with BulkRNABert's weights.
 
     Attributes:
@@ -82,22 +87,20 @@ class Checkpoint:
     key_map: tuple[tuple[str, str | None], ...] = ()
 
 
-def find_checkpoint(name: str, normalisation: float | None, key_map: Path | None) -> Checkpoint:
+def find_weights(name: str, normalisation: float | None, key_map: Path | None) -> BulkRNABertWeights:
     """A local folder with model.safetensors and config.json, or a name on the model hub (fetched, or cached).
 
     Raises InputError: neither, no weights there, a config without its keys or of another kind of network.
     """
-    local = Path(name).expanduser()
-    folder = local if local.is_dir() else _hub_folder(name)
+    folder = model_folder(name, FILES, f"--weights {name}")
     if not (folder / WEIGHTS).is_file():
         raise InputError(
             f"--weights {name}: no {WEIGHTS} there; give a folder as InstaDeepAI/BulkRNABert has it on the"
             " hub (the .joblib files of the JAX repository are pickles, which are never loaded)"
         )
-    shown = folder.resolve().name if local.is_dir() else name
     config = read_config(folder, normalisation)
     digest = sha256_paths([folder / WEIGHTS, folder / "config.json"])
-    return Checkpoint(folder, shown, digest, config, _read_key_map(key_map))
+    return BulkRNABertWeights(folder, recorded_name(name), digest, config, _read_key_map(key_map))
 
 
 def gene_file(folder: Path) -> Path | None:
@@ -135,7 +138,7 @@ def read_config(folder: Path, normalisation: float | None) -> BulkRNABertConfig:
     return BulkRNABertConfig(normalisation=float(factor), **values)
 
 
-def load_model(checkpoint: Checkpoint) -> BulkRNABert:
+def load_model(weights: BulkRNABertWeights) -> BulkRNABert:
     """The network with its weights, float32, in eval mode.
 
     Raises InputError: a file that is not safetensors, and tensors that are missing, unexpected or of another
@@ -144,42 +147,40 @@ def load_model(checkpoint: Checkpoint) -> BulkRNABert:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path = checkpoint.folder / WEIGHTS
+    path = weights.folder / WEIGHTS
     try:
         stored = load_file(path)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a whole safetensors file ({error}); download it again") from None
-    model = BulkRNABert(checkpoint.config)
-    model.load_state_dict(_renamed(stored, checkpoint, model.state_dict()))
+    model = BulkRNABert(weights.config)
+    model.load_state_dict(_renamed(stored, weights, model.state_dict()))
     return model.float().eval()
 
 
 def record(
-    checkpoint: Checkpoint, licence: str | None = None, trained_on: str | None = None
+    weights: BulkRNABertWeights, licence: str | None = None, trained_on: str | None = None
 ) -> EncoderRecord:
     """What is stored with the features; the user's word comes first.
 
-    Without it the licence is the publisher's, and the training data are those of the published checkpoint
+    Without it the licence is the publisher's, and the training data are those of the published weights
     with this normalisation.
     """
-    config = checkpoint.config
+    config = weights.config
     known = next((data for f, data in TRAINED_ON.items() if abs(f - config.normalisation) < 1e-9), UNKNOWN)
-    return EncoderRecord(
-        "BulkRNABert", checkpoint.name, checkpoint.sha256, licence or LICENCE, trained_on or known
-    )
+    return EncoderRecord("BulkRNABert", weights.name, weights.sha256, licence or LICENCE, trained_on or known)
 
 
 def _renamed(
-    stored: dict[str, Tensor], checkpoint: Checkpoint, wanted: dict[str, Tensor]
+    stored: dict[str, Tensor], weights: BulkRNABertWeights, wanted: dict[str, Tensor]
 ) -> dict[str, Tensor]:
     """The tensors under our names, of the shapes wanted. Raises InputError that lists what does not fit."""
-    path = checkpoint.folder / WEIGHTS
-    ours = _published_names(checkpoint.config.layers)
+    path = weights.folder / WEIGHTS
+    ours = _published_names(weights.config.layers)
     result: dict[str, Tensor] = {}
     unexpected: list[str] = []
     shapes: list[str] = []
     for name, tensor in stored.items():
-        published = _mapped(name, checkpoint.key_map)
+        published = _mapped(name, weights.key_map)
         if published is None or UNUSED.fullmatch(published):
             continue
         if published not in ours or ours[published] in result:
@@ -191,19 +192,13 @@ def _renamed(
         result[target] = tensor
     missing = [theirs for theirs, target in ours.items() if target not in result]
     parts = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-    told = [
-        f"{what}: {', '.join(names[:8])}{_more(len(names) - 8)}" for what, names in parts.items() if names
-    ]
+    told = [f"{what}: {some(names, 8)}" for what, names in parts.items() if names]
     if told:
         raise InputError(
             f"{path}: not BulkRNABert's tensors; {'; '.join(told)}. If only the names differ, write those"
             " of the file and the published ones as JSON and give it as --key-map"
         )
     return result
-
-
-def _more(number: int) -> str:
-    return f" and {number} more" if number > 0 else ""
 
 
 def _published_names(layers: int) -> dict[str, str]:
@@ -234,24 +229,3 @@ def _read_key_map(path: Path | None) -> tuple[tuple[str, str | None], ...]:
             f" null for a tensor to leave out; found {json.dumps(found)[:80]}"
         )
     return tuple((str(name), published) for name, published in found.items())
-
-
-def _hub_folder(name: str) -> Path:
-    where = f"--weights {name}"
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError:
-        raise InputError(f"{where}: no such folder, and the hub needs prime-prognosis[encode]") from None
-    reason = f"no {WEIGHTS} in the cache"
-    for local_only in (True, False):
-        try:
-            found = Path(snapshot_download(name, allow_patterns=list(FILES), local_files_only=local_only))
-        except Exception as error:  # the hub's client raises many kinds
-            reason = type(error).__name__
-            continue
-        if (found / WEIGHTS).is_file() or not local_only:
-            return found
-    raise InputError(
-        f"{where}: neither a folder nor reachable on the hub ({reason}); give a folder with {WEIGHTS} and"
-        " config.json of InstaDeepAI/BulkRNABert"
-    )

@@ -121,7 +121,8 @@ def _encode(
 
 
 def _slide_job(arguments: argparse.Namespace) -> SlideJob:
-    from prime.encode.slides.checkpoints import find_encoder
+    from prime.encode.slides.encoders import find_encoder
+    from prime.encode.slides.encoders.interface import EncoderChoice
     from prime.encode.slides.filters import TissueTests
     from prime.encode.slides.slide_stage import SlideJob, SlideSettings, check_encoder
     from prime.errors import InputError
@@ -129,8 +130,10 @@ def _slide_job(arguments: argparse.Namespace) -> SlideJob:
     if arguments.encoder is None:
         raise InputError("--encoder: name one to encode slides; colour needs no weights")
     tests = TissueTests(arguments.entropy, arguments.brightness, arguments.canny)
-    checkpoint = find_encoder(arguments.encoder, arguments.licence, arguments.trained_on, arguments.tile_px)
-    settings = SlideSettings(checkpoint, arguments.pooling, arguments.precision, arguments.tile_um, tests)
+    choice = EncoderChoice(arguments.encoder, arguments.licence, arguments.trained_on, arguments.tile_px)
+    settings = SlideSettings(
+        find_encoder(choice), arguments.pooling, arguments.precision, arguments.tile_um, tests
+    )
     job = SlideJob(
         settings, arguments.mpp, arguments.device, arguments.batch_size, arguments.workers, arguments.threads
     )

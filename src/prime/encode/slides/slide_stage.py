@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prime.encode.slides import reading
-from prime.encode.slides.checkpoints import Checkpoint
+from prime.encode.slides.encoders.interface import LoadedEncoder, Pooling, Precision, TileEncoder
 from prime.encode.slides.feature_files import writing
 from prime.encode.slides.filters import TissueTests
 from prime.encode.slides.grid import TileGrid, tile_grid
 from prime.encode.slides.inputs import InputFile
-from prime.encode.slides.networks import Encoder, Pooling, Precision, load_encoder
 from prime.encode.slides.openslides import open_slide, resolution
 from prime.encode.slides.ordered import Readers, readers
 from prime.encode.slides.pictures import kept_picture, write_jpeg
@@ -30,7 +29,7 @@ GIVEN = "--mpp"
 class SlideSettings:
     """What a slide's features depend on."""
 
-    checkpoint: Checkpoint
+    encoder: TileEncoder
     pooling: Pooling | None
     precision: Precision
     tile_um: float
@@ -40,8 +39,8 @@ class SlideSettings:
         """As JSON values, without the place of the weights; what a finished slide is compared with."""
         return {
             "version": VERSION,
-            "record": self.checkpoint.record.attributes(),
-            "pixels": asdict(self.checkpoint.pixels),
+            "record": self.encoder.record.attributes(),
+            "pixels": asdict(self.encoder.pixels),
             "pooling": self.pooling,
             "precision": self.precision,
             "tile_um": self.tile_um,
@@ -136,7 +135,7 @@ def _grid(path: Path, job: SlideJob) -> tuple[TileGrid, float]:
     with open_slide(path) as slide:
         found = resolution(slide.properties, path, job.mpp)
         size, power = slide.dimensions, slide.properties.get("openslide.objective-power")
-    side = settings.checkpoint.pixels.side_px
+    side = settings.encoder.pixels.side_px
     grid = tile_grid(path, size, found.mpp, found.stated_by, settings.tile_um, side, settings.tests)
     return grid, float(power) if power else UM_AT_1X / found.mpp
 
@@ -157,8 +156,8 @@ def _indices(grid: TileGrid, corners: NDArray[np.int64]) -> NDArray[np.int64]:
     return rows * grid.columns + columns
 
 
-def _about_features(job: SlideJob, encoder: Encoder, name: str) -> dict[str, Any]:
-    facts: dict[str, Any] = {"name": name, **job.settings.checkpoint.record.attributes()}
+def _about_features(job: SlideJob, encoder: LoadedEncoder, name: str) -> dict[str, Any]:
+    facts: dict[str, Any] = {"name": name, **job.settings.encoder.record.attributes()}
     facts |= {"pooling": job.settings.pooling or "default", "precision": job.settings.precision}
     if encoder.feature_names:
         facts["feature_names"] = ",".join(encoder.feature_names)
@@ -182,13 +181,14 @@ def _about_coords(grid: TileGrid, magnification: float, name: str) -> dict[str, 
     }
 
 
-def _encoder(job: SlideJob) -> Encoder:
+def _encoder(job: SlideJob) -> LoadedEncoder:
+    settings = job.settings
+    return _loaded(settings.encoder, settings.pooling, settings.precision, job.device, job.threads)
+
+
+@lru_cache(maxsize=1)
+def _loaded(
+    encoder: TileEncoder, pooling: Pooling | None, precision: Precision, device: str, threads: int
+) -> LoadedEncoder:
     """The encoder, loaded once a process."""
-    if job.settings.checkpoint.folder is not None:
-        import torch
-
-        torch.set_num_threads(job.threads)
-    return _loaded(job.settings.checkpoint, job.settings.pooling, job.settings.precision, job.device)
-
-
-_loaded = lru_cache(maxsize=1)(load_encoder)
+    return encoder.load(pooling, precision, device, threads)

@@ -4,10 +4,13 @@ For trying the pipeline where there is no network and no checkpoint. It knows no
 two stains' colours, and no study should rest on it.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from prime.encode.record import EncoderRecord
+from prime.encode.slides.encoders.interface import EncoderChoice, LoadedEncoder, Pixels, TileEncoder
 
 # Optical density of haematoxylin and eosin in red, green and blue: Ruifrok and Johnston, Anal Quant Cytol
 # Histol 23, 2001. The third row is perpendicular to both.
@@ -16,6 +19,20 @@ CHANNELS = ("red", "green", "blue", "haematoxylin", "eosin", "residual")
 STATISTICS = ("mean", "std", "q10", "q50", "q90")
 FEATURE_NAMES = tuple(f"{channel}_{statistic}" for channel in CHANNELS for statistic in STATISTICS)
 RECORD = EncoderRecord("colour", "none", "none", "Apache-2.0", "nothing")
+SIDE_PX = 224
+
+
+class ColourEncoder(TileEncoder):
+    """Needs nothing loaded, and takes no notice of pooling, precision, device and threads."""
+
+    def load(self, *_: Any, **__: Any) -> LoadedEncoder:
+        """The function `colour_features`."""
+        return LoadedEncoder(len(FEATURE_NAMES), FEATURE_NAMES, colour_features)
+
+
+def find(choice: EncoderChoice) -> TileEncoder:
+    """The encoder, for tiles of the side chosen."""
+    return ColourEncoder(RECORD, Pixels(choice.side_px or SIDE_PX, 1.0, (0.0,), (1.0,)))
 
 
 def unmixing() -> NDArray[np.float64]:
