@@ -279,18 +279,44 @@ def test_noise_on_missing_modalities_can_be_switched_off() -> None:
         assert torch.equal(first[:, 1:], second[:, 1:]) == (not noisy)
 
 
-def test_the_two_views_differ_and_the_learned_temperature_is_held() -> None:
+def test_the_two_views_differ() -> None:
     model = pretraining_model()
     torch.manual_seed(0)
     with torch.no_grad():
         out = model(Wrapped(make_batch(torch.ones((5, 3), dtype=torch.bool))))
     assert not torch.equal(out["views"][:, 0], out["views"][:, 1])
     assert not torch.equal(out["kept"][:, 0], out["kept"][:, 1])
+
+
+@pytest.mark.parametrize(("start", "end", "slope"), [(0.49, 0.5, -1.0), (0.0101, 0.01, 1.0)])
+def test_a_learned_temperature_comes_back_from_the_ends_of_its_range(
+    start: float, end: float, slope: float
+) -> None:
+    """A clamp in the forward pass would leave it without gradient beyond its range, for ever."""
+    model = pretraining_model()
     model.log_temperature.requires_grad_(True)
+    optimizer = torch.optim.SGD([model.log_temperature], lr=1.0)
     with torch.no_grad():
-        for value, expected in ((-20.0, 0.01), (5.0, 0.5)):
-            model.log_temperature.fill_(value)
-            assert model.temperature().item() == pytest.approx(expected)
+        model.log_temperature.fill_(start).log_()
+
+    def step(sign: float) -> float:
+        optimizer.zero_grad()
+        (sign * model.temperature().log()).backward()
+        optimizer.step()
+        model.hold_temperature()
+        return model.temperature().item()
+
+    assert step(slope) == pytest.approx(end)
+    back = step(-slope)
+    assert 0.01 < back < 0.5 or back == pytest.approx(0.51 - end)
+
+
+def test_a_fixed_temperature_may_be_anything() -> None:
+    model = pretraining_model()
+    with torch.no_grad():
+        model.log_temperature.fill_(2.0)
+    model.hold_temperature()
+    assert model.log_temperature.item() == 2.0
 
 
 def test_finite_losses_under_bfloat16_autocast() -> None:

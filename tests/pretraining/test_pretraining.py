@@ -153,6 +153,46 @@ def test_every_setting_runs_and_changes_the_training(
     assert any(not torch.equal(plain[name], changed[name]) for name in plain)
 
 
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(
+    made_up_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Pretraining.train_epoch
+
+    def then_spoilt(self: Pretraining, epoch: int, *rest: Any) -> dict[str, float]:
+        found = original(self, epoch, *rest)
+        if epoch == 1:
+            torch.nn.init.constant_(self.raw.prime.fusion_head.layers[0].weight, math.nan)
+        return found
+
+    monkeypatch.setattr(Pretraining, "train_epoch", then_spoilt)
+    with pytest.raises(InputError, match=r"diverged in epoch 2: .*validation loss.*learning_rate") as caught:
+        pretrain(made_up_store, experiment(epochs=3), tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert [row["epoch"] for row in log_of(tmp_path)] == [0]
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["epoch"] == 0
+    assert all(bool(v.isfinite().all()) for v in load_checkpoint(tmp_path).model.state_dict().values())
+
+
+def test_training_that_diverges_stops_at_once(made_up_store: Store, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="diverged in epoch 1: not a number: alignment, consistency"):
+        pretrain(made_up_store, experiment(learning_rate=1e36, warmup=0.0), tmp_path)
+    assert not (tmp_path / "state.pt").exists()
+
+
+def test_a_learned_temperature_must_start_in_its_range() -> None:
+    with pytest.raises(ValueError, match=r"temperature 0\.7: .* within 0\.01 and 0\.5"):
+        PretrainConfig(temperature=0.7, learn_temperature=True)
+    assert PretrainConfig(temperature=0.7).temperature == 0.7
+
+
+def test_a_learned_temperature_is_held_in_training(made_up_store: Store, tmp_path: Path) -> None:
+    config = experiment(learn_temperature=True, temperature=0.5, learning_rate=0.5)
+    training = Pretraining(made_up_store, config, tmp_path, frozenset(), Machine())
+    training.train_epoch(0, 2, 0, lambda *_: None)
+    assert 0.01 - 1e-6 <= training.raw.temperature().item() <= 0.5 + 1e-6
+
+
 def test_warm_up_then_cosine() -> None:
     config = PretrainConfig(learning_rate=1.0, warmup=0.1)
     rates = [learning_rate_at(step, 100, config) for step in range(100)]

@@ -139,16 +139,28 @@ class Pretraining:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             losses, _ = self.forward(batch, "step", epoch, number)
+            values = {name: float(value.detach()) for name, value in losses.items()}
+            self._require_numbers(epoch, values)
             self.optimizer.zero_grad(set_to_none=True)
             self.fabric.backward(losses["total"])
             self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.settings.gradient_clip)
             self.optimizer.step()
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach())
+            self.raw.hold_temperature()
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0.0) + value
             progress(epoch, number + 1, len(plan), {k: v / (number + 1) for k, v in sums.items()})
         seconds = time.perf_counter() - started
         result = {f"train/{name}": value / len(plan) for name, value in sums.items()}
         return {**result, "patients_per_second": sum(map(len, plan)) / seconds, "learning_rate": rate}  # pyright: ignore[reportPossiblyUnboundVariable]
+
+    def _require_numbers(self, epoch: int, losses: dict[str, float]) -> None:
+        """Raise InputError where a loss is not a number: from then on the weights are not numbers either."""
+        if bad := [name for name, value in losses.items() if not math.isfinite(value)]:
+            raise InputError(
+                f"{self.out}: pretraining diverged in epoch {epoch + 1}: not a number: {', '.join(bad)}. The"
+                " folder keeps the state before this epoch; lower pretrain.learning_rate, or set"
+                " pretrain.precision to 32-true, and give another --out"
+            )
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
@@ -261,6 +273,7 @@ class Pretraining:
             for epoch in range(first, epochs):
                 row = {"epoch": epoch, **self.train_epoch(epoch, sum(steps), sum(steps[:epoch]), progress)}
                 row |= self.validate()
+                self._require_numbers(epoch, {"validation loss": row["validation/total"]})
                 log.append(row)
                 best = self._finish_epoch(epoch, best, row, log)
 

@@ -1,5 +1,6 @@
 """PRIME under pretraining: one forward pass gives all that the losses read (paper III-E)."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from prime.model.prototypes import PrototypeBank, consensus
 from prime.objectives.augmentation import dirichlet_weights, fill_dropped, sample_kept
 from prime.pretraining.principal import Components
 from prime.pretraining.retention import RetentionDecoder
+from prime.settings.pretraining import LEARNED_TEMPERATURE
 from prime.store.batch import Batch
 
 VIEWS = 2
@@ -73,12 +75,14 @@ class PretrainingModel(nn.Module):
         self.hide_input = hide_input
 
     def temperature(self) -> Tensor:
-        """The InfoNCE temperature; where learned, held within [0.01, 0.5]."""
-        return (
-            self.log_temperature.exp().clamp(0.01, 0.5)
-            if self.log_temperature.requires_grad
-            else (self.log_temperature.exp())
-        )
+        """The InfoNCE temperature, a scalar."""
+        return self.log_temperature.exp()
+
+    @torch.no_grad()
+    def hold_temperature(self) -> None:
+        """Bring a learned temperature that left its range back to the nearer end; once after each step."""
+        if self.log_temperature.requires_grad:
+            self.log_temperature.clamp_(*map(math.log, LEARNED_TEMPERATURE))
 
     def view(
         self, own: Tensor, observed: Tensor, assignments: Tensor, agreed: Tensor

@@ -2,9 +2,11 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from prime.settings.strict import Strict
+
+LEARNED_TEMPERATURE = (0.01, 0.5)  # a learned temperature is held within it
 
 
 class PretrainConfig(Strict):
@@ -39,3 +41,13 @@ class PretrainConfig(Strict):
     dirichlet_missing: bool = True
     dropped_assignment: Literal["own", "consensus"] = "own"
     balance_imputed: bool = True
+
+    @model_validator(mode="after")
+    def _temperature_in_range(self) -> "PretrainConfig":
+        low, high = LEARNED_TEMPERATURE
+        if self.learn_temperature and not low <= self.temperature <= high:
+            raise ValueError(
+                f"temperature {self.temperature:g}: a learned temperature starts within {low:g} and {high:g};"
+                " choose one there, or set learn_temperature to false"
+            )
+        return self
