@@ -88,11 +88,11 @@ def test_its_options_stay_in_the_cohort_and_make_the_store_stale(toy: Path) -> N
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ({"reader": "lines", "path": "x", "time": 2}, "time: Extra inputs are not"),
+        ({"reader": "lines", "path": "x", "time": 2}, "time: no such key"),
         ({"reader": "lines"}, "path: Field required"),
         ({"reader": "lines", "path": "x", "times": "two"}, "times: Input should be a"),
         ({"reader": "h5", "path": "x", "max_tokens": 0}, "max_tokens: Input should be g"),
-        ({"reader": "vector", "path": "x", "times": 2}, "times: Extra inputs are not"),
+        ({"reader": "vector", "path": "x", "times": 2}, "times: no such key"),
         ({"reader": "dicom"}, "reader: name one of 'vector', 'h5', 'pt', 'report', "
          "'words', 'clinical', 'lines', found 'dicom'"),
         ({"path": "x"}, "reader: name one of"),

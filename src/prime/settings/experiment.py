@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from prime.errors import InputError
@@ -12,7 +11,7 @@ from prime.settings.methods import BaselinesConfig
 from prime.settings.model import ModelConfig
 from prime.settings.pretraining import PretrainConfig
 from prime.settings.strict import Strict, validation_message
-from prime.settings.yaml_files import read_yaml
+from prime.settings.yaml_files import parse_value, read_yaml
 
 
 class ExperimentConfig(Strict):
@@ -42,35 +41,30 @@ class ExperimentConfig(Strict):
         return self
 
 
-def _override(raw: dict[str, Any], setting: str) -> None:
-    """Apply one `a.b.c=value` to nested mappings; the value is read as YAML."""
-    key, equals, value = setting.partition("=")
-    if not equals:
-        raise InputError(f"--set {setting}: write it as key=value, for example pretrain.epochs=10")
+def _put(raw: dict[str, Any], key: str, value: object) -> None:
+    """Set the dotted `key` of nested mappings. Raises InputError where a part of it is a single setting."""
     *parents, last = key.split(".")
-    node: dict[str, Any] = raw
+    node: Any = raw
     for parent in parents:
         node = node.setdefault(parent, {})
-        if not isinstance(node, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InputError(f"--set {setting}: {parent} is not a group of settings")
-    node[last] = yaml.safe_load(value)
+        if not isinstance(node, dict):
+            raise InputError(f"{key}: {parent} is not a group of settings")
+    node[last] = value
+
+
+def _experiment(raw: dict[str, Any], where: Path | str) -> ExperimentConfig:
+    try:
+        return ExperimentConfig.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(validation_message(where, error)) from None
 
 
 def load_overrides(config: ExperimentConfig, settings: tuple[tuple[str, Any], ...]) -> ExperimentConfig:
     """The experiment with settings changed, as dotted keys and values. Raises InputError naming the key."""
     raw = config.model_dump(mode="json")
     for key, value in settings:
-        *parents, last = key.split(".")
-        node: Any = raw
-        for parent in parents:
-            node = node.get(parent) if isinstance(node, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
-        if not isinstance(node, dict) or last not in node:
-            raise InputError(f"{key}: no such setting; prime config prints them all")
-        node[last] = value
-    try:
-        return ExperimentConfig.model_validate(raw)
-    except ValidationError as error:
-        raise InputError(validation_message(Path(settings[-1][0]), error)) from None
+        _put(raw, key, value)
+    return _experiment(raw, "changed settings")
 
 
 def load_experiment(path: Path, overrides: tuple[str, ...] = ()) -> ExperimentConfig:
@@ -79,12 +73,12 @@ def load_experiment(path: Path, overrides: tuple[str, ...] = ()) -> ExperimentCo
     Raises InputError that names the key at fault.
     """
     raw = read_yaml(path)
-    for setting in overrides:
-        _override(raw, setting)
-    try:
-        config = ExperimentConfig.model_validate(raw)
-    except ValidationError as error:
-        raise InputError(validation_message(path, error)) from None
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"--set {text}: write it as key=value, for example pretrain.epochs=10")
+        _put(raw, key, parse_value(value, f"--set {key}"))
+    config = _experiment(raw, path)
 
     def resolve(value: str | None) -> str | None:
         return None if value is None else str((path.parent / Path(value).expanduser()).resolve())

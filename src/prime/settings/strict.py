@@ -17,5 +17,6 @@ def validation_message(path: Path | str, error: ValidationError) -> str:
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"]) or "(top level)"
         found = "" if item["type"] in ("missing", "value_error") else f", found {item['input']!r:.80}"
-        lines.append(f"{path}: {key}: {item['msg']}{found}")
+        wrong = "no such key" if item["type"] == "extra_forbidden" else item["msg"]
+        lines.append(f"{path}: {key}: {wrong}{found}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Reading a user's YAML file, with `${NAME}` taken from the environment."""
+"""Reading what a user wrote in YAML: a file, with `${NAME}` taken from the environment, or a single value."""
 
 import os
 import re
@@ -43,3 +43,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected a mapping of keys to values, found {type(value).__name__}")
     return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def parse_value(text: str, where: str) -> Any:
+    """One value as YAML reads it: a number, a word, `true`, `[1, 2]`. `where` begins the InputError."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"{where}: {text!r} is not a value that YAML can read") from None

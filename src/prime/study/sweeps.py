@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from prime.errors import InputError
 from prime.render.figure import Figure, Panel, Reference, Series
 from prime.render.tables import Table, cell, mark_best
 from prime.settings.experiment import load_overrides
+from prime.settings.yaml_files import parse_value
 from prime.study.ablations import CLASSES, class_means, class_spread
 from prime.study.arms import Arm
 from prime.study.context import Context, Output, Results, Study
@@ -151,10 +151,10 @@ def read_setting(text: str) -> tuple[str, tuple[Any, ...]]:
     key, equals, values = text.partition("=")
     if not key or not equals or not values:
         raise InputError(f"--setting {text}: write it as key=a,b,c, for example model.queries=2,4,8")
-    try:
-        return key, tuple(dict.fromkeys(yaml.safe_load(value) for value in values.split(",")))
-    except (yaml.YAMLError, TypeError):
-        raise InputError(f"--setting {text}: values are numbers or words with commas between them") from None
+    found = [parse_value(value, f"--setting {key}") for value in values.split(",")]
+    if not all(isinstance(value, int | float | str | None) for value in found):
+        raise InputError(f"--setting {text}: values are numbers or words with commas between them")
+    return key, tuple(dict.fromkeys(found))
 
 
 def setting_arms(context: Context) -> list[Arm]:
