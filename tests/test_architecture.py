@@ -119,6 +119,11 @@ def test_the_import_check_sees_every_form(source: str, package: str, expected: s
     assert imported_rooms(source, package) == expected
 
 
+def test_bars_are_drawn_in_one_place() -> None:
+    drawing = [path for path in modules() if "rich.progress" in path.read_text(encoding="utf-8")]
+    assert drawing == [PACKAGE / "progress.py"]
+
+
 def test_no_tracked_text_file_names_a_machine_path() -> None:
     hits: list[str] = []
     for path in tracked_files():

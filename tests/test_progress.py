@@ -7,13 +7,14 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from prime.progress import LongProgress, log_line
+from prime import progress as progress_module
+from prime.progress import LongProgress, log_line, progress_display, tracked, watched
 
 
 def output(terminal: bool) -> str:
     """What a display leaves that is watched while two of four things are done, then the rest."""
     console = Console(file=StringIO(), force_terminal=terminal, width=100)
-    with LongProgress(console=console, every=0.01) as progress:
+    with LongProgress(console, log_every_s=0.01) as progress:
         task = progress.add_task("fits", total=4, parts="loss 0.5")
         time.sleep(0.05)
         progress.advance(task, 2)
@@ -25,6 +26,14 @@ def output(terminal: bool) -> str:
 
 def test_a_log_file_gets_lines() -> None:
     assert "fits: 2 of 4 after 0:00:00, about 0:00:00 left loss 0.5\n" in output(terminal=False)
+
+
+def test_bytes_are_shown_with_their_unit() -> None:
+    console = Console(file=StringIO(), force_terminal=True, width=120)
+    with LongProgress(console) as progress:
+        progress.add_task("fetching", total=4_000_000, completed=2_000_000, bytes=True, parts="")
+    assert isinstance(console.file, StringIO)
+    assert "2.0 MB of 4.0 MB" in console.file.getvalue()
 
 
 def test_a_terminal_gets_a_bar_alone() -> None:
@@ -45,3 +54,49 @@ def test_log_line(done: int, total: int | None, first: int, fields: dict[str, ob
     progress = Progress(disable=True)
     task = progress.add_task("x", total=total, completed=done, **fields)
     assert log_line(progress.tasks[task], first, 60.0) == line
+
+
+def test_tracked_names_the_item_in_work_and_leaves_no_bar() -> None:
+    seen: list[tuple[str, float]] = []
+    with progress_display() as display:
+        for item in tracked(["a", "b"], lambda name: f"reading {name}"):
+            (task,) = display.tasks
+            seen.append((f"{item}: {task.description}", task.completed))
+        assert not display.tasks
+    assert seen == [("a: reading a", 0), ("b: reading b", 1)]
+
+
+def test_an_error_in_a_tracked_loop_ends_its_display() -> None:
+    def fail_at_two() -> None:
+        for item in tracked([1, 2], "counting"):
+            if item == 2:
+                raise ValueError("second")
+
+    with pytest.raises(ValueError, match="second"):
+        fail_at_two()
+    with progress_display() as first, progress_display() as inner:
+        assert inner is first
+        assert not first.tasks
+
+
+def test_what_is_not_shown_has_a_display_of_its_own() -> None:
+    with progress_display() as outer:
+        for _ in tracked([1], "inner", shown=False):
+            assert not outer.tasks
+
+
+def test_watched_asks_how_much_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_module, "WATCH_EVERY_S", 0.01)
+    done = 1
+    with progress_display() as display:
+        with watched(lambda: done, 3, "fits"):
+            (task,) = display.tasks
+            assert task.completed == 1
+            done = 2
+            for _ in range(500):
+                if task.completed == 2:
+                    break
+                time.sleep(0.01)
+            assert task.completed == 2
+            done = 3
+        assert task.completed == 3

@@ -1,16 +1,11 @@
 """Where many independent jobs run: one after the other, on this machine's processors, or on a Ray cluster."""
 
 import logging
-import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from prime.errors import InputError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 @dataclass(frozen=True)
@@ -59,38 +54,3 @@ class Machines:
                 " processors; lower --jobs or --threads"
             )
         return jobs
-
-
-@contextmanager
-def watched(done: Callable[[], int], total: int, title: str, console: "Console") -> Generator[None]:
-    """A progress bar that asks every second how many of `total` are done: the same for every backend."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    from prime.progress import LongProgress
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(),
-    )  # fmt: skip
-    over = threading.Event()
-    with LongProgress(*columns, console=console) as progress:
-        task = progress.add_task(title, total=total, completed=done())
-
-        def watch() -> None:
-            while not over.wait(1.0):
-                progress.update(task, completed=done())
-
-        thread = threading.Thread(target=watch, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
-            progress.update(task, completed=done())

@@ -1,31 +1,54 @@
-"""Progress of long work: bars in a terminal, a line a minute in a log file."""
+"""Progress of long work, on stderr: bars in a terminal, a line a minute in a log file."""
 
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
-EVERY = 60.0  # seconds
+LOG_EVERY_S = 60.0
+WATCH_EVERY_S = 1.0
 
 _T = TypeVar("_T")
-_active: ContextVar[Progress | None] = ContextVar("prime_progress", default=None)
+
+
+class _AmountColumn(ProgressColumn):
+    """What is done of the total; for bytes also the speed."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        tail = f" ({decimal(int(speed))}/s)" if task.fields.get("bytes") and speed else ""
+        return Text(_amount(task) + tail, style="progress.download")
 
 
 class LongProgress(Progress):
-    """A progress display that also serves where there is no terminal, as in the log of a cluster's queue.
+    """A display of bars that also serves where there is no terminal, as in the log of a cluster's queue.
 
-    A task's field `bytes=True` says that its numbers are bytes, `parts` is a text that is shown behind them.
+    A task's field `bytes=True` says that its numbers are bytes; `parts` is a text that is shown behind them.
     """
 
-    def __init__(self, *columns: Any, every: float = EVERY, **options: Any) -> None:
-        super().__init__(*columns, **options)
-        self.every, self.over = every, threading.Event()
+    def __init__(self, console: Console, shown: bool = True, log_every_s: float = LOG_EVERY_S) -> None:
+        super().__init__(
+            TextColumn("{task.description}"), BarColumn(bar_width=20), _AmountColumn(), TimeElapsedColumn(),
+            TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[parts]}"),
+            console=console, disable=not shown,
+        )  # fmt: skip
+        self.log_every_s, self.over = log_every_s, threading.Event()
         self.thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -47,7 +70,7 @@ class LongProgress(Progress):
     def _log(self) -> None:
         began = time.monotonic()
         first = {task.id: task.completed for task in self.tasks}
-        while not self.over.wait(self.every):
+        while not self.over.wait(self.log_every_s):
             for task in self.tasks:
                 start = first.setdefault(task.id, task.completed)
                 self.console.print(log_line(task, start, time.monotonic() - began), highlight=False)
@@ -60,28 +83,34 @@ def log_line(task: Task, first: float, seconds: float) -> str:
         task: of a progress display.
         first: what was done when the watch began, `seconds` ago.
     """
-    show = decimal if task.fields.get("bytes") else "{:,.0f}".format
-    total = "" if task.total is None else f" of {show(int(task.total))}"
-    line = f"{task.description}: {show(int(task.completed))}{total} after {_duration(seconds)}"
+    line = f"{task.description}: {_amount(task)} after {_duration(seconds)}"
     gained = task.completed - first
     if task.total is not None and gained > 0 and task.completed < task.total:
         line += f", about {_duration(seconds * (task.total - task.completed) / gained)} left"
     return f"{line} {task.fields.get('parts', '')}".rstrip()
 
 
+def _amount(task: Task) -> str:
+    show = decimal if task.fields.get("bytes") else "{:,}".format
+    total = "" if task.total is None else f" of {show(int(task.total))}"
+    return f"{show(int(task.completed))}{total}"
+
+
 def _duration(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
+_active: ContextVar[LongProgress | None] = ContextVar("prime_progress", default=None)
+
+
 @contextmanager
-def progress_display(shown: bool = True) -> Generator[Progress]:
-    """The display in use, or a new one for the length of the block (without output where not shown)."""
+def progress_display(shown: bool = True) -> Generator[LongProgress]:
+    """The display in use, or a new one for the length of the block; where not `shown`, one without output."""
     outer = _active.get()
-    if outer is not None:
+    if outer is not None and shown:
         yield outer
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with LongProgress(*columns, disable=not shown) as display:
+    with LongProgress(Console(stderr=True), shown) as display:
         token = _active.set(display)
         try:
             yield display
@@ -89,11 +118,36 @@ def progress_display(shown: bool = True) -> Generator[Progress]:
             _active.reset(token)
 
 
-def tracked(items: Iterable[_T], description: str, total: int) -> Iterator[_T]:
-    """Yield the items, with a progress bar while it lasts."""
+def tracked(items: Sequence[_T], description: str | Callable[[_T], str], shown: bool = True) -> Iterator[_T]:
+    """Yield the items, with a bar while it lasts; `description` may depend on the item in work."""
+    with progress_display(shown) as display:
+        task = display.add_task("", total=len(items), parts="")
+        try:
+            for item in items:
+                text = description if isinstance(description, str) else description(item)
+                display.update(task, description=text)
+                yield item
+                display.advance(task)
+        finally:
+            display.remove_task(task)
+
+
+@contextmanager
+def watched(done: Callable[[], int], total: int, description: str) -> Generator[None]:
+    """A bar that asks every second how many of `total` are done, here or on other machines."""
+    over = threading.Event()
     with progress_display() as display:
-        task = display.add_task(description, total=total)
-        for item in items:
-            yield item
-            display.advance(task)
-        display.remove_task(task)
+        task = display.add_task(description, total=total, completed=done(), parts="")
+
+        def watch() -> None:
+            while not over.wait(WATCH_EVERY_S):
+                display.update(task, completed=done())
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            display.update(task, completed=done())

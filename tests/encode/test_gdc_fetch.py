@@ -7,12 +7,10 @@ import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 
 import pytest
 from gdc_server import GdcServer, run_gdc, serving
-from rich.console import Console
 
 import prime.encode.gdc.download as download_module
 from prime.encode.gdc.download import download, part_of
@@ -263,7 +261,7 @@ def fill(gdc: GdcServer, count: int) -> list[GdcFile]:
 
 
 def fetch_all(gdc: GdcServer, files: list[GdcFile], folder: Path, jobs: int = 4) -> Fetched:
-    return fetch(Server(gdc.url, QUICK), files, folder, jobs, Console(file=StringIO()))
+    return fetch(Server(gdc.url, QUICK), files, folder, jobs)
 
 
 def right(gdc: GdcServer, folder: Path) -> set[str]:

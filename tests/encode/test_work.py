@@ -41,7 +41,7 @@ def pieces(tmp_path: Path) -> list[Piece]:
 
 def run(pieces: list[Piece], settings: Any = 1, jobs: int | None = None, do: Any = shout) -> list[Failure]:
     out = pieces[0].outputs[0].parent
-    return run_pieces(pieces, do, out, settings, Machines(jobs), "shout", Console(file=StringIO()))
+    return run_pieces(pieces, do, out, settings, Machines(jobs), "shout")
 
 
 def calls(pieces: list[Piece]) -> list[int]:

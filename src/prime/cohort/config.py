@@ -107,6 +107,12 @@ class CohortConfig(Strict):
                 seen.add(source)
         return self
 
+    def every_source(self) -> list[tuple[str, str, SourceConfig]]:
+        """Modality, name and options of each source, in the order of the file."""
+        return [
+            (m, name, options) for m, sources in self.modalities.items() for name, options in sources.items()
+        ]
+
 
 def load_cohort(path: Path, root: str | None = None) -> CohortConfig:
     """Read and validate a cohort file, or the cohort file that an experiment file names.

@@ -13,8 +13,6 @@ import numpy as np
 import pandas as pd
 import yaml
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from prime.demo.simulated_world import (
     CENSOR_DAYS,
@@ -44,6 +42,7 @@ from prime.demo.simulated_world import (
 )
 from prime.errors import InputError
 from prime.files import read_json, replacing, write_json, write_text
+from prime.progress import tracked
 
 MADE_BY = "prime simulate"
 VERSION = 1
@@ -119,7 +118,7 @@ def _cohort_yaml(encoder: str) -> str:
 
 def _write_slides(out: Path, world: World, patients: Patients, seed: int) -> None:
     here = np.flatnonzero(patients.present[:, 0] & np.isin(np.array(SITES)[patients.site_index], TILE_SITES))
-    for index in track(here.tolist(), description="slides", transient=True, console=Console(stderr=True)):
+    for index in tracked(here.tolist(), "slides"):
         rng = np.random.default_rng([seed, 2, index])
         tiles = draw_tiles(world, patients.factors[index], rng)
         write_slide(out / "slides" / f"{patients.ids[index]}.h5", tiles, rng)

@@ -236,7 +236,7 @@ class Evaluation:
                 + "".join(f"; {name}: {why}" for name, why in self.not_fitted.items())
             )
         todo = self.missing()
-        for fit in tracked(todo, "evaluate", len(todo)) if progress else todo:
+        for fit in tracked(todo, "evaluate", progress):
             self.do(fit)
         folds = self.scores()
         ids = self.store.patients["patient_id"].to_numpy(dtype=object)

@@ -15,7 +15,8 @@ from rich.console import Console
 from prime.errors import InputError
 from prime.files import read_json, replacing, sha256_text, write_json
 from prime.fingerprint import FileStamp, stamp
-from prime.machines import Machines, watched
+from prime.machines import Machines
+from prime.progress import watched
 
 STATE = ".encode"  # folder, in that of the outputs, with a note on each finished piece
 FAILURES = "failures.csv"
@@ -81,7 +82,6 @@ def run_pieces(
     settings: Any,
     machines: Machines,
     title: str,
-    console: Console,
 ) -> list[Failure]:
     """Do the pieces that are not done, in parallel as `machines` says; `do` returns facts to note, as JSON.
 
@@ -97,7 +97,7 @@ def run_pieces(
         notes = (out / STATE / f"{piece.name}.json" for piece in todo)
         return already + sum(note.is_file() and note.stat().st_mtime_ns >= started for note in notes)
 
-    with machines.backend(), watched(finished, len(pieces), title, console):
+    with machines.backend(), watched(finished, len(pieces), title):
         found = joblib.Parallel(pre_dispatch="all")(
             joblib.delayed(_attempt)(do, piece, out, digest) for piece in todo
         )

@@ -252,7 +252,7 @@ def fit(
     fitting = Fitting(cache, outcome, members, fold, settings.probe, settings.bins)
     groups = {name: fitting.training_patterns(name) for name in subsets}
     distinct = list(dict.fromkeys(groups.values()))
-    by_group = {names: fitting.choose(names) for names in tracked(distinct, "fit", len(distinct))}
+    by_group = {names: fitting.choose(names) for names in tracked(distinct, "fit")}
     chosen = {name: by_group[names] for name, names in groups.items()}
     reference, scores = _validate(fitting, store, subsets, chosen)
     model = _model(store, trained, config, task, cohorts, chosen, reference)

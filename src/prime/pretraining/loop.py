@@ -12,7 +12,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from prime import __version__
@@ -27,7 +26,7 @@ from prime.pretraining.losses import gather_outputs, pretraining_losses
 from prime.pretraining.network import Wrapped
 from prime.pretraining.sampler import epoch_batches
 from prime.pretraining.setup import build_model, choose_patients, fit_summaries, learning_rate_at
-from prime.progress import LongProgress
+from prime.progress import progress_display
 from prime.seeds import named_seed
 from prime.settings.experiment import ExperimentConfig
 from prime.splits.folds import pretraining_split
@@ -263,7 +262,7 @@ class Pretraining:
         steps = [len(self.epoch_plan(epoch)) for epoch in range(epochs)]
         if self.fabric.is_global_zero:
             save_description(self.out, self.raw.prime, self.config.model_dump(mode="json"), self.manifest)
-        with progress_bar(shown and self.fabric.is_global_zero) as bar:
+        with progress_display(shown and self.fabric.is_global_zero) as bar:
             task = bar.add_task("pretrain", total=sum(steps), completed=sum(steps[:first]), parts="")
 
             def progress(epoch: int, done: int, of: int, parts: dict[str, float]) -> None:
@@ -288,18 +287,6 @@ class Pretraining:
             self._save_state(epoch, best, log)
         self.fabric.barrier()
         return best
-
-
-def progress_bar(enabled: bool) -> LongProgress:
-    """The progress bar of long work: done, total, time left, and a line of figures."""
-    return LongProgress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[parts]}"),
-        disable=not enabled,
-    )
 
 
 def pretrain(

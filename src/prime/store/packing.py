@@ -18,7 +18,7 @@ from prime.cohort.source import SourceConfig, SourceRows
 from prime.errors import InputError
 from prime.files import read_json, replacing, sha256_file, write_json
 from prime.fingerprint import FileStamp, stamp
-from prime.progress import progress_display
+from prime.progress import tracked
 from prime.store.array_writer import ArrayWriter, TooLargeForFloat16
 from prime.store.manifest import FORMAT, SourceManifest, source_config_hash
 
@@ -38,15 +38,10 @@ def pack(config: CohortConfig, out: Path | str, progress: bool = True) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     clinical = read_clinical(config.clinical, config.root)
     parts: dict[str, SourceManifest] = {}
-    with progress_display(progress) as bar:
-        total = sum(len(sources) for sources in config.modalities.values())
-        task = bar.add_task("packing", total=total)
-        for modality, sources in config.modalities.items():
-            for name, options in sources.items():
-                bar.update(task, description=f"packing {name}")
-                parts[name] = _pack_source(name, modality, options, Path(config.root), out)
-                bar.advance(task)
-        bar.update(task, description="packed")
+    for modality, name, options in tracked(
+        config.every_source(), lambda item: f"packing {item[1]}", progress
+    ):
+        parts[name] = _pack_source(name, modality, options, Path(config.root), out)
     _finish(config, clinical, parts, out)
     return out
 

@@ -11,15 +11,15 @@ from uuid import uuid4
 
 import joblib
 import torch
-from rich.console import Console
 
 from prime.downstream.grid import scores_path
 from prime.errors import InputError
 from prime.files import sha256_file, sole_process, write_text
 from prime.libraries import quiet_libraries
-from prime.machines import Machines, watched
+from prime.machines import Machines
 from prime.model.checkpoint import WEIGHTS
 from prime.pretraining.loop import STATE, Machine, Pretraining
+from prime.progress import watched
 from prime.settings.experiment import ExperimentConfig
 from prime.store.store import Store
 from prime.study.arms import Arm, PretrainingRun, evaluation_of
@@ -106,7 +106,7 @@ def _call(job: Job, threads: int, stop: Path) -> InputError | None:
     return None
 
 
-def run_jobs(jobs: Sequence[Job], machines: Machines, title: str, console: Console) -> int:
+def run_jobs(jobs: Sequence[Job], machines: Machines, title: str) -> int:
     """Do the jobs that are not done, showing how many and the time left. Returns how many were done.
 
     Raises whatever the first failing job raises; what others finished stays.
@@ -117,7 +117,7 @@ def run_jobs(jobs: Sequence[Job], machines: Machines, title: str, console: Conso
         return 0
     stop = todo[0].result.parent.parent / f".stop-{uuid4().hex}"
     try:
-        with machines.backend(), watched(lambda: sum(job.done for job in todo), len(todo), title, console):
+        with machines.backend(), watched(lambda: sum(job.done for job in todo), len(todo), title):
             errors = joblib.Parallel(pre_dispatch="all")(
                 joblib.delayed(_call)(job, machines.threads, stop) for job in todo
             )

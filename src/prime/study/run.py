@@ -73,9 +73,9 @@ def run_studies(
         arms = study.arms(context)
         runs = [run for arm in arms for run in pretraining_runs(arm, cache)]
         jobs = [pretraining_job(run) for run in runs]
-        done = run_jobs(jobs, machines, f"{study.name}: pretraining", console)
+        done = run_jobs(jobs, machines, f"{study.name}: pretraining")
         fits = [job for arm in arms for job in fit_jobs(arm, cache)]
-        done += run_jobs(fits, machines, f"{study.name}: fits", console)
+        done += run_jobs(fits, machines, f"{study.name}: fits")
         results = Results(context, arms, cache)
         output = study.build(context, results)
         _write_output(output, out / study.name)

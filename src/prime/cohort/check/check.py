@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.console import Console
 
 from prime.cohort.check.outcomes import check_endpoints
 from prime.cohort.check.report import CheckReport, SourceCheck, TypeCheck, exit_status, render
@@ -14,7 +13,7 @@ from prime.cohort.check.sources import SourceFindings, check_source
 from prime.cohort.config import CohortConfig
 from prime.cohort.endpoints import ClinicalTable, read_clinical
 from prime.errors import InputError, some
-from prime.progress import LongProgress
+from prime.progress import tracked
 
 __all__ = ["CheckReport", "check", "exit_status", "render"]
 
@@ -37,17 +36,14 @@ def check(config: CohortConfig, progress: bool = True) -> CheckReport:
     clinical = read_clinical(config.clinical, config.root)
     errors: list[str] = []
     found: list[SourceFindings] = []
-    with LongProgress(transient=True, disable=not progress, console=Console(stderr=True)) as bar:
-        task = bar.add_task("checking", total=sum(len(sources) for sources in config.modalities.values()))
-        for modality, sources in config.modalities.items():
-            for name, options in sources.items():
-                bar.update(task, description=f"checking {name}")
-                try:
-                    found.append(check_source(modality, name, options, Path(config.root), clinical))
-                except InputError as error:
-                    errors.append(str(error))
-                    found.append(_unread(modality, name, options.reader))
-                bar.advance(task)
+    for modality, name, options in tracked(
+        config.every_source(), lambda item: f"checking {item[1]}", progress
+    ):
+        try:
+            found.append(check_source(modality, name, options, Path(config.root), clinical))
+        except InputError as error:
+            errors.append(str(error))
+            found.append(_unread(modality, name, options.reader))
     return _report(config, clinical, found, errors)
 
 

@@ -148,7 +148,7 @@ def _encode_into(texts: list[str], folder: Path, cache: ReportCache, where: str)
     tokenizer, model = load_encoder(folder, where)
     ids = [tokenizer(text, truncation=True, max_length=cache.max_tokens)["input_ids"] for text in texts]
     batches = token_batches([len(x) for x in ids])
-    for batch in tracked(batches, f"{where}: encoding {len(texts)} reports", len(batches)):
+    for batch in tracked(batches, f"{where}: encoding {len(texts)} reports"):
         vectors = last_hidden_states(model, [ids[i] for i in batch], cache.bfloat16)
         for i, tokens in zip(batch, vectors, strict=True):
             cache.write(texts[i], tokens)

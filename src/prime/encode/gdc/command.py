@@ -159,7 +159,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
         _refuse_nothing(arguments, 0)
     failures = 0
     if files:
-        result = fetch(server, files, arguments.out, arguments.jobs, console)
+        result = fetch(server, files, arguments.out, arguments.jobs)
         failures = len(result.failures)
         for failure in result.failures:
             line = f"{failure.name}: {failure.reason}"

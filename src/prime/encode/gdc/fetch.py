@@ -9,15 +9,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
-from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from prime.encode.gdc.download import Moved, download, part_of, size_of
 from prime.encode.gdc.ledger import Ledger
@@ -25,7 +17,7 @@ from prime.encode.gdc.manifest import NAME, GdcFile, read_manifest, refuse_clash
 from prime.encode.gdc.server import Server, Stopped
 from prime.encode.work import FAILURES, Failure, write_failures
 from prime.errors import InputError
-from prime.progress import LongProgress
+from prime.progress import progress_display
 
 
 class DiskFull(InputError):
@@ -63,7 +55,7 @@ def refuse_a_full_disk(need: int, folder: Path) -> None:
         )
 
 
-def fetch(server: Server, files: Sequence[GdcFile], folder: Path, jobs: int, console: Console) -> Fetched:
+def fetch(server: Server, files: Sequence[GdcFile], folder: Path, jobs: int) -> Fetched:
     """Bring every file to `folder/DATA/FILENAME`; those that are right already are left alone.
 
     The list of files is kept in `folder/manifest.tsv`, joined with those fetched there before. A file that
@@ -78,7 +70,7 @@ def fetch(server: Server, files: Sequence[GdcFile], folder: Path, jobs: int, con
     ledger = Ledger(folder)
     failures: list[Failure] = []
     came = 0
-    with _progress(files, folder, console) as moved, ThreadPoolExecutor(jobs) as pool:
+    with _progress(files, folder) as moved, ThreadPoolExecutor(jobs) as pool:
         tasks = {pool.submit(_one, server, file, folder, ledger, moved): file for file in files}
         try:
             for task in as_completed(tasks):
@@ -117,17 +109,12 @@ def _one(server: Server, file: GdcFile, folder: Path, ledger: Ledger, moved: Mov
 
 
 @contextmanager
-def _progress(files: Sequence[GdcFile], folder: Path, console: Console) -> Generator[Moved]:
+def _progress(files: Sequence[GdcFile], folder: Path) -> Generator[Moved]:
     """A bar over the bytes of all files, with speed and time left; yields what tells it of more."""
     total = sum(file.size for file in files)
-    columns = (
-        TextColumn("fetching"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TextColumn("left"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with LongProgress(*columns, console=console) as bar:
-        task = bar.add_task(
-            "fetching", total=total, completed=total - missing_bytes(files, folder), bytes=True
-        )
+    there = total - missing_bytes(files, folder)
+    with progress_display() as bar:
+        task = bar.add_task("fetching", total=total, completed=there, bytes=True, parts="")
 
         def moved(count: int) -> None:
             bar.advance(task, count)

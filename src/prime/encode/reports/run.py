@@ -88,7 +88,7 @@ def encode_reports(
     _refuse_same_file(list(of_patient))
     pieces = [_piece(patient, found, job) for patient, found in of_patient.items()]
     do = partial(do_patient, job=job)
-    failures = run_pieces(pieces, do, job.out, job.settings(), machines, "reports", console)
+    failures = run_pieces(pieces, do, job.out, job.settings(), machines, "reports")
     failed = {failure.name for failure in failures}
     done = [piece for piece in pieces if piece.name not in failed]
     _write_tables(done, job)

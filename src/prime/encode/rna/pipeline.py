@@ -226,7 +226,7 @@ def _second_step(
     pieces = second_pieces(run.profiles, lambda name: folder / f"{name}{suffix}")
     same = {name: text for name, text in attributes.items() if name != "expression_unit_reason"}
     settings = {"attributes": same, **settings}  # the reason tells sums, which a further patient changes
-    failures = run_pieces(pieces, encoder, out, settings, run.machines, "encode", run.console)
+    failures = run_pieces(pieces, encoder, out, settings, run.machines, "encode")
     failed = {failure.name for failure in failures}
     done = [piece for piece in pieces if piece.name not in failed]
     write_text(out / GENES, "".join(f"{name}\n" for name in run.kept))

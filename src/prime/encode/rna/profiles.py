@@ -102,9 +102,7 @@ def make_profiles(
         paths = {owner: folder / f"{owner}.npy" for owner in sorted(owners)}
         return Profiles(paths, {}, table.unit, table.reason)
     pieces = [Piece(name, (path,), (folder / f"{name}.npy",)) for name, path in (source.files or {}).items()]
-    failures = run_pieces(
-        pieces, _ReadStar(genes), folder, {"genes": genes.sha256}, machines, "read", console
-    )
+    failures = run_pieces(pieces, _ReadStar(genes), folder, {"genes": genes.sha256}, machines, "read")
     broken = {failure.name: failure.reason for failure in failures}
     paths = {piece.name: piece.outputs[0] for piece in pieces if piece.name not in broken}
     return Profiles(paths, broken, *STAR_UNIT)

@@ -112,7 +112,6 @@ def _encode(
         job.settings.described(),
         machines,
         "encoding slides",
-        console,
     )
     failed = {failure.name for failure in failures}
     done = [piece for piece in pieces if piece.name not in failed]
@@ -192,7 +191,7 @@ def _cluster(
     folder: Path = arguments.out / f"centroids_{arguments.scope}"
     pieces = centroid_pieces(of_name, folder)
     do = partial(make_centroids, settings)
-    failures = run_pieces(pieces, do, folder, settings.described(), machines, "clustering", console)
+    failures = run_pieces(pieces, do, folder, settings.described(), machines, "clustering")
     strangers = sorted(path.name for path in folder.glob("*.h5") if path.stem not in of_name)
     if strangers:
         console.print(
