@@ -207,17 +207,22 @@ def _other(text: str) -> "Other":
 def run_methods(arguments: Arguments) -> int:
     from shutil import get_terminal_size
 
-    from prime.study.methods_page import methods_list, methods_page
+    from prime.catalogue.listing import methods_list
 
     if arguments.markdown is not None:
         from prime.files import write_text
+        from prime.study.methods_page import methods_page
 
         write_text(arguments.markdown, methods_page())
         print(arguments.markdown)
         return 0
-    config = None if arguments.config is None else read_experiment(arguments)
-    store = None if config is None else open_experiment_store(config)
-    print(methods_list(config, store, get_terminal_size().columns))
+    counts: dict[str, str] = {}
+    if arguments.config is not None:
+        from prime.study.methods_page import parameter_counts
+
+        config = read_experiment(arguments)
+        counts = parameter_counts(config, open_experiment_store(config))
+    print(methods_list(get_terminal_size().columns, counts))
     return 0
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from prime.catalogue.listing import methods_list
 from prime.catalogue.methods import METHODS
 from prime.errors import InputError
 from prime.render.figure import Figure, RankPanel
@@ -15,7 +16,7 @@ from prime.render.tables import ABSENT, Table
 from prime.settings.experiment import ExperimentConfig
 from prime.store.store import Store
 from prime.study.context import Other, Output
-from prime.study.methods_page import methods_list, methods_page
+from prime.study.methods_page import methods_page, parameter_counts
 
 ROOT = Path(__file__).resolve().parents[2]
 Configure = Callable[..., ExperimentConfig]
@@ -135,16 +136,19 @@ def test_what_was_chosen_is_kept(compared: Path) -> None:
 
 
 def test_methods_are_listed(study_store: Store, study_config: Configure) -> None:
-    plain = methods_list(None, None, 80)
+    plain = methods_list(80)
     for name, method in METHODS.items():
         assert f"{method.title} ({name}) reads " in plain
     assert max(map(len, plain.splitlines())) <= 80
-    counted = methods_list(study_config(), study_store, 80)
-    assert " parameters" in counted
+    counts = parameter_counts(study_config(), study_store)
+    assert set(counts) == {name for name, method in METHODS.items() if method.kind == "neural"}
+    assert counts["early"].endswith(" parameters")
+    assert f"(early) reads all modalities; {counts['early']}" in methods_list(80, counts)
     roles = study_config().model_copy(
         update={"baselines": study_config().baselines.model_copy(update={"roles": {"rna": "proteins"}})}
     )
-    assert "the cohort has no modality 'proteins' for the role 'rna'" in methods_list(roles, study_store, 80)
+    lacking = "the cohort has no modality 'proteins' for the role 'rna'"
+    assert lacking in parameter_counts(roles, study_store)["rna_only"]
 
 
 def test_the_page_of_methods_is_up_to_date() -> None:

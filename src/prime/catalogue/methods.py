@@ -40,6 +40,12 @@ class Method:
     covariates: bool = False
 
     @property
+    def reads(self) -> str:
+        """What it reads, in words: `all modalities`; `rna, covariates`."""
+        names = ["all modalities"] if self.roles is None else list(self.roles)
+        return ", ".join([*names, *(["covariates"] if self.covariates else [])])
+
+    @property
     def build(self) -> Any:
         """The class that does it; imports it."""
         return load(self.place)

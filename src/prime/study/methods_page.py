@@ -1,8 +1,7 @@
-"""The page docs/methods.md: every method in one small diagram, from the registry and the files' own words."""
+"""The page docs/methods.md: every method in one small diagram, from the registry and its file's docstring."""
 
 import inspect
 import sys
-from textwrap import wrap
 
 from prime.catalogue.methods import METHODS, Method
 from prime.downstream.method_fits import count_parameters
@@ -25,32 +24,23 @@ In the diagrams, K is the number of query tokens of a modality, D the width, T t
 """
 
 
-def methods_list(config: ExperimentConfig | None, store: Store | None, width: int) -> str:
-    """Every method for a screen of `width` columns; networks with their size on the data of an experiment."""
-    blocks: list[str] = []
+def parameter_counts(config: ExperimentConfig, store: Store) -> dict[str, str]:
+    """By network: its number of parameters on the data of an experiment, or why it cannot be built there."""
+    found: dict[str, str] = {}
     for name, method in METHODS.items():
-        head = f"{method.title} ({name}) reads {_reads(method)}{_parameters(method, config, store)}"
-        lines = [head]
-        for label, text in (("missing", method.missing), ("source", method.reference)):
-            lines += wrap(text, width - 2, initial_indent=f"  {label}: ", subsequent_indent=" " * 11)
-        blocks.append("\n".join(lines))
-    return "\n".join(blocks)
-
-
-def _parameters(method: Method, config: ExperimentConfig | None, store: Store | None) -> str:
-    if config is None or store is None or method.kind == "classical":
-        return ""
-    try:
-        return f"; {count_parameters(method, config, store):,} parameters"
-    except InputError as error:
-        return f"; {error}"
+        if method.kind == "neural":
+            try:
+                found[name] = f"{count_parameters(method, config, store):,} parameters"
+            except InputError as error:
+                found[name] = str(error)
+    return found
 
 
 def methods_page() -> str:
     """The Markdown text."""
     rows = ["| method | name | reads | beyond the paper |", "|---|---|---|---|"]
     rows += [
-        f"| {m.title} | `{name}` | {_reads(m)} | {'yes' if m.beyond_paper else ''} |"
+        f"| {m.title} | `{name}` | {m.reads} | {'yes' if m.beyond_paper else ''} |"
         for name, m in METHODS.items()
     ]
     modules = list(dict.fromkeys(m.build.__module__ for m in METHODS.values()))
@@ -58,11 +48,6 @@ def methods_page() -> str:
         _section(name, [m for m in METHODS.values() if m.build.__module__ == name]) for name in modules
     ]
     return "\n".join([HEAD, *rows, "", *sections])
-
-
-def _reads(method: Method) -> str:
-    names = ["all modalities"] if method.roles is None else list(method.roles)
-    return ", ".join([*names, *(["covariates"] if method.covariates else [])])
 
 
 def _section(module: str, methods: list[Method]) -> str:
