@@ -13,19 +13,21 @@ from scipy.special import ndtri
 
 from prime.arrays import Flags, Floats
 from prime.evaluation.argument_checks import bool_vector, probability_vector, survival_arrays
+from prime.evaluation.cox import cox_coefficient
+from prime.evaluation.logistic import logistic_constant, logistic_regression, separated
 from prime.evaluation.metrics import Score
-from prime.evaluation.one_covariate import (
-    NO_MAXIMUM,
-    cox_coefficient,
-    logistic_constant,
-    logistic_regression,
-    separated,
-)
 from prime.evaluation.product_limit import product_limit
 
 _Z = float(ndtri(0.975))
 _ZERO_OR_ONE = "a predicted probability of exactly 0 or 1"
 _EQUAL = "all predicted probabilities are equal"
+_NOT_REACHED = "the fit did not reach the maximum of the likelihood"
+_LACKS = {
+    "flat": "nobody at risk together with an event has another prediction",
+    "rising": "the likelihood has no finite maximum",
+    "falling": "the likelihood has no finite maximum",
+    "not reached": _NOT_REACHED,
+}
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def binary_calibration(label: NDArray[np.bool_], probability: NDArray[np.floatin
         return Calibration(score(0.0, reason), score(0.0, reason), constant)
     found = logistic_regression(labels, logit)
     if found is None:
-        return Calibration(score(0.0, NO_MAXIMUM), score(0.0, NO_MAXIMUM), constant)
+        return Calibration(score(0.0, _NOT_REACHED), score(0.0, _NOT_REACHED), constant)
     intercept, slope = found
     return Calibration(score(slope, None), score(intercept, None), constant)
 
@@ -141,8 +143,8 @@ def survival_calibration_slope(
     if n < 2 or not used or not _inside(chances):
         reason = "fewer than two patients" if n < 2 else _ZERO_OR_ONE if used else "no events"
         return Score(float("nan"), n, used, reason)
-    slope, reason = cox_coefficient(times, events, np.log(-np.log(chances)))
-    return Score(slope, n, used, reason)
+    found = cox_coefficient(np.log(-np.log(chances)), times, events)
+    return Score(found.value, n, used, _LACKS[found.lack] if found.lack else None)
 
 
 def calibration_curve(
@@ -220,13 +222,14 @@ def _share(labels: Flags) -> tuple[float, float, float]:
 
 
 def _kaplan_meier_risk(times: Floats, events: Flags, horizon: float) -> tuple[float, float, float]:
+    """Risk by the horizon with its interval."""
     curve = product_limit(times, events)
     alive = float(curve.at(np.array([horizon]))[0])
     if not 0 < alive < 1:
         return 1.0 - alive, float("nan"), float("nan")
     reached = int(np.searchsorted(curve.times, horizon, side="right")) - 1
-    width = _Z * np.sqrt(curve.variance[reached]) / np.log(alive)  # negative
-    return 1.0 - alive, float(1.0 - alive ** np.exp(width)), float(1.0 - alive ** np.exp(-width))
+    low, high = (float(end[reached]) for end in curve.interval())
+    return 1.0 - alive, 1.0 - high, 1.0 - low
 
 
 def _inside(chances: Floats) -> bool:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from prime.arrays import Floats
-from prime.evaluation.argument_checks import survival_arrays
+from prime.evaluation.argument_checks import check_level, survival_arrays
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,21 @@ class ProductLimit:
         found = steps[np.searchsorted(self.times, asked, side="right")]
         beyond = (asked > self.times[-1]) & (self.curve[-1] > 0)
         return np.where(beyond, np.nan, found)
+
+    def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
+        """Low and high end (k,) of a pointwise interval by Greenwood's variance of log(-log(curve)).
+
+        NaN where the curve is zero or one. Source: Kalbfleisch and Prentice, "The Statistical Analysis of
+        Failure Time Data", 1980.
+
+        Raises:
+            ValueError: level outside (0, 1).
+        """
+        check_level(level)
+        inside = (self.curve > 0) & (self.curve < 1)
+        curve = np.where(inside, self.curve, np.nan)
+        reach = ndtri((1.0 + level) / 2.0) * np.sqrt(self.variance) / np.log(curve)  # negative
+        return curve ** np.exp(-reach), curve ** np.exp(reach)
 
 
 def product_limit(

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from prime.arrays import Floats
-from prime.evaluation.one_covariate import logistic_constant
-from prime.methods.statistics.cox import breslow_hazard, fit_cox
+from prime.evaluation.cox import breslow_hazard, fit_cox
+from prime.evaluation.logistic import fit_logistic, logistic_constant
 from prime.methods.statistics.examples import Target
-from prime.methods.statistics.newton import maximise
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def soften(score: Floats, lowest: float, highest: float) -> Floats:
 def fit_ridge(x: Floats, target: Target, penalty: float) -> RidgeModel:
     """Fit the regression that maximises the summed log likelihood - penalty / 2 * |weight|^2.
 
-    For a binary task this is scikit-learn's `LogisticRegression(C=1/penalty)`; for the other see `cox`.
+    For a binary task that is logistic regression, for the other Cox's.
 
     Args:
         x: (n, p), finite.
@@ -66,10 +64,8 @@ def fit_ridge(x: Floats, target: Target, penalty: float) -> RidgeModel:
         penalty: above zero.
     """
     if target.binary:
-        weight = fit_logistic(x, target.event, penalty)
-    else:
-        weight = fit_cox(x, target.time_days, target.event, penalty).weight
-    return with_weight(weight, x, target)
+        return with_weight(fit_logistic(x, target.event, penalty), x, target)
+    return with_weight(fit_cox(x, target.time_days, target.event, penalty), x, target)
 
 
 def with_weight(weight: Floats, x: Floats, target: Target) -> RidgeModel:
@@ -79,7 +75,7 @@ def with_weight(weight: Floats, x: Floats, target: Target) -> RidgeModel:
     if target.binary:
         hazard = np.array([logistic_constant(score, int(target.event.sum()))])
     else:
-        hazard = breslow_hazard(score, target.time_days, target.event).at(bin_ends(target))
+        hazard = breslow_hazard(score, target.time_days, target.event, bin_ends(target))
     return RidgeModel(weight, centre, hazard, float(score.min()), float(score.max()), target.binary)
 
 
@@ -91,20 +87,3 @@ def bin_ends(target: Target) -> Floats:
 def learnable(target: Target) -> bool:
     """Whether a regression can be fitted: there is an event and, for a binary task, someone without."""
     return bool(target.event.any()) and not (target.binary and bool(target.event.all()))
-
-
-def fit_logistic(x: Floats, label: NDArray[np.bool_], penalty: float) -> Floats:
-    """Weights (p,) of the ridge logistic regression of the label on x (n, p); the intercept is free."""
-    design = np.column_stack([np.ones(len(x)), x - x.mean(axis=0)])  # (n, 1 + p)
-    cost = np.append(0.0, np.full(x.shape[1], penalty))
-
-    def value(beta: Floats) -> float:
-        line = design @ beta
-        return float(-np.logaddexp(0.0, np.where(label, -line, line)).sum() - 0.5 * (cost * beta) @ beta)
-
-    def derivatives(beta: Floats) -> tuple[Floats, Floats]:
-        chance = expit(design @ beta)
-        information = design.T @ (design * (chance * (1 - chance))[:, None]) + np.diag(cost)
-        return design.T @ (label - chance) - cost * beta, information
-
-    return maximise(value, derivatives, design.shape[1])[1:]
