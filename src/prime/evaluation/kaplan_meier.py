@@ -1,20 +1,19 @@
 """Kaplan-Meier curves as figures show them, with an interval and the numbers at risk.
 
-Times may be in any one unit, days elsewhere in this package. Where a figure is undefined it is NaN. Lifelines
-is imported inside the function, because importing it takes a second. The bare estimate that metrics rest on
-is `product_limit.product_limit`.
+Times may be in any one unit, days elsewhere in this package. Where a figure is undefined it is NaN. The bare
+estimate that metrics rest on is `product_limit.product_limit`.
 """
 
-import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prime.evaluation.argument_checks import check_level, follow_up_times, sized_bool_vector
+from prime.evaluation.product_limit import product_limit
 
 _NAN = float("nan")
+_ROUNDING = 1e-12  # by which a product that is one half may lie above it
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,8 @@ class KaplanMeier:
     Attributes:
         times: (points,) ascending, 0 first; events and censorings both have a point.
         survival: (points,) share still alive, in [0, 1]; NaN for nobody.
-        low, high: (points,) pointwise interval by Greenwood's variance of log(-log S).
+        low, high: (points,) pointwise interval by Greenwood's variance of log(-log S); equal to S where that
+            is 0 or 1.
         median: first time at which survival is one half or less; NaN where it never is.
     """
 
@@ -54,19 +54,14 @@ def kaplan_meier(time: NDArray[np.floating], event: NDArray[np.bool_], level: fl
     check_level(level)
     if not len(times):
         return KaplanMeier(np.zeros(1), *(np.full(1, _NAN) for _ in range(3)), median=_NAN)
-    from lifelines import KaplanMeierFitter
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        fitted: Any = KaplanMeierFitter(alpha=1.0 - level).fit(times, event_observed=events)
-    interval = fitted.confidence_interval_.to_numpy(dtype=np.float64)
-    median = float(fitted.median_survival_time_)
+    found = product_limit(times, events)
+    low, high = (np.where(np.isnan(end), found.curve, end) for end in found.interval(level))
+    start = np.zeros(int(found.times[0] > 0))
+    below = np.flatnonzero(found.curve <= 0.5 + _ROUNDING)
     return KaplanMeier(
-        times=fitted.survival_function_.index.to_numpy(dtype=np.float64),
-        survival=fitted.survival_function_.iloc[:, 0].to_numpy(dtype=np.float64),
-        low=interval[:, 0],
-        high=interval[:, 1],
-        median=median if np.isfinite(median) else _NAN,
+        np.append(start, found.times),
+        *(np.append(start + 1.0, values) for values in (found.curve, low, high)),
+        median=float(found.times[below[0]]) if len(below) else _NAN,
     )
 
 

@@ -1,18 +1,18 @@
 """High against low risk: the groups, the log-rank test and the hazard ratio.
 
 Times may be in any one unit, days elsewhere in this package. Where a figure is undefined it is NaN with the
-reason. Lifelines is imported inside the functions, because importing it takes a second.
+reason.
 """
 
-import warnings
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import chdtrc, ndtr, ndtri
 
 from prime.evaluation.argument_checks import check_level, finite_vector, follow_up_times, sized_bool_vector
+from prime.evaluation.cox import cox_coefficient
 from prime.evaluation.kaplan_meier import numbers_at_risk
 
 _NAN = float("nan")
@@ -21,6 +21,12 @@ _NO_PATIENT_LOW = "no patient in the low-risk group"
 _NO_EVENTS = "no events"
 _NEVER_BOTH = "no event while both groups were at risk"
 _SEPARATED = "perfect separation: while both groups were at risk, all events fell in the {} group"
+_LACKS = {
+    "flat": _NEVER_BOTH,
+    "rising": _SEPARATED.format("high-risk"),
+    "falling": _SEPARATED.format("low-risk"),
+    "not reached": "the Cox fit did not converge",
+}
 
 
 @dataclass(frozen=True)
@@ -133,10 +139,8 @@ def log_rank(
         )
     if variance <= 0.0:
         return LogRank(_NAN, _NAN, n, total, _NEVER_BOTH)
-    from scipy.stats import chi2
-
     statistic = excess**2 / variance
-    return LogRank(statistic, float(chi2.sf(statistic, 1)), n, total)
+    return LogRank(statistic, float(chdtrc(1, statistic)), n, total)
 
 
 def hazard_ratio(
@@ -149,7 +153,7 @@ def hazard_ratio(
     """Hazard ratio of the high-risk group by a Cox model with that one covariate, ties by Efron's method.
 
     The likelihood has a finite maximum exactly when, at times when both groups of a stratum are at risk,
-    events fall in both groups. Elsewhere a solver would stop at an arbitrary huge ratio; here it is NaN.
+    events fall in both groups. Elsewhere a solver would stop at some huge ratio; here it is NaN.
     Source: Cox, "Regression models and life-tables", JRSS B 1972.
 
     Args:
@@ -165,43 +169,18 @@ def hazard_ratio(
     """
     times, events, groups, labels = _grouped(time, event, high, strata)
     check_level(level)
-    reason = _degenerate(events, groups) or _monotone(times, events, groups, labels)
+    reason = _degenerate(events, groups)
     if reason is not None:
         return HazardRatio(_NAN, _NAN, _NAN, _NAN, reason)
-    return _cox(times, events, groups, labels, level)
-
-
-def _cox(
-    time: NDArray[np.float64],
-    event: NDArray[np.bool_],
-    high: NDArray[np.bool_],
-    labels: NDArray[np.generic],
-    level: float,
-) -> HazardRatio:
-    """The fit itself, its warnings and errors turned into a reason."""
-    import pandas as pd
-    from lifelines import CoxPHFitter
-    from lifelines.exceptions import ConvergenceError
-
-    stratum = np.unique(labels, return_inverse=True)[1]
-    table = pd.DataFrame({"time": time, "event": event, "high": high.astype(float), "stratum": stratum})
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            fitted: Any = CoxPHFitter(alpha=1.0 - level).fit(
-                table, duration_col="time", event_col="event", strata=["stratum"]
-            )
-        except (ConvergenceError, np.linalg.LinAlgError) as error:
-            return HazardRatio(_NAN, _NAN, _NAN, _NAN, f"the Cox fit failed: {error}".splitlines()[0])
-    # Other warnings (low variance given the event) only guess at what `_monotone` has decided exactly.
-    if any("failed to converge" in str(warning.message) for warning in caught):
-        return HazardRatio(_NAN, _NAN, _NAN, _NAN, "the Cox fit did not converge")
-    log_low, log_high = fitted.confidence_intervals_.loc["high"].to_numpy(dtype=np.float64)
+    found = cox_coefficient(groups.astype(np.float64), times, events, labels)
+    if found.lack is not None:
+        return HazardRatio(_NAN, _NAN, _NAN, _NAN, _LACKS[found.lack])
+    reach = float(ndtri((1.0 + level) / 2.0)) * found.error
     return HazardRatio(
-        ratio=float(np.exp(fitted.params_["high"])),
-        low=float(np.exp(log_low)),
-        high=float(np.exp(log_high)),
-        p_value=float(fitted.summary.loc["high", "p"]),
+        ratio=float(np.exp(found.value)),
+        low=float(np.exp(found.value - reach)),
+        high=float(np.exp(found.value + reach)),
+        p_value=float(2.0 * ndtr(-abs(found.value) / found.error)),
     )
 
 
@@ -211,25 +190,6 @@ def _degenerate(event: NDArray[np.bool_], high: NDArray[np.bool_]) -> str | None
     if high.all():
         return _NO_PATIENT_LOW
     return None if event.any() else _NO_EVENTS
-
-
-def _monotone(
-    time: NDArray[np.float64],
-    event: NDArray[np.bool_],
-    high: NDArray[np.bool_],
-    labels: NDArray[np.generic],
-) -> str | None:
-    """Why the partial likelihood has no finite maximum; None where it has one."""
-    in_high = in_low = False
-    for counts in _by_stratum(time, event, high, labels):
-        both = (counts.at_risk_high > 0) & (counts.at_risk_high < counts.at_risk)
-        in_high |= bool((counts.events_high[both] > 0).any())
-        in_low |= bool((counts.events[both] > counts.events_high[both]).any())
-    if in_high and in_low:
-        return None
-    if not in_high and not in_low:
-        return _NEVER_BOTH
-    return _SEPARATED.format("high-risk" if in_high else "low-risk")
 
 
 def _by_stratum(
