@@ -344,6 +344,10 @@ def test_token_folder_and_name_faults(tmp_path: Path) -> None:
     write_h5(tmp_path / "slide7.h5", {"features": numbers(2)})
     with pytest.raises(InputError, match=r"slide7\.h5: patient_from .* finds no patient"):
         tokens(tmp_path, patient_from=r"^case-(\d+)")
+    with pytest.raises(
+        InputError, match=r"source tiles: .*h5: patient_from '\(' is not a regular expression"
+    ):
+        tokens(tmp_path, patient_from="(")
     assert list(rows_of(tokens(tmp_path, patient_from=r"(\d+)$"))) == ["7"]
 
 

@@ -57,6 +57,11 @@ def test_a_row_without_a_patient_is_refused(tmp_path: Path, name: str, patient: 
         texts(tmp_path, config)
 
 
+def test_the_patient_of_a_tcga_report_is_that_of_its_barcode(tmp_path: Path) -> None:
+    rows: list[tuple[str | None, str | None]] = [("TCGA-BP-5195.25C0", "one"), ("TCGA-BP-5195-01A.2", "two")]
+    assert texts(tmp_path, write(tmp_path, rows)).texts == {"TCGA-BP-5195": "one\ntwo"}
+
+
 def test_no_text_at_all_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="every report is empty; check the column 'text'"):
         texts(tmp_path, write(tmp_path, [("a", " "), ("b", None)]))

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from prime.cohort.patient_names import PATIENT_FROM
 from prime.encode.rna.genes import PUBLISHED_SHA256, GeneList, align, base_id, gene_list, read_gene_list
-from prime.encode.rna.samples import PATIENT_FROM, owners_of, star_files
+from prime.encode.rna.samples import owners_of, star_files
 from prime.encode.rna.star import is_star, read_star, star_profile
 from prime.encode.rna.symbols import read_symbols
 from prime.errors import InputError

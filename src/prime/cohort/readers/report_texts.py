@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from prime.cohort.patient_names import patient_in
 from prime.cohort.source import SourceConfig, SourceTexts
 from prime.cohort.tables import read_table, require_columns
 from prime.errors import InputError, some
@@ -19,7 +20,7 @@ class ReportTable(SourceConfig):
 def report_texts(config: ReportTable, root: Path, where: str) -> SourceTexts:
     """Each patient's text, patients sorted.
 
-    The patient is what stands before the first dot of a report's name. Several reports of a patient are
+    The patient is found in a report's name by PATIENT_FROM. Several reports of a patient are
     joined with a line break, in file order. An empty or missing text counts as missing, and is noted.
 
     Raises:
@@ -33,8 +34,8 @@ def report_texts(config: ReportTable, root: Path, where: str) -> SourceTexts:
     for row, (name, text) in enumerate(
         zip(_cells(table[config.patient_id]), _cells(table[config.text]), strict=True), start=1
     ):
-        patient = name.split(".", 1)[0].strip()
-        if not patient:
+        patient = patient_in(name, where)
+        if patient is None:
             raise InputError(f"{where}: {path}: row {row} has no patient in {config.patient_id}")
         found.setdefault(patient, []).append(text.strip())
     joined = {patient: "\n".join(text for text in texts if text) for patient, texts in sorted(found.items())}

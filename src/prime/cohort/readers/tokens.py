@@ -1,6 +1,5 @@
 """Token files: one HDF5 or `.pt` file a slide, from TRIDENT, CLAM, STAMP or marugoto."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from prime.cohort.patient_names import PATIENT_FROM, patient_in
 from prime.cohort.readers.registry import reader
 from prime.cohort.source import SourceConfig, SourceRows, kept_attributes
 from prime.cohort.tables import patient_ids, read_table
@@ -26,7 +26,7 @@ class TokenSource(SourceConfig):
     """A folder of HDF5 or `.pt` feature files (TRIDENT, CLAM, STAMP, marugoto), one or several a patient."""
 
     file_pattern: str = "*"
-    patient_from: str = r"^(TCGA-[A-Za-z0-9]{2}-[A-Za-z0-9]{4})|^([^.]+)"
+    patient_from: str = PATIENT_FROM
     slide_table: str | None = None
     dataset: str | None = None
     max_tokens: int = Field(default=128, ge=1)
@@ -96,7 +96,11 @@ def _by_patient(
     unlisted = 0
     for path in files:
         if table is None:
-            patient = patient_of_name(config.patient_from, path, where)
+            patient = patient_in(path.stem, f"{where}: {path}", config.patient_from)
+            if patient is None:
+                raise InputError(
+                    f"{where}: {path}: patient_from {config.patient_from!r} finds no patient in its name"
+                )
         else:
             patient = table.get(slide_stem(path.name))
             if patient is None:
@@ -113,14 +117,6 @@ def _by_patient(
         if not found:
             raise InputError(f"{where}: no file in {config.path} is named in {config.slide_table}")
     return dict(sorted(found.items()))
-
-
-def patient_of_name(pattern: str, path: Path, where: str) -> str:
-    match = re.search(pattern, path.stem)
-    groups = [] if match is None else [group for group in (match.groups() or (match.group(),)) if group]
-    if not groups:
-        raise InputError(f"{where}: {path}: patient_from {pattern!r} finds no patient in the file's name")
-    return groups[0]
 
 
 def slide_stem(name: str) -> str:

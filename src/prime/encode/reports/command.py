@@ -101,12 +101,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Encode the reports. Returns 0, or 1 where a patient failed."""
     from rich.console import Console
 
+    from prime.cohort.patient_names import PATIENT_FROM
     from prime.encode.reports.run import encode_reports
-    from prime.encode.reports.sources import PATIENT, Columns, find_reports
+    from prime.encode.reports.sources import Columns, find_reports
     from prime.encode.work import report
 
     job = _job(arguments)
-    columns = Columns(arguments.name_column, arguments.text_column, arguments.patient_from or PATIENT)
+    columns = Columns(arguments.name_column, arguments.text_column, arguments.patient_from or PATIENT_FROM)
     reports = find_reports(arguments.inputs, arguments.out, columns)
     machines = Machines(arguments.jobs, arguments.threads, arguments.cluster)
     console = Console()

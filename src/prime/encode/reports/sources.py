@@ -5,11 +5,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from prime.cohort.patient_names import PATIENT_FROM, patient_in
 from prime.cohort.tables import read_table, require_columns
 from prime.errors import InputError
 from prime.files import write_text
 
-PATIENT = r"^(TCGA-[A-Za-z0-9]{2}-[A-Za-z0-9]{4})|^([^.]+)"  # as the token readers have it
 TABLES = (".csv", ".tsv", ".xlsx", ".parquet")
 FILES = (".pdf", ".txt")
 NOT_REPORTS = ("annotations.txt", "manifest.txt")  # that the GDC's client leaves beside reports
@@ -40,7 +40,7 @@ class Columns:
 
     name: str = "patient_filename"
     text: str = "text"
-    patient_from: str = PATIENT
+    patient_from: str = PATIENT_FROM
 
 
 def find_reports(inputs: list[Path], out: Path, columns: Columns) -> list[Report]:
@@ -93,10 +93,8 @@ def _of_file(path: Path, name: str, columns: Columns) -> Report:
 
 
 def _patient(name: str, columns: Columns, where: str) -> str:
-    match = re.search(columns.patient_from, name)
-    groups = [] if match is None else [group for group in (match.groups() or (match.group(),)) if group]
-    patient = groups[0].strip() if groups else ""
-    if not patient:
+    patient = patient_in(name, where, columns.patient_from)
+    if patient is None:
         raise InputError(f"{where}: --patient-from {columns.patient_from!r} finds no patient in {name!r}")
     if UNFIT.search(patient) or patient.startswith(".") or "." in patient:
         raise InputError(f"{where}: patient {patient!r} cannot name a file; no dots, slashes or signs in it")

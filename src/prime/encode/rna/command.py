@@ -94,9 +94,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Encode. Returns the exit status, 1 where a patient failed. Raises InputError for a user's mistake."""
     from rich.console import Console
 
+    from prime.cohort.patient_names import PATIENT_FROM
     from prime.encode.rna.matrix import MatrixOptions
     from prime.encode.rna.pipeline import RnaOptions, encode_rna
-    from prime.encode.rna.samples import PATIENT_FROM
     from prime.machines import Machines
 
     allowed = SLICES[arguments.encoder]

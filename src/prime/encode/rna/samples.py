@@ -4,11 +4,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from prime.cohort.readers.tokens import TokenSource
+from prime.cohort.patient_names import patient_in
 from prime.cohort.tables import patient_ids, read_table, require_columns
 from prime.errors import InputError
 
-PATIENT_FROM = str(TokenSource.model_fields["patient_from"].default)  # as the h5 reader has it
 SUFFIXES = (".tsv", ".tsv.gz")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_ -]*")
@@ -44,16 +43,15 @@ def owners_of(names: Sequence[str], pattern: str, source: str) -> list[str]:
     """
     owners: list[str] = []
     for name in names:
-        match = re.search(pattern, name)
-        groups = [] if match is None else [group for group in (match.groups() or (match.group(),)) if group]
-        if not groups:
+        owner = patient_in(name, source, pattern)
+        if owner is None:
             raise InputError(f"{source}: {name!r} names no patient; see --patient-from and --mapping")
-        if _UUID.fullmatch(groups[0]):
+        if _UUID.fullmatch(owner):
             raise InputError(
                 f"{source}: {name!r} has the GDC's number, not a patient's; give --mapping, a table"
                 " patient_id,path, or let prime gdc build sort the files"
             )
-        owners.append(groups[0])
+        owners.append(owner)
     _refuse(owners, names, source)
     return owners
 

@@ -1,6 +1,5 @@
 """From what the user named to slides or feature files, each with a unique name and all its files."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,8 +7,8 @@ from pathlib import Path
 
 import openslide
 
+from prime.cohort.patient_names import PATIENT_FROM, patient_in
 from prime.cohort.readers import tokens as token_files
-from prime.cohort.readers.tokens import TokenSource
 from prime.encode.slides import feature_files
 from prime.errors import InputError
 
@@ -74,17 +73,15 @@ def by_patient(
     """
     where = feature_files.WHERE
     table = None if slide_table is None else token_files.slide_table(slide_table, where)
-    pattern = patient_from or str(TokenSource.model_fields["patient_from"].default)
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise InputError(f"--patient-from {pattern!r}: not a regular expression ({error})") from None
+    pattern = patient_from or PATIENT_FROM
     patients: dict[str, list[InputFile]] = {}
     for item in found:
         if table is not None:
             patient = table.get(token_files.slide_stem(item.path.name)) or table.get(item.name)
         else:
-            patient = token_files.patient_of_name(pattern, Path(f"{item.name}.h5"), where)
+            patient = patient_in(item.name, where, pattern)
+            if patient is None:
+                raise InputError(f"{where}: --patient-from {pattern!r} finds no patient in {item.name!r}")
         if patient is not None:
             patients.setdefault(patient, []).append(item)
     if not patients:
