@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prime.errors import InputError
+from prime.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from prime.cohort.config import CohortConfig
@@ -105,7 +105,7 @@ def run_pretrain(arguments: Arguments) -> int:
     try:
         pretrain(store, config, arguments.out, excluded, machine)
     except MisconfigurationException as error:
-        raise InputError(f"--accelerator, --devices or --nodes: {str(error).splitlines()[0]}") from None
+        raise InputError(f"--accelerator, --devices or --nodes: {first_line(error)}") from None
     print(f"{arguments.out}: pretrained; the losses are in {arguments.out / 'curves.png'}")
     return 0
 

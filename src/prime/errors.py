@@ -1,4 +1,4 @@
-"""The one exception for a user's mistake, and how its message names many things."""
+"""The one exception for a user's mistake, and what its messages are made of."""
 
 from collections.abc import Sequence
 
@@ -17,3 +17,8 @@ def some(names: Sequence[str], shown: int = 5) -> str:
     short = [name if len(name) <= LONGEST else name[: LONGEST - 3] + "..." for name in names[:shown]]
     more = len(names) - shown
     return ", ".join(short) + (f" and {more:,} more" if more > 0 else "")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of another library's message, or the kind of error where it has no message."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prime.errors import InputError
+from prime.errors import InputError, first_line
 from prime.files import read_json
 from prime.hub import ModelFiles, model_folder
 
@@ -87,7 +87,7 @@ def load_encoder(folder: Path, where: str) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
         model = AutoModel.from_pretrained(str(folder), local_files_only=True)
     except Exception as error:  # transformers raises many kinds
-        raise InputError(f"{where}: encoder {folder}: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{where}: encoder {folder}: {first_line(error)}") from None
     return tokenizer, model.eval()
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from prime.errors import InputError
+from prime.errors import InputError, first_line
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
@@ -80,7 +80,7 @@ def _read_parquet(path: Path, where: str) -> pd.DataFrame:
         refuse_duplicates(list(file.schema_arrow.names), path, where)
         return file.read().to_pandas()
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{where}: {path}: not a readable parquet file ({_first_line(error)})") from None
+        raise InputError(f"{where}: {path}: not a readable parquet file ({first_line(error)})") from None
 
 
 def _read_excel(path: Path, where: str, sheet: str | None, text: bool) -> pd.DataFrame:
@@ -93,7 +93,7 @@ def _read_excel(path: Path, where: str, sheet: str | None, text: bool) -> pd.Dat
     except InputError:
         raise
     except Exception as error:  # openpyxl raises many kinds for a damaged file
-        raise InputError(f"{where}: {path}: not a readable xlsx file ({_first_line(error)})") from None
+        raise InputError(f"{where}: {path}: not a readable xlsx file ({first_line(error)})") from None
     if cells.empty:
         raise InputError(f"{where}: {path}: the sheet is empty")
     header = [str(name).strip() for name in cells.iloc[0]]
@@ -122,7 +122,7 @@ def _read_separated(path: Path, where: str, separator: str, text: bool) -> pd.Da
     except pd.errors.EmptyDataError:
         raise InputError(f"{where}: {path}: the file is empty") from None
     except (pd.errors.ParserError, csv.Error) as error:
-        raise InputError(f"{where}: {path}: malformed table ({_first_line(error)})") from None
+        raise InputError(f"{where}: {path}: malformed table ({first_line(error)})") from None
     refuse_shifted(frame, f"{where}: {path}")
     return frame
 
@@ -137,7 +137,3 @@ def refuse_shifted(frame: pd.DataFrame, source: str) -> None:
             f"{source}: its rows have more fields than the header has names (first:"
             f" {str(frame.index[0])!r}); quote values that hold the separator, and end no line with it"
         )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from prime.errors import InputError
+from prime.errors import InputError, first_line
 from prime.files import read_json, replacing, write_json
 from prime.model.prime import Prime
 from prime.settings.model import ModelConfig
@@ -93,6 +93,6 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         scaling = scaling_from(tensors, list(inputs.sources))
         experiment = described["experiment"]
     except (SafetensorError, ValidationError, KeyError, TypeError, RuntimeError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise InputError(f"{folder}: damaged checkpoint ({reason}); train it again or copy it anew") from None
     return Checkpoint(model.eval(), scaling, experiment, read_json(folder / MANIFEST))

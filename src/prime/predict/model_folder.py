@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from prime.downstream.probe import FittedHead
-from prime.errors import InputError
+from prime.errors import InputError, first_line
 from prime.files import read_json, replacing, sha256_file, write_json
 from prime.model.checkpoint import (
     MANIFEST,
@@ -103,7 +103,7 @@ def load_model(folder: Path) -> FittedModel:
         heads = {p: _head(tensors, n, description.ridge[n]) for p, n in description.heads.items()}
         reference = {p: np.asarray(tensors[f"reference.{p}"]) for p in description.heads}
     except (SafetensorError, ValidationError, KeyError, IndexError, OSError) as error:
-        raise InputError(f"{folder}: damaged model folder ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{folder}: damaged model folder ({first_line(error)})") from None
     return FittedModel(checkpoint, description, heads, reference)
 
 

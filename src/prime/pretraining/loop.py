@@ -16,7 +16,7 @@ from torch import Tensor
 
 from prime import __version__
 from prime.arrays import Indices
-from prime.errors import InputError
+from prime.errors import InputError, first_line
 from prime.files import replacing, sole_process, write_text
 from prime.model.checkpoint import save_description, save_network
 from prime.model.parameters import parameter_groups
@@ -244,7 +244,7 @@ class Pretraining:
             state = torch.load(path, weights_only=True, map_location="cpu")
             fingerprint, log = state["fingerprint"], json.loads(state["log"])
         except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise InputError(f"{path}: damaged ({reason}); remove {self.out} to start anew") from None
         if fingerprint != self._fingerprint():
             raise InputError(

@@ -8,7 +8,7 @@ import h5py
 import pandas as pd
 import pyarrow.parquet as pq
 
-from prime.errors import InputError
+from prime.errors import InputError, first_line
 
 TOKEN_SUFFIXES = {".h5": "h5", ".hdf5": "h5", ".pt": "pt"}
 PATIENT_COLUMNS = ("patient_id", "identifier")
@@ -109,5 +109,5 @@ def _head(path: Path, name: str) -> pd.DataFrame:
             separator = "," if path.suffix.lower() == ".csv" else "\t"
             return pd.read_csv(path, sep=separator, encoding="utf-8-sig", nrows=100)
     except (OSError, ValueError) as error:  # pyarrow's and pandas' own are kinds of ValueError
-        raise InputError(f"{name}: not a readable table ({str(error).splitlines()[0][:150]})") from None
+        raise InputError(f"{name}: not a readable table ({first_line(error)[:150]})") from None
     raise InputError(f"{name}: expected a folder of .h5 files, or a .parquet, .csv or .tsv table")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from prime.encode.rna.profiles import read_array, write_array
 from prime.encode.work import Piece
-from prime.errors import InputError
+from prime.errors import InputError, first_line
 from prime.files import replacing
 
 if TYPE_CHECKING:
@@ -114,4 +114,4 @@ def loaded_model(weights: "BulkRNABertWeights", precision: str, device: str) -> 
     try:
         return model.to(device=device, dtype=dtype)
     except (RuntimeError, AssertionError) as error:  # torch says so in several ways
-        raise InputError(f"--device {device}: {str(error).splitlines()[0]}") from None
+        raise InputError(f"--device {device}: {first_line(error)}") from None

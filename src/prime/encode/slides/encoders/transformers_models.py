@@ -18,7 +18,7 @@ from prime.encode.slides.encoders.interface import (
     TileEncoder,
 )
 from prime.encode.slides.encoders.preprocessor import read_pixels
-from prime.errors import InputError
+from prime.errors import InputError, first_line
 from prime.files import sha256_paths
 from prime.hub import ModelFiles, model_folder, recorded_name
 
@@ -75,7 +75,7 @@ class TransformersEncoder(TileEncoder):
             raise
         except (RuntimeError, ValueError) as error:
             raise InputError(
-                f"{network.name}: it does not take tiles of {side} pixels ({_line(error)})"
+                f"{network.name}: it does not take tiles of {side} pixels ({first_line(error)})"
             ) from None
         return LoadedEncoder(probe.shape[1], (), network)
 
@@ -161,7 +161,7 @@ def _device(name: str) -> str:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {name}: {_line(error)}") from None
+        raise InputError(f"--device {name}: {first_line(error)}") from None
     return name
 
 
@@ -182,7 +182,7 @@ def _model(folder: Path, name: str) -> Any:
     except InputError:
         raise
     except Exception as error:  # transformers and safetensors raise many kinds
-        raise InputError(f"{name}: {_line(error)}") from None
+        raise InputError(f"{name}: {first_line(error)}") from None
     missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
     if missing:
         raise InputError(
@@ -204,7 +204,3 @@ def _pooling(config: Any, pooling: Pooling | None, name: str) -> Callable[[Any],
     if prefix == 0 or pooling == "mean":
         return lambda output: output.last_hidden_state[:, prefix:].mean(dim=1)
     return lambda output: output.last_hidden_state[:, 0]
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
