@@ -13,16 +13,16 @@ import pytest
 from gdc_server import GdcServer, run_gdc, serving
 
 import prime.encode.gdc.download as download_module
-from prime.encode.gdc.download import download, part_of
-from prime.encode.gdc.fetch import Fetched, fetch, missing_bytes
-from prime.encode.gdc.ledger import PLACE, Ledger
+from prime.encode.gdc.download import download, partial_path
+from prime.encode.gdc.fetch import FetchResult, fetch, missing_bytes
 from prime.encode.gdc.manifest import GdcFile, read_manifest
 from prime.encode.gdc.query import find_files
-from prime.encode.gdc.server import Patience, Server, Stopped, told_wait
+from prime.encode.gdc.server import RetryPolicy, Server, Stopped, retry_after_s
+from prime.encode.gdc.verified import PLACE, VerifiedFiles
 from prime.errors import InputError
 
 DATA = random.Random(3).randbytes(100_000)
-QUICK = Patience(retries=2, wait_s=0.01, read_s=0.5)
+QUICK = RetryPolicy(retries=2, first_wait_s=0.01, read_timeout_s=0.5)
 
 
 @pytest.fixture
@@ -53,10 +53,10 @@ class Place:
 
     def partial(self, data: bytes) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        part_of(self.path).write_bytes(data)
+        partial_path(self.path).write_bytes(data)
 
     def is_right(self) -> bool:
-        return self.path.read_bytes() == DATA and not part_of(self.path).exists()
+        return self.path.read_bytes() == DATA and not partial_path(self.path).exists()
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_transfers_that_bring_nothing_end(place: Place) -> None:
     with pytest.raises(InputError, match=r"status 503 .*3 attempts without a byte"):
         place.fetch(*["503"] * 9)
     assert len(place.gdc.log) == 3
-    assert part_of(place.path).read_bytes() == DATA[:40]
+    assert partial_path(place.path).read_bytes() == DATA[:40]
     assert not place.path.exists()
 
 
@@ -133,7 +133,7 @@ def test_wrong_bytes_three_times_are_a_failure(place: Place) -> None:
         place.fetch(*["corrupt"] * 5)
     assert len(place.gdc.log) == 3
     assert not place.path.exists()
-    assert not part_of(place.path).exists()
+    assert not partial_path(place.path).exists()
     assert sum(place.moved) == 0
 
 
@@ -151,14 +151,14 @@ def test_a_range_that_does_not_exist_starts_over(place: Place) -> None:
     with pytest.raises(InputError, match="shorter than the 200000 bytes of the manifest"):
         place.fetch()
     assert [request.start for request in place.gdc.log] == [100_000, 0, 100_000, 0, 100_000]
-    assert not part_of(place.path).exists()
+    assert not partial_path(place.path).exists()
 
 
 def test_more_bytes_than_stated_are_not_kept(place: Place) -> None:
     place.file = replace(place.file, size=60_000)
     with pytest.raises(InputError, match="more than the 60000 bytes of the manifest"):
         place.fetch()
-    assert not part_of(place.path).exists()
+    assert not partial_path(place.path).exists()
     assert sum(place.moved) == 0
 
 
@@ -217,15 +217,15 @@ class Recorder(threading.Event):
         return self.is_set()
 
 
-def waits_of(place: Place, patience: Patience, *faults: str) -> list[float]:
-    place.server = Server(place.gdc.url, patience)
+def waits_of(place: Place, policy: RetryPolicy, *faults: str) -> list[float]:
+    place.server = Server(place.gdc.url, policy)
     place.server.stop = recorder = Recorder()
     place.fetch(*faults)
     return recorder.waits
 
 
 def test_waits_double_up_to_two_minutes(place: Place) -> None:
-    waits = waits_of(place, Patience(retries=12, wait_s=1), *["503"] * 10)
+    waits = waits_of(place, RetryPolicy(retries=12, first_wait_s=1), *["503"] * 10)
     bounds = [min(120, 2**n) for n in range(10)]
     assert len(waits) == 10
     assert all(bound / 2 <= wait <= bound for wait, bound in zip(waits, bounds, strict=True))
@@ -234,14 +234,14 @@ def test_waits_double_up_to_two_minutes(place: Place) -> None:
 
 def test_retry_after_is_kept_to(place: Place) -> None:
     place.gdc.trouble.retry_after = "17"
-    assert waits_of(place, Patience(wait_s=1), "429", "429") == [17.0, 17.0]
+    assert waits_of(place, RetryPolicy(first_wait_s=1), "429", "429") == [17.0, 17.0]
 
 
 def test_retry_after_may_be_a_date() -> None:
-    assert told_wait("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
-    assert (told_wait("Wed, 21 Oct 2215 07:28:00 GMT") or 0.0) > 1e9
-    assert told_wait("soon") is told_wait(None) is None
-    assert told_wait(" 30 ") == 30.0
+    assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert (retry_after_s("Wed, 21 Oct 2215 07:28:00 GMT") or 0.0) > 1e9
+    assert retry_after_s("soon") is retry_after_s(None) is None
+    assert retry_after_s(" 30 ") == 30.0
 
 
 def test_an_end_during_a_wait_ends_it(place: Place) -> None:
@@ -260,7 +260,7 @@ def fill(gdc: GdcServer, count: int) -> list[GdcFile]:
     return sorted(find_files(Server(gdc.url), [], ["slides", "rna", "reports"]), key=lambda f: f.filename)
 
 
-def fetch_all(gdc: GdcServer, files: list[GdcFile], folder: Path, jobs: int = 4) -> Fetched:
+def fetch_all(gdc: GdcServer, files: list[GdcFile], folder: Path, jobs: int = 4) -> FetchResult:
     return fetch(Server(gdc.url, QUICK), files, folder, jobs)
 
 
@@ -277,11 +277,11 @@ def right(gdc: GdcServer, folder: Path) -> set[str]:
 def test_all_come_and_nothing_twice(gdc: GdcServer, tmp_path: Path, jobs: int) -> None:
     files = fill(gdc, 20)
     result = fetch_all(gdc, files, tmp_path, jobs)
-    assert (result.came, result.already, result.failures) == (20, 0, [])
+    assert (result.fetched, result.already_there, result.failures) == (20, 0, [])
     assert right(gdc, tmp_path) == set(gdc.files)
     assert len(gdc.log) == 20
     again = fetch_all(gdc, files, tmp_path, jobs)
-    assert (again.came, again.already) == (0, 20)
+    assert (again.fetched, again.already_there) == (0, 20)
     assert len(gdc.log) == 20
 
 
@@ -316,7 +316,7 @@ def test_a_good_file_is_never_touched_and_a_bad_one_replaced(gdc: GdcServer, tmp
     short.path(tmp_path).write_bytes(gdc.files[short.id][1][:100])
     os.utime(good.path(tmp_path), (1, 1))
     result = fetch_all(gdc, files, tmp_path)
-    assert (result.came, result.already) == (3, 1)
+    assert (result.fetched, result.already_there) == (3, 1)
     assert good.path(tmp_path).stat().st_mtime == 1
     assert right(gdc, tmp_path) == set(gdc.files)
     assert good.id not in {request.file_id for request in gdc.log}
@@ -340,7 +340,7 @@ def test_sums_are_computed_once(gdc: GdcServer, tmp_path: Path, monkeypatch: pyt
         computed.append(path.name)
         return hashlib.md5(path.read_bytes()).hexdigest()
 
-    monkeypatch.setattr("prime.encode.gdc.ledger.md5_of", md5_of)
+    monkeypatch.setattr("prime.encode.gdc.verified.md5_of", md5_of)
     monkeypatch.setattr(download_module, "md5_of", md5_of)
     fetch_all(gdc, files, tmp_path)
     assert computed == []
@@ -351,7 +351,7 @@ def test_sums_are_computed_once(gdc: GdcServer, tmp_path: Path, monkeypatch: pyt
     (tmp_path / PLACE).write_text(half, encoding="utf-8")
     fetch_all(gdc, files, tmp_path)
     assert len(computed) == 2
-    assert all(Ledger(tmp_path).is_right(file) for file in files)
+    assert all(VerifiedFiles(tmp_path).has(file) for file in files)
     assert len(computed) == 2
 
 
@@ -361,7 +361,7 @@ def test_a_full_disk_is_seen_before_anything_is_fetched(
     files = fill(gdc, 3)
     half = files[0].path(tmp_path / "raw")
     half.parent.mkdir(parents=True)
-    part_of(half).write_bytes(bytes(1_000))
+    partial_path(half).write_bytes(bytes(1_000))
     need = sum(file.size for file in files) - 1_000
     assert missing_bytes(files, tmp_path / "raw") == need
     usage = shutil.disk_usage(tmp_path)
@@ -371,7 +371,7 @@ def test_a_full_disk_is_seen_before_anything_is_fetched(
     assert gdc.log == []
     assert not (tmp_path / "raw" / "manifest.tsv").exists()
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=need))
-    assert fetch_all(gdc, files, tmp_path / "raw").came == 3
+    assert fetch_all(gdc, files, tmp_path / "raw").fetched == 3
 
 
 def test_a_disk_that_fills_up_ends_the_work(
@@ -379,7 +379,7 @@ def test_a_disk_that_fills_up_ends_the_work(
 ) -> None:
     files = fill(gdc, 30)
 
-    def full(server: Server, file: GdcFile, path: Path, moved: Callable[[int], None]) -> None:
+    def full(server: Server, file: GdcFile, path: Path, count_bytes: Callable[[int], None]) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("prime.encode.gdc.fetch.download", full)
@@ -393,10 +393,10 @@ def test_an_interrupt_ends_the_threads_and_keeps_partial_files(
     files = fill(gdc, 30)
     gdc.pause_s = 0.01
 
-    def interrupted(server: Server, file: GdcFile, path: Path, moved: Callable[[int], None]) -> None:
+    def interrupted(server: Server, file: GdcFile, path: Path, count_bytes: Callable[[int], None]) -> None:
         if file is files[5]:
             raise KeyboardInterrupt
-        download(server, file, path, moved)
+        download(server, file, path, count_bytes)
 
     monkeypatch.setattr("prime.encode.gdc.fetch.download", interrupted)
     threads = threading.active_count()

@@ -13,12 +13,12 @@ import prime.encode.gdc.server as server_module
 from prime.encode.gdc.command import add_arguments
 from prime.encode.gdc.kinds import FILE_FIELDS, kind_of
 from prime.encode.gdc.manifest import GdcFile, read_manifest, refuse_clashes, write_manifest
-from prime.encode.gdc.query import describe, find_cases, find_files
-from prime.encode.gdc.server import Patience, Server
+from prime.encode.gdc.query import find_cases, find_files, with_metadata
+from prime.encode.gdc.server import RetryPolicy, Server
 from prime.errors import InputError
 
 MD5 = "0" * 32
-QUICK = Patience(retries=2, wait_s=0.01, read_s=0.5)
+QUICK = RetryPolicy(retries=2, first_wait_s=0.01, read_timeout_s=0.5)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_the_request_is_the_one_of_the_api_guide(gdc: GdcServer) -> None:
     assert endpoint == "files"
     assert body["filters"]["op"] == "and"
     assert {part["op"] for part in body["filters"]["content"]} == {"in"}
-    assert asked == {  # by hand, from spec/tcga.md 5.2
+    assert asked == {  # by hand, from the GDC API User's Guide
         "cases.project.project_id": ["TCGA-BRCA"],
         "data_category": ["Transcriptome Profiling"],
         "data_type": ["Gene Expression Quantification"],
@@ -61,7 +61,7 @@ def test_the_request_is_the_one_of_the_api_guide(gdc: GdcServer) -> None:
 
 @pytest.mark.parametrize("page", [1, 7, 25, 1000])
 def test_every_page_is_read(gdc: GdcServer, page: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "PAGE", page)
+    monkeypatch.setattr(server_module, "HITS_PER_REQUEST", page)
     files = find_files(Server(gdc.url), [], ["slides", "rna", "reports"])
     wanted = {hit["file_id"] for hit, data in gdc.files.values() if data not in (b"frozen", b"normal")}
     assert len(files) == len(wanted) == 25 * 3 + 1
@@ -97,9 +97,9 @@ def test_the_official_manifest_is_filled_in(gdc: GdcServer, tmp_path: Path) -> N
     bare = read_manifest(tmp_path / "gdc.txt")
     assert [file.data for file in bare] == [file.data for file in listed]
     assert {file.patient for file in bare} == {""}
-    assert describe(Server(gdc.url), bare) == listed
+    assert with_metadata(Server(gdc.url), bare) == listed
     asked = len(gdc.asked)
-    assert describe(Server(gdc.url), listed) == listed
+    assert with_metadata(Server(gdc.url), listed) == listed
     assert len(gdc.asked) == asked
 
 
@@ -126,7 +126,7 @@ def nonsense() -> dict[str, object]:
 def test_a_list_that_changes_while_it_is_read_is_refused(
     gdc: GdcServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "PAGE", 10)
+    monkeypatch.setattr(server_module, "HITS_PER_REQUEST", 10)
     hits = Server(gdc.url).hits("cases", {"op": "and", "content": []}, ["submitter_id"], "submitter_id")
     next(hits)
     gdc.cases.pop(0)

@@ -1,4 +1,4 @@
-"""From a fetched folder to a cohort: aligned tables, and the file that `prime check` reads."""
+"""From a fetched folder to a cohort: tables aligned by patient, and the cohort file."""
 
 import os
 from collections import Counter
@@ -17,7 +17,7 @@ from prime.encode.gdc.cases import COLUMNS, clinical_row, read_cases
 from prime.encode.gdc.kinds import KINDS
 from prime.encode.gdc.manifest import NAME, read_manifest
 from prime.encode.gdc.select import Choice, select
-from prime.encode.gdc.sources import names_slides, output_of, source_of
+from prime.encode.gdc.sources import feature_path, named_by_slide, source_settings
 from prime.files import replacing, write_text
 
 COHORT = "cohort.yaml"
@@ -27,8 +27,8 @@ HEAD = "# Written by prime gdc build; paths start from the folder of this file.\
 
 
 @dataclass(frozen=True)
-class Built:
-    """What was made: counts, remarks for the user, and the cohort file where features were named."""
+class BuildResult:
+    """Counts of patients and files, notes for the user, and the cohort file, None without features."""
 
     patients: int
     used: dict[str, int]
@@ -45,31 +45,32 @@ def build(
     features: dict[str, Path] | None = None,
     encoder: str = "minilm",
     name: str = "tcga",
-) -> Built:
+) -> BuildResult:
     """Align what `prime gdc fetch` left in `folder` by barcode, and write a cohort to `out`.
 
-    `files.csv`: every file, used or why not. `patients.csv`: a patient a row with slides, RNA file, reports
-    and overall survival. `slides.csv` and `rna.csv`: which file is whose, for the encoders' `--slide-table`
-    and `--mapping`. `clinical.csv`: from the GDC's cases, unless `clinical` names a TCGA-CDR table.
-    `cohort.yaml`: where features are named.
+    `files.csv`: every file, and why it is not used. `patients.csv`: one row per patient with slides, RNA
+    file, reports and overall survival. `slides.csv` and `rna.csv`: the patient of each file, for
+    `--slide-table` and `--mapping` of the encoders. `clinical.csv`: from the GDC's cases, unless `clinical`
+    names a TCGA-CDR table. `cohort.yaml`: only where `features` are given.
 
     Args:
         folder: a fetched folder, with manifest.tsv.
-        out: the cohort's folder; its tables are written anew.
+        out: the cohort's folder; its tables are overwritten.
         clinical: TCGA-CDR (xlsx, csv, tsv).
         features: what `prime encode` wrote, by kind: slides, rna, reports.
-        encoder: for report texts that are not encoded yet.
-        name: the cohort's.
+        encoder: the text encoder, for report texts that are not encoded yet.
+        name: of the cohort.
 
     Raises:
-        InputError: no manifest, no clinical data, or features that no reader knows.
+        InputError: no manifest, no clinical data, or features that no reader reads.
     """
-    places = {kind: output_of(kind, path) for kind, path in (features or {}).items()}
+    places = {kind: feature_path(kind, path) for kind, path in (features or {}).items()}
     sources = {
-        kind: source_of(kind, path, encoder) | {"path": relative(path, out)} for kind, path in places.items()
+        kind: source_settings(kind, path, encoder) | {"path": relative(path, out)}
+        for kind, path in places.items()
     }
     choices = select(read_manifest(folder / NAME), folder)
-    if "slides" in places and names_slides(places["slides"], _slide_ids(choices)):
+    if "slides" in places and named_by_slide(places["slides"], _slide_ids(choices)):
         sources["slides"]["slide_table"] = SLIDE_TABLE
     known, notes = ({} if clinical else _case_rows(folder)), []
     out.mkdir(parents=True, exist_ok=True)
@@ -82,10 +83,10 @@ def build(
     _write_tables(choices, patients, out)
     complete = int((patients[list(KINDS)] != "").all(axis=1).sum())
     cohort = _write_cohort(name, settings, sources, out) if sources else None
-    return Built(
+    return BuildResult(
         patients=len(patients),
         used=Counter(choice.file.data for choice in choices if choice.used),
-        left_out=Counter(f"{c.file.data}: {_general(c.reason)}" for c in choices if not c.used),
+        left_out=Counter(f"{c.file.data}: {_without_ids(c.reason)}" for c in choices if not c.used),
         complete=complete,
         cohort=cohort,
         notes=notes + table.notes,
@@ -93,7 +94,7 @@ def build(
 
 
 def relative(path: Path, start: Path) -> str:
-    """The path seen from `start`, with slashes, so that both can move together; absolute on another drive."""
+    """The path from `start`, with slashes, so that both can move together; absolute on another drive."""
     try:
         return Path(os.path.relpath(path.absolute(), start.absolute())).as_posix()
     except ValueError:  # Windows: no way from one drive to another
@@ -101,13 +102,13 @@ def relative(path: Path, start: Path) -> str:
 
 
 def _case_rows(folder: Path) -> dict[str, dict[str, str | float]]:
-    """The clinical rows by patient, sorted; a patient in two of the kept files is taken once."""
+    """The clinical rows by patient, sorted; a patient who is in two files counts once."""
     rows = (clinical_row(case) for case in read_cases(folder))
     return {str(row["patient_id"]): row for row in sorted(rows, key=lambda row: str(row["patient_id"]))}
 
 
 def _why_no_outcome(rows: Iterable[dict[str, str | float]]) -> list[str]:
-    """One line for each reason why patients have no overall survival."""
+    """One line per reason why patients have no overall survival, with their number."""
     counts = Counter(str(row["note"]).split(" (", 1)[0] for row in rows if row["note"])
     return [f"{count:,} patients without overall survival: {note}" for note, count in sorted(counts.items())]
 
@@ -115,7 +116,7 @@ def _why_no_outcome(rows: Iterable[dict[str, str | float]]) -> list[str]:
 def _clinical_settings(
     clinical: Path | None, out: Path, known: dict[str, dict[str, str | float]]
 ) -> dict[str, Any]:
-    """The `clinical` key of the cohort file; covariates are named where somebody has them."""
+    """The `clinical` key of the cohort file, with the covariates that at least one patient has."""
     if clinical is not None:
         return {"format": "tcga-cdr", "path": relative(clinical, out)}
     covariates: list[Any] = []
@@ -136,11 +137,11 @@ def _clinical_settings(
 
 
 def _patients(choices: Sequence[Choice], table: ClinicalTable) -> pd.DataFrame:
-    """One row a patient who has a file that is used, sorted; several files are separated by `;`."""
-    of: dict[str, dict[str, list[str]]] = {}
+    """One row per patient with a file that is used, sorted; several files are separated by `;`."""
+    files_of: dict[str, dict[str, list[str]]] = {}
     for choice in choices:
         if choice.used:
-            kinds = of.setdefault(choice.file.patient, {kind: [] for kind in KINDS})
+            kinds = files_of.setdefault(choice.file.patient, {kind: [] for kind in KINDS})
             kinds[choice.file.data].append(choice.file.filename)
     project = {choice.file.patient: choice.file.project for choice in choices}
     rna = {c.file.patient: c.file.sample for c in choices if c.used and c.file.data == "rna"}
@@ -151,7 +152,7 @@ def _patients(choices: Sequence[Choice], table: ClinicalTable) -> pd.DataFrame:
             **{kind: ";".join(sorted(files)) for kind, files in kinds.items()},
             "rna_sample": rna.get(patient, ""),
         }
-        for patient, kinds in sorted(of.items())
+        for patient, kinds in sorted(files_of.items())
     ]
     columns = ["patient_id", "project", *KINDS, "rna_sample"]
     outcome = table.frame[["patient_id", "excluded", "exclude_reason", "os_time_days", "os_event"]]
@@ -177,7 +178,7 @@ def _write_tables(choices: Sequence[Choice], patients: pd.DataFrame, out: Path) 
 
 
 def _slide_ids(choices: Sequence[Choice]) -> dict[str, str]:
-    """The slides used, by the names that their feature files have, and their patients."""
+    """The patient of each slide that is used; a slide has the name of its feature file."""
     used = (choice.file for choice in choices if choice.used and choice.file.data == "slides")
     return {file.filename.removesuffix(".svs"): file.patient for file in used}
 
@@ -188,7 +189,7 @@ def _write(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _write_cohort(name: str, clinical: dict[str, Any], sources: dict[str, Any], out: Path) -> Path:
-    """Write the cohort file and read it back, so that no file is left that PRIME refuses."""
+    """Write the cohort file, after checking that it can be read."""
     modalities = {
         modality: {source: sources[kind]}
         for kind, (modality, source) in MODALITIES.items()
@@ -201,7 +202,7 @@ def _write_cohort(name: str, clinical: dict[str, Any], sources: dict[str, Any], 
     return out / COHORT
 
 
-def _general(reason: str) -> str:
-    """A reason without the barcode or id that is its own, so that reasons can be counted."""
+def _without_ids(reason: str) -> str:
+    """A reason with its barcodes and file ids replaced, so that equal reasons can be counted."""
     words = ["another file" if len(w) == 36 and w.count("-") == 4 else w for w in reason.split()]
     return " ".join("another" if barcode.is_tcga(word) else word for word in words)

@@ -1,4 +1,4 @@
-"""Clinical data from the GDC's /cases: kept as it comes, and overall survival derived from it."""
+"""Clinical data from the GDC's /cases: kept as received, and overall survival derived from them."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,9 +16,9 @@ Case = dict[str, Any]
 
 
 def fetch_cases(server: Server, projects: Sequence[str], folder: Path) -> int:
-    """Keep the cases of each project in `folder/clinical/PROJECT.json`; what is there is not asked for.
+    """Write the cases of each project to `folder/clinical/PROJECT.json`, unless that file is there.
 
-    No projects: all of TCGA. Returns the number of cases that came. Raises InputError, see Server.hits.
+    No projects: all of TCGA. Returns the number of cases received. Raises InputError, see Server.hits.
     """
     wanted = [project for project in projects if not case_file(folder, project).is_file()]
     if projects and not wanted:
@@ -33,14 +33,14 @@ def fetch_cases(server: Server, projects: Sequence[str], folder: Path) -> int:
 
 
 def case_file(folder: Path, project: str) -> Path:
-    """Where a project's cases lie. Raises InputError where the name is none of a project."""
+    """The file with a project's cases. Raises InputError for a name that no project has."""
     if not project.replace("-", "").replace("_", "").isalnum():
         raise InputError(f"project {project!r}: expected a name such as TCGA-BRCA")
     return folder / CLINICAL / f"{project}.json"
 
 
 def read_cases(folder: Path) -> list[Case]:
-    """All cases kept below a fetched folder. Raises InputError where there are none, or a file is damaged."""
+    """All cases of a fetched folder. Raises InputError where there are none, or a file is damaged."""
     paths = sorted((folder / CLINICAL).glob("*.json"))
     if not paths:
         raise InputError(
@@ -57,7 +57,7 @@ def read_cases(folder: Path) -> list[Case]:
 
 
 def _is_case(value: object) -> bool:
-    """Whether it has what every case has: a barcode and a project."""
+    """Whether it has a barcode and a project, as every case does."""
     try:
         return bool(project_of(cast(Case, value)) and cast(Case, value)["submitter_id"])
     except (KeyError, TypeError):
@@ -109,7 +109,7 @@ def _survival(case: Case, demographic: Case, status: str) -> tuple[int, float | 
 
 
 def _follow_ups(case: Case) -> Iterable[float]:
-    """Every day on which the patient was known to live."""
+    """Every day, counted from the index date, on which the patient was known to be alive."""
     for group, name in (("follow_ups", "days_to_follow_up"), ("diagnoses", "days_to_last_follow_up")):
         for item in cast(list[Case], case.get(group) or []):
             day = _number(item.get(name))
@@ -118,7 +118,7 @@ def _follow_ups(case: Case) -> Iterable[float]:
 
 
 def _number(value: object) -> float | None:
-    """The GDC's number: null where it is not known."""
+    """A number of the GDC; null where unknown."""
     return float(value) if isinstance(value, int | float) else None
 
 

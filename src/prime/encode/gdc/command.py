@@ -111,10 +111,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _connect(arguments: argparse.Namespace) -> "Server":
-    from prime.encode.gdc.server import Patience, Server
+    from prime.encode.gdc.server import RetryPolicy, Server
 
-    patience = Patience(arguments.retries, arguments.wait, read_s=arguments.timeout)
-    return Server(arguments.server, patience)
+    policy = RetryPolicy(arguments.retries, arguments.wait, read_timeout_s=arguments.timeout)
+    return Server(arguments.server, policy)
 
 
 def _query(arguments: argparse.Namespace) -> int:
@@ -165,7 +165,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
             line = f"{failure.name}: {failure.reason}"
             console.print(line, highlight=False, markup=False, soft_wrap=True, style="red")
         rest = f", {failures} failed (listed in {arguments.out / FAILURES})" if failures else ""
-        print(f"{arguments.out}: {result.came:,} files fetched, {result.already:,} were there{rest}")
+        print(f"{arguments.out}: {result.fetched:,} files fetched, {result.already_there:,} were there{rest}")
     projects = arguments.project or sorted(
         {name for file in files for name in file.project.split(",") if name}
     )
@@ -178,11 +178,11 @@ def _fetch(arguments: argparse.Namespace) -> int:
 def _wanted(arguments: argparse.Namespace, server: "Server") -> "list[GdcFile]":
     """The files of the manifest, or those that the server lists; `--project` and `--data` narrow both."""
     from prime.encode.gdc.manifest import read_manifest, refuse_clashes
-    from prime.encode.gdc.query import describe, find_files
+    from prime.encode.gdc.query import find_files, with_metadata
 
     if arguments.manifest is None:
         return find_files(server, arguments.project, arguments.data or DATA)
-    files = describe(server, read_manifest(arguments.manifest))
+    files = with_metadata(server, read_manifest(arguments.manifest))
     refuse_clashes(files, str(arguments.manifest))
     return [
         file

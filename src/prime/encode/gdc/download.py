@@ -1,4 +1,4 @@
-"""One file, from the server to its place: taken up where it broke off, checked before it gets its name."""
+"""Download of one file: resumed where it broke off, and renamed to its name only after its md5 is checked."""
 
 import hashlib
 import os
@@ -9,16 +9,16 @@ from pathlib import Path
 import requests
 
 from prime.encode.gdc.manifest import GdcFile
-from prime.encode.gdc.server import Passing, Server, Stopped
+from prime.encode.gdc.server import Server, Stopped, TransientError
 from prime.errors import InputError
 
 CHUNK = 1 << 18  # bytes
-WRONG_LIMIT = 3  # whole downloads of one file that turned out wrong
-Moved = Callable[[int], None]
+MAX_WRONG = 3  # complete downloads of one file that may turn out wrong
+CountBytes = Callable[[int], None]
 
 
-class _Useless(Exception):
-    """What lies in the partial file can't become the file: start over."""
+class _RestartError(Exception):
+    """The partial file cannot become the file: it is discarded and the download starts over."""
 
 
 def md5_of(path: Path) -> str:
@@ -27,8 +27,8 @@ def md5_of(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def part_of(path: Path) -> Path:
-    """The partial file of `path`."""
+def partial_path(path: Path) -> Path:
+    """Where the bytes of `path` are collected until they are complete."""
     return path.with_name(f"{path.name}.part")
 
 
@@ -37,50 +37,51 @@ def size_of(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def download(server: Server, file: GdcFile, path: Path, moved: Moved) -> None:
-    """Bring one file to `path`. It grows as `path.part` and is renamed once size and md5 agree.
+def download(server: Server, file: GdcFile, path: Path, count_bytes: CountBytes) -> None:
+    """Download one file to `path`. It grows as `path.part` and is renamed once size and md5 agree.
 
-    A broken transfer goes on where it stopped, as long as attempts bring bytes; `server.patience` limits
-    those that bring none. A whole file with a wrong md5 is deleted and fetched again, three times at most.
+    A broken transfer is resumed where it stopped for as long as attempts receive bytes; `server.policy`
+    limits those in a row that receive none. A complete file with a wrong md5 is deleted and fetched again,
+    three times at most.
 
     Args:
         server: the GDC.
         file: which one.
-        path: where to; an existing file there is replaced only by a right one.
-        moved: told the bytes that came, negative for those that were thrown away.
+        path: where to; an existing file there is replaced only by a correct one.
+        count_bytes: called with the number of bytes received, negative for bytes that were discarded.
 
     Raises:
-        InputError: the server refuses the file, stays silent, or sends wrong bytes.
+        InputError: the server refuses the file, does not answer, or sends wrong bytes.
         Stopped: the work was ended; the partial file stays.
     """
-    part = part_of(path)
+    part = partial_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    wrong = idle = 0
+    wrong = empty_attempts = 0
     while not _finished(file, part, path):
         if part.is_file() and size_of(part) >= file.size:
             wrong += 1
-            moved(-size_of(part))
+            count_bytes(-size_of(part))
             part.unlink()
-            if wrong == WRONG_LIMIT:
+            if wrong == MAX_WRONG:
                 raise InputError(f"md5 is not {file.md5} after {wrong} whole downloads; is the manifest old?")
         before = size_of(part)
         try:
-            _transfer(server, file, part, moved)
-        except _Useless as reason:
-            moved(-size_of(part))
+            _transfer(server, file, part, count_bytes)
+        except _RestartError as reason:
+            count_bytes(-size_of(part))
             part.unlink(missing_ok=True)
             wrong += 1
-            if wrong == WRONG_LIMIT:
+            if wrong == MAX_WRONG:
                 raise InputError(str(reason)) from None
-        except Passing as trouble:
-            idle = 0 if size_of(part) > before else idle + 1
-            if idle > server.patience.retries:
-                raise InputError(f"{trouble} ({idle} attempts without a byte)") from None
-            server.rest(max(1, idle), trouble.wait_s)
+        except TransientError as fault:
+            empty_attempts = 0 if size_of(part) > before else empty_attempts + 1
+            if empty_attempts > server.policy.retries:
+                raise InputError(f"{fault} ({empty_attempts} attempts without a byte)") from None
+            server.wait_before_retry(max(1, empty_attempts), fault.retry_after_s)
 
 
 def _finished(file: GdcFile, part: Path, path: Path) -> bool:
-    """Give the partial file its name where it is whole and right."""
+    """Rename the partial file to `path` where it is complete and its md5 agrees."""
     if file.size == 0:
         part.touch()
     if not part.is_file() or size_of(part) != file.size or md5_of(part) != file.md5:
@@ -89,45 +90,45 @@ def _finished(file: GdcFile, part: Path, path: Path) -> bool:
     return True
 
 
-def _transfer(server: Server, file: GdcFile, part: Path, moved: Moved) -> None:
-    """One request for what is still missing, written as it comes: a kill loses what is on its way alone.
+def _transfer(server: Server, file: GdcFile, part: Path, count_bytes: CountBytes) -> None:
+    """Make one request for what is missing, and write it as it arrives, so that a kill loses next to nothing.
 
     Raises:
-        Passing: it broke off, early or late; what came is in `part`.
-        _Useless: the server has a file of another length.
+        TransientError: the transfer broke off; what arrived is in `part`.
+        _RestartError: the server's file has another length.
     """
     have = size_of(part)
     headers = {"Range": f"bytes={have}-{file.size - 1}"} if have else {}
-    with server.answer("GET", f"data/{file.id}", headers=headers) as answer:
-        start = _start(answer, have, file)
+    with server.response("GET", f"data/{file.id}", headers=headers) as response:
+        start = _first_byte(response, have, file)
         with part.open("r+b" if part.is_file() else "wb") as out:
             out.truncate(start)
             out.seek(start)
-            moved(start - have)
-            while chunk := answer.raw.read1(CHUNK):  # what has come, without waiting for more
+            count_bytes(start - have)
+            while chunk := response.raw.read1(CHUNK):  # what has arrived, without waiting for more
                 if server.stop.is_set():
                     raise Stopped
                 out.write(chunk)
                 out.flush()
-                moved(len(chunk))
+                count_bytes(len(chunk))
                 if out.tell() > file.size:
-                    raise _Useless(f"the server sends more than the {file.size} bytes of the manifest")
+                    raise _RestartError(f"the server sends more than the {file.size} bytes of the manifest")
     if size_of(part) < file.size:
-        raise Passing(f"{server.url}: the answer ended after {size_of(part)} of {file.size} bytes")
+        raise TransientError(f"{server.url}: the answer ended after {size_of(part)} of {file.size} bytes")
 
 
-def _start(answer: requests.Response, have: int, file: GdcFile) -> int:
-    """Where in the file the answer's bytes begin: 200 is the whole file, whatever was asked for.
+def _first_byte(response: requests.Response, have: int, file: GdcFile) -> int:
+    """Where in the file the response begins; with status 200 at 0, whatever range was asked for.
 
-    Raises _Useless where that is beyond what we have, or the range does not exist there (416).
+    Raises _RestartError where it lies beyond the `have` bytes we hold, or the server has no such range (416).
     """
-    if answer.status_code == 200:
+    if response.status_code == 200:
         return 0
-    if answer.status_code == 416:
-        raise _Useless(
+    if response.status_code == 416:
+        raise _RestartError(
             f"the server's file is shorter than the {file.size} bytes of the manifest (status 416)"
         )
-    stated = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+    stated = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     if stated is None or int(stated.group(1)) > have:
-        raise _Useless(f"an answer to a request from byte {have} without a usable Content-Range")
+        raise _RestartError(f"an answer to a request from byte {have} without a usable Content-Range")
     return int(stated.group(1))

@@ -1,4 +1,4 @@
-"""What can be fetched, and how the GDC is asked for it (its API guide; spec/tcga.md 5.2)."""
+"""The kinds of data that can be fetched, and the filters that find them (GDC API User's Guide)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,8 +29,8 @@ KINDS: Mapping[str, Mapping[str, str]] = {
         "access": "open",
     },
 }
-DATA = (*KINDS, CLINICAL)  # clinical is no file: it is asked of /cases
-OTHER = "other"  # files of a user's own manifest that are none of these
+DATA = (*KINDS, CLINICAL)  # clinical data are not files, they come from /cases
+OTHER = "other"  # files in a user's own manifest that are none of these
 FILE_FIELDS = (
     "file_id",
     "file_name",
@@ -68,22 +68,25 @@ def all_of(conditions: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"op": "and", "content": list(conditions)}
 
 
-def of_projects(prefix: str, projects: Sequence[str]) -> dict[str, Any]:
-    """The condition on projects of files (`cases.project`) or cases (`project`); none named: all of TCGA."""
+def project_filter(prefix: str, projects: Sequence[str]) -> dict[str, Any]:
+    """The condition on the project; `prefix` is its field in /files (`cases.project`) or /cases (`project`).
+
+    Without projects it is the whole program TCGA.
+    """
     if projects:
         return any_of(f"{prefix}.project_id", projects)
     return any_of(f"{prefix}.program.name", [PROGRAM])
 
 
 def file_filter(kind: str, projects: Sequence[str]) -> dict[str, Any]:
-    """The filter for /files of the open files of one kind."""
+    """The filter for /files that finds the open-access files of one kind; no projects: all of TCGA."""
     exact = [any_of(field, [value]) for field, value in KINDS[kind].items()]
-    return all_of([of_projects("cases.project", projects), *exact])
+    return all_of([project_filter("cases.project", projects), *exact])
 
 
 def case_filter(projects: Sequence[str]) -> dict[str, Any]:
-    """The filter for /cases."""
-    return all_of([of_projects("project", projects)])
+    """The filter for /cases; no projects: all of TCGA."""
+    return all_of([project_filter("project", projects)])
 
 
 def kind_of(data_type: str, name: str) -> str:

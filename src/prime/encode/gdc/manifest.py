@@ -1,4 +1,4 @@
-"""The list of files to fetch: the GDC's manifest, with what they are beside it."""
+"""The list of files to fetch: the columns of the GDC's manifest, and what each file is."""
 
 import re
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ _MD5 = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class GdcFile:
-    """One file of the GDC. The first five stand in the GDC's own manifests.
+    """One file of the GDC. The GDC's own manifests have the first five.
 
     Attributes:
         id: its UUID.
@@ -28,7 +28,7 @@ class GdcFile:
         md5: of its content, hex.
         size: bytes.
         state: `released`, as a rule.
-        project: such as TCGA-BRCA, empty where not known, like all that follow.
+        project: such as TCGA-BRCA; like all that follow, empty where unknown.
         patient: the first 12 characters of the barcode; comma-separated where a file has several.
         sample: barcode of the slide, of the RNA aliquot, or of the patient whose report it is.
         sample_type: the GDC's words, such as Primary Tumor.
@@ -52,7 +52,7 @@ class GdcFile:
 
 
 def checked(file: GdcFile, where: str) -> GdcFile:
-    """The file. Raises InputError where its id, name, md5 or size can't be one: names become paths."""
+    """The file, its name fit for a path. Raises InputError for an impossible id, name, md5 or size."""
     for what, good, found in (
         ("id", _ID.fullmatch(file.id) is not None, file.id),
         ("filename", _is_plain(file.filename), file.filename),
@@ -67,16 +67,16 @@ def checked(file: GdcFile, where: str) -> GdcFile:
 
 
 def _is_plain(name: str) -> bool:
-    """Whether it names a file in the folder at hand, on any system."""
+    """Whether it is a bare file name, without folders, valid on any operating system."""
     return re.fullmatch(r"[^/\\:\x00-\x1f.][^/\\:\x00-\x1f]*", name) is not None
 
 
 def read_manifest(path: Path) -> list[GdcFile]:
-    """Read a manifest, ours or the GDC's own (which has the first five columns; `data` is then told by name).
+    """Read a manifest of `write_manifest` or of the GDC, where `data` is derived from the names.
 
     Raises:
-        InputError: no such file, a missing column, a cell that can't be right, a file listed twice, or two
-            files that would get one name.
+        InputError: no such file, a missing column, an impossible cell, a file listed twice, or two files that
+            would have the same name.
     """
     table = read_table(path, "manifest", text=True)
     require_columns(table, GDC_COLUMNS[:4], path, "manifest")
@@ -98,7 +98,7 @@ def read_manifest(path: Path) -> list[GdcFile]:
 
 
 def refuse_clashes(files: Iterable[GdcFile], where: str) -> None:
-    """Raise InputError where a file is listed twice, or two would get one name (case does not count)."""
+    """Raise InputError where a file is listed twice, or two would have the same name, case aside."""
     by_id: dict[str, GdcFile] = {}
     by_name: dict[tuple[str, str], GdcFile] = {}
     for file in files:

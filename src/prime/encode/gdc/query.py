@@ -1,4 +1,4 @@
-"""Which files and cases there are."""
+"""Asking the GDC which files and cases there are."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,33 +19,35 @@ from prime.encode.gdc.manifest import GdcFile, checked
 from prime.encode.gdc.server import Server
 from prime.errors import InputError
 
-IDS_A_REQUEST = 500
+IDS_PER_REQUEST = 500
 
 
 def find_files(server: Server, projects: Sequence[str], data: Sequence[str]) -> list[GdcFile]:
-    """The open files of the kinds in `data`; no projects: all of TCGA. Raises InputError, see Server.hits."""
+    """The open-access files of the kinds in `data`; no projects: all of TCGA.
+
+    Raises InputError, see Server.hits.
+    """
     found: list[GdcFile] = []
     for kind in KINDS:
         if kind in data:
             hits = server.hits("files", file_filter(kind, projects), FILE_FIELDS, "file_id")
-            found += [file_of(hit, server.url) for hit in hits]
+            found += [file_from_hit(hit, server.url) for hit in hits]
     return found
 
 
-def describe(server: Server, files: Sequence[GdcFile]) -> list[GdcFile]:
-    """The files with project, patient, sample and data filled in where they lack them and it is known."""
+def with_metadata(server: Server, files: Sequence[GdcFile]) -> list[GdcFile]:
+    """The files, with project, patient, sample and data from the server where no patient is stated."""
     unknown = [file.id for file in files if not file.patient]
     known: dict[str, GdcFile] = {}
-    for start in range(0, len(unknown), IDS_A_REQUEST):
-        wanted = all_of([any_of("file_id", unknown[start : start + IDS_A_REQUEST])])
+    for start in range(0, len(unknown), IDS_PER_REQUEST):
+        wanted = all_of([any_of("file_id", unknown[start : start + IDS_PER_REQUEST])])
         for hit in server.hits("files", wanted, FILE_FIELDS, "file_id"):
-            file = file_of(hit, server.url)
-            known[file.id] = file
-    return [_joined(file, known.get(file.id)) for file in files]
+            known[str(hit["file_id"])] = file_from_hit(hit, server.url)
+    return [_merged(file, known.get(file.id)) for file in files]
 
 
-def _joined(file: GdcFile, known: GdcFile | None) -> GdcFile:
-    """The user's id, name, md5 and size; everything else from the server."""
+def _merged(file: GdcFile, known: GdcFile | None) -> GdcFile:
+    """The name, md5, size and state of the user's file, everything else from the server's."""
     if known is None:
         return file
     return replace(
@@ -58,24 +60,24 @@ def find_cases(server: Server, projects: Sequence[str]) -> list[dict[str, Any]]:
     return list(server.hits("cases", case_filter(projects), CASE_FIELDS, "submitter_id"))
 
 
-def file_of(hit: dict[str, Any], where: str) -> GdcFile:
-    """One hit of /files. Raises InputError where it lacks what a download needs."""
+def file_from_hit(hit: dict[str, Any], where: str) -> GdcFile:
+    """One record of /files as a GdcFile. Raises InputError where it lacks what a download needs."""
     try:
         cases: list[dict[str, Any]] = hit.get("cases", [])
         samples: list[dict[str, Any]] = [sample for case in cases for sample in case.get("samples", [])]
         entities = [str(item["entity_submitter_id"]) for item in hit.get("associated_entities", [])]
         name = str(hit["file_name"])
-        patients = _different(case["submitter_id"] for case in cases)
+        patients = _distinct(case["submitter_id"] for case in cases)
         file = GdcFile(
             id=str(hit["file_id"]),
             filename=name,
             md5=str(hit["md5sum"]),
             size=int(hit["file_size"]),
             state=str(hit.get("state", "")),
-            project=_different(case["project"]["project_id"] for case in cases),
+            project=_distinct(case["project"]["project_id"] for case in cases),
             patient=patients,
             sample=_sample(entities, samples, patients, name),
-            sample_type=_different(sample.get("sample_type", "") for sample in samples),
+            sample_type=_distinct(sample.get("sample_type", "") for sample in samples),
             data=kind_of(str(hit.get("data_type", "")), name),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -83,13 +85,13 @@ def file_of(hit: dict[str, Any], where: str) -> GdcFile:
     return checked(file, f"{where}/files")
 
 
-def _different(values: Any) -> str:
-    """The different texts, sorted, comma-separated."""
+def _distinct(values: Any) -> str:
+    """The distinct texts that are not empty, sorted, comma-separated."""
     return ",".join(sorted({str(value) for value in values if value}))
 
 
 def _sample(entities: list[str], samples: list[dict[str, Any]], patients: str, name: str) -> str:
-    """The longest barcode that is known of the file: its slide or aliquot, its sample, or the patient.
+    """The most specific barcode known of a file: that of its slide or aliquot, its sample, or its patient.
 
     Slides carry theirs in their names too (`TCGA-XX-XXXX-01Z-00-DX1.UUID.svs`).
     """

@@ -1,4 +1,8 @@
-"""Which of a patient's files stand for the patient, and why the others do not (spec/tcga.md 5.1)."""
+"""Which of a patient's files are used, and why the others are not.
+
+A patient may have several samples (TCGA barcodes state their type: 01 primary tumour, 06 metastatic, ...),
+and a sample several vials, portions and aliquots.
+"""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -26,17 +30,17 @@ class Choice:
 
     @property
     def used(self) -> bool:
-        """Whether the file stands for its patient."""
+        """Whether the file is used."""
         return not self.reason
 
 
 def select(files: Sequence[GdcFile], folder: Path) -> list[Choice]:
-    """One choice a file, sorted by patient, data, sample and id.
+    """One choice per file, sorted by patient, data, sample and id.
 
-    Slides: diagnostic ones (DX) of the patient's preferred sample type, all of them. RNA: one aliquot, of the
-    preferred type the lowest vial, portion and aliquot. Reports: all. The preferred type is 01, else 03, else
-    06; other types are never used. What is chosen does not depend on what was fetched: a chosen file that
-    does not lie in `folder` is left out, and no other takes its place.
+    Slides: all diagnostic ones (DX) of the patient's preferred sample type. RNA: a single aliquot, the lowest
+    vial, portion and aliquot of the preferred type. Reports: all. The preferred type is 01, else 03, else
+    06; other types are never used. The choice does not depend on what was fetched: a chosen file that is not
+    in `folder` is left out, and no other takes its place.
     """
     rules: dict[str, Callable[[list[GdcFile]], list[Choice]]] = {"slides": _slides, "rna": _rna}
     groups: dict[tuple[str, str], list[GdcFile]] = {}
@@ -54,7 +58,7 @@ def select(files: Sequence[GdcFile], folder: Path) -> list[Choice]:
 
 
 def _unusable(file: GdcFile) -> str:
-    """Why a file can't be anybody's, whatever else there is; empty where it can."""
+    """Why a file cannot be used whatever other files there are; empty where it can."""
     if file.data not in KINDS:
         return "neither a slide, nor STAR counts, nor a report"
     if "," in file.patient:
@@ -88,26 +92,26 @@ def _preferred_type(files: Iterable[GdcFile]) -> str:
 
 def _slides(files: list[GdcFile]) -> list[Choice]:
     best = _preferred_type(files)
-    return [Choice(file, "" if _type(file) == best else _goes_before(best)) for file in files]
+    return [Choice(file, "" if _type(file) == best else _other_type_preferred(best)) for file in files]
 
 
 def _rna(files: list[GdcFile]) -> list[Choice]:
-    """The files of one patient, sorted by sample and id: the first of the preferred sample is used."""
+    """Of one patient's files, sorted by sample and id, the first of the preferred sample is used."""
     best = barcode.preferred_sample(file.sample for file in files)
     chosen = next(file for file in files if file.sample == best)
-    return [Choice(file, "" if file is chosen else _behind(file, chosen)) for file in files]
+    return [Choice(file, "" if file is chosen else _why_not(file, chosen)) for file in files]
 
 
-def _behind(file: GdcFile, chosen: GdcFile) -> str:
-    """Why an RNA file stands back behind the chosen one."""
+def _why_not(file: GdcFile, chosen: GdcFile) -> str:
+    """Why an RNA file is not the chosen one."""
     if _type(file) != _type(chosen):
-        return _goes_before(_type(chosen))
+        return _other_type_preferred(_type(chosen))
     if file.sample == chosen.sample:
         return f"the same aliquot as file {chosen.id}"
     return f"{chosen.sample} is the lower vial, portion or aliquot"
 
 
-def _goes_before(kind: str) -> str:
+def _other_type_preferred(kind: str) -> str:
     return f"the patient has sample type {kind} ({SAMPLE_TYPES[kind]}), which goes before"
 
 

@@ -1,4 +1,4 @@
-"""Asking the GDC over HTTP: one attempt, and attempts with patience."""
+"""Requests to the GDC over HTTP, repeated where a fault may be temporary."""
 
 import random
 import threading
@@ -14,51 +14,55 @@ import urllib3
 
 from prime.errors import InputError
 
-PAGE = 1000  # hits a request
+HITS_PER_REQUEST = 1000
 LONGEST_WAIT_S = 120.0
-LONGEST_TOLD_WAIT_S = 3600.0
-PASSING = (408, 425, 429)  # and every 5xx: the same request may succeed later
+LONGEST_RETRY_AFTER_S = 3600.0  # a longer wait that the server asks for is cut to this
+TRANSIENT_STATUSES = (408, 425, 429)  # and every 5xx: the same request may succeed later
 T = TypeVar("T")
 
 
-class Passing(Exception):
-    """An attempt failed in a way that may pass; `wait_s` is how long the server asks to wait, if it does."""
+class TransientError(Exception):
+    """A request failed, and the same one may succeed later.
 
-    def __init__(self, reason: str, wait_s: float | None = None) -> None:
+    `retry_after_s` is the wait in seconds that the server asked for, None where it asked for none.
+    """
+
+    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
         super().__init__(reason)
-        self.wait_s = wait_s
+        self.retry_after_s = retry_after_s
 
 
 class Stopped(Exception):
-    """The user, or an error elsewhere, ended the work."""
+    """The user, or an error in another thread, ended the work."""
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long to try.
+class RetryPolicy:
+    """How often and how long a request is tried.
 
     Attributes:
-        retries: further attempts after one that brought nothing.
-        wait_s: before the second attempt; doubles each time up to two minutes, with chance so that parallel
-            downloads do not return together. A wait that the server asks for (Retry-After) goes first.
-        connect_s: to connect.
-        read_s: without a single byte.
+        retries: further attempts after one that received nothing.
+        first_wait_s: wait before the second attempt. It doubles with each attempt up to two minutes, and is
+            shortened by a random factor so that parallel downloads do not retry together. A wait that the
+            server asks for (Retry-After) takes its place.
+        connect_timeout_s: for establishing the connection.
+        read_timeout_s: without receiving a byte.
     """
 
     retries: int = 8
-    wait_s: float = 1.0
-    connect_s: float = 10.0
-    read_s: float = 60.0
+    first_wait_s: float = 1.0
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 60.0
 
 
 class Server:
-    """A GDC server. Each thread has its own connections; `stop` ends all waiting and reading."""
+    """A GDC server. Each thread has its own connections; setting `stop` ends all waiting and reading."""
 
-    def __init__(self, url: str, patience: Patience | None = None) -> None:
+    def __init__(self, url: str, policy: RetryPolicy | None = None) -> None:
         if not url.startswith(("http://", "https://")):
             raise InputError(f"--server {url}: expected an address that begins with https:// or http://")
         self.url = url.rstrip("/")
-        self.patience = patience or Patience()
+        self.policy = policy or RetryPolicy()
         self.stop = threading.Event()
         self._local = threading.local()
 
@@ -66,74 +70,81 @@ class Server:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = self._local.session = requests.Session()
-            session.headers["Accept-Encoding"] = "identity"  # ranges and sizes are of the bytes as they are
+            session.headers["Accept-Encoding"] = "identity"  # uncompressed, so that ranges and sizes agree
         return session
 
     @contextmanager
-    def answer(self, method: str, path: str, **options: Any) -> Generator[requests.Response]:
-        """One attempt; the answer's body is still to be read, and any fault while reading it is told too.
+    def response(self, method: str, path: str, **options: Any) -> Generator[requests.Response]:
+        """Make one request. The body is not read yet; a fault while the block reads it is raised here too.
 
-        Status 416 is handed back like 200 and 206, for the caller to judge.
+        Status 416 (range not satisfiable) is returned like 200 and 206, for the caller to handle.
 
         Raises:
-            Passing: no connection, a broken or slow one, or a status that may pass.
+            TransientError: no connection, a broken or slow one, or a status that may be temporary.
             InputError: any other status.
         """
-        timeout = (self.patience.connect_s, self.patience.read_s)
+        timeout = (self.policy.connect_timeout_s, self.policy.read_timeout_s)
         try:
             with self._session().request(
                 method, f"{self.url}/{path}", timeout=timeout, stream=True, **options
             ) as found:
-                self._judge(found)
+                self._check_status(found)
                 yield found
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise Passing(f"{self.url}: {_short(error)}") from None
+            raise TransientError(f"{self.url}: {_described(error)}") from None
 
-    def _judge(self, found: requests.Response) -> None:
+    def _check_status(self, found: requests.Response) -> None:
         status = found.status_code
         if status in (200, 206, 416):
             return
         reason = f"{self.url}: status {status} {found.reason or ''}".rstrip()
-        if status in PASSING or status >= 500:
-            raise Passing(reason, told_wait(found.headers.get("Retry-After")))
+        if status in TRANSIENT_STATUSES or status >= 500:
+            raise TransientError(reason, retry_after_s(found.headers.get("Retry-After")))
         hint = {403: "; not open access, which is all that is fetched here", 404: "; no such file or address"}
         raise InputError(reason + hint.get(status, f" ({found.text[:200]})"))
 
-    def rest(self, attempt: int, told_s: float | None) -> None:
-        """Wait before attempt `attempt` (from 1). Raises Stopped where the work was ended meanwhile."""
-        if told_s is None:
-            told_s = min(LONGEST_WAIT_S, self.patience.wait_s * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1)
-        if self.stop.wait(min(told_s, LONGEST_TOLD_WAIT_S)):
+    def wait_before_retry(self, attempt: int, asked_s: float | None) -> None:
+        """Wait after failed attempt number `attempt` (from 1); `asked_s` is the wait the server asked for.
+
+        Raises Stopped where the work was ended meanwhile.
+        """
+        if asked_s is None:
+            longest = min(LONGEST_WAIT_S, self.policy.first_wait_s * 2.0 ** (attempt - 1))
+            asked_s = longest * random.uniform(0.5, 1)
+        if self.stop.wait(min(asked_s, LONGEST_RETRY_AFTER_S)):
             raise Stopped
 
-    def patiently(self, attempt: Callable[[], T]) -> T:
-        """What `attempt` returns, tried again where it raises Passing. Raises InputError at the end."""
-        for number in range(1, self.patience.retries + 2):
+    def with_retries(self, attempt: Callable[[], T]) -> T:
+        """What `attempt` returns, repeated while it raises TransientError.
+
+        Raises InputError after the last retry.
+        """
+        for number in range(1, self.policy.retries + 2):
             try:
                 return attempt()
-            except Passing as trouble:
-                if number > self.patience.retries:
-                    raise InputError(f"{trouble} ({number} attempts)") from None
-                self.rest(number, trouble.wait_s)
+            except TransientError as fault:
+                if number > self.policy.retries:
+                    raise InputError(f"{fault} ({number} attempts)") from None
+                self.wait_before_retry(number, fault.retry_after_s)
         raise AssertionError("unreachable")
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """The JSON answer's `data`. Raises InputError where the server does not give one."""
+        """The `data` of the JSON answer. Raises InputError where the server does not give one."""
 
         def attempt() -> dict[str, Any]:
-            with self.answer("POST", path, json=body) as found:
+            with self.response("POST", path, json=body) as found:
                 value: object = found.json()
             data = cast(dict[str, Any], value).get("data") if isinstance(value, dict) else None
             if not isinstance(data, dict):
                 raise InputError(f"{self.url}/{path}: an answer without `data`; is it a GDC server?")
             return cast(dict[str, Any], data)
 
-        return self.patiently(attempt)
+        return self.with_retries(attempt)
 
     def hits(
         self, endpoint: str, filters: dict[str, Any], fields: Sequence[str], order: str
     ) -> Iterator[dict[str, Any]]:
-        """Every hit of a filter, page after page, in the order of the unique field `order`.
+        """Every record that a filter finds, page after page, sorted by the unique field `order`.
 
         Raises:
             InputError: the server gives no answer, or the pages do not add up to the total that it states.
@@ -143,7 +154,7 @@ class Server:
         totals: set[int] = set()
         start = 0
         while not totals or start < max(totals):
-            data = self.post(endpoint, {**body, "size": PAGE, "from": start})
+            data = self.post(endpoint, {**body, "size": HITS_PER_REQUEST, "from": start})
             found: list[dict[str, Any]] = data["hits"]
             totals.add(int(data["pagination"]["total"]))
             seen.update(str(hit[order]) for hit in found)
@@ -158,8 +169,8 @@ class Server:
             )
 
 
-def told_wait(header: str | None) -> float | None:
-    """The seconds that a Retry-After header asks for: a number, or a date (RFC 9110, 10.2.3)."""
+def retry_after_s(header: str | None) -> float | None:
+    """Seconds to wait by a Retry-After header: a number, or a date (RFC 9110, 10.2.3). None: unreadable."""
     if header is None:
         return None
     if header.strip().isdigit():
@@ -173,8 +184,8 @@ def told_wait(header: str | None) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-def _short(error: Exception) -> str:
-    """What went wrong, in a few words."""
+def _described(error: Exception) -> str:
+    """A fault of the connection in a few words."""
     if isinstance(error, requests.ConnectTimeout):
         return "no connection in time"
     if isinstance(error, requests.Timeout) or "Read timed out" in str(error):

@@ -1,4 +1,4 @@
-"""What an encoder wrote, as a source of the cohort file."""
+"""From the output of an encoder to a source in the cohort file."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -13,18 +13,18 @@ from prime.errors import InputError, first_line
 TOKEN_SUFFIXES = {".h5": "h5", ".hdf5": "h5", ".pt": "pt"}
 PATIENT_COLUMNS = ("patient_id", "identifier")
 REPORT_COLUMNS = {"patient_filename", "text"}
-OUTPUTS = {  # what `prime encode` leaves in its --out; texts are for reports that were not encoded
+OUTPUTS = {  # what `prime encode KIND` writes below its --out
     "slides": ("centroids_patient", "centroids_slide"),
     "rna": ("rna.parquet", "tokens"),
     "reports": ("features",),
 }
-TEXTS = "texts.csv"
+TEXTS = "texts.csv"  # of reports that were cleaned but not encoded
 
 
-def output_of(kind: str, path: Path) -> Path:
-    """The features in an --out of `prime encode KIND`, or the path itself where it is none.
+def feature_path(kind: str, path: Path) -> Path:
+    """The features below the --out of `prime encode KIND`; any other path is returned as it is.
 
-    Raises InputError where there are features of two sorts.
+    Raises InputError where the folder holds features of two sorts.
     """
     there = [path / name for name in OUTPUTS[kind] if (path / name).exists()]
     if len(there) > 1:
@@ -35,17 +35,17 @@ def output_of(kind: str, path: Path) -> Path:
     return there[0] if there else path
 
 
-def source_of(kind: str, path: Path, encoder: str) -> dict[str, Any]:
-    """The keys of a source without its path: a folder of token files, a table of features, or one of texts.
+def source_settings(kind: str, path: Path, encoder: str) -> dict[str, Any]:
+    """The settings of a source, without its path: a folder of token files, a table of features, or of texts.
 
     Args:
-        kind: slides, rna or reports. Of slides, the reader's own limit of tokens holds; of the others all
-            tokens are kept.
-        path: see `output_of`.
-        encoder: of texts, for the reader `report`.
+        kind: slides, rna or reports. For slides the reader's default limit of tokens holds; for the others
+            it is raised to the longest file, so that all tokens are kept.
+        path: see `feature_path`.
+        encoder: the text encoder, where `path` is a table of texts.
 
     Raises:
-        InputError: there is no such path, or it is of none of these kinds.
+        InputError: there is no such path, or it is none of these.
     """
     name = f"--{kind} {path}"
     if path.is_dir():
@@ -69,15 +69,15 @@ def source_of(kind: str, path: Path, encoder: str) -> dict[str, Any]:
     return {"reader": "vector", "patient_id": key, **({"ignore": words} if words else {})}
 
 
-def names_slides(path: Path, slides: Collection[str]) -> bool:
-    """Whether the folder's files are named by slides, not by patients."""
+def named_by_slide(path: Path, slides: Collection[str]) -> bool:
+    """Whether the folder's files are named after slides rather than patients."""
     if not path.is_dir():
         return False
     return any(item.stem in slides for item in path.iterdir() if item.suffix.lower() in TOKEN_SUFFIXES)
 
 
 def _token_files(path: Path, name: str) -> tuple[str, list[Path]]:
-    """The reader of a folder's files, and the files. Raises InputError for no files, or of both kinds."""
+    """The reader that fits the files of a folder, and the files. Raises InputError for none, or two kinds."""
     files = sorted(item for item in path.iterdir() if item.suffix.lower() in TOKEN_SUFFIXES)
     readers = {TOKEN_SUFFIXES[item.suffix.lower()] for item in files}
     if len(readers) != 1:
@@ -87,7 +87,7 @@ def _token_files(path: Path, name: str) -> tuple[str, list[Path]]:
 
 
 def _most_tokens(files: list[Path]) -> int:
-    """The largest number of rows of `features`; 1 for a vector. Unreadable files are left to the reader."""
+    """The largest number of rows of `features`, 1 for a vector; unreadable files are left to the reader."""
     most = 1
     for path in files:
         try:
@@ -101,7 +101,7 @@ def _most_tokens(files: list[Path]) -> int:
 
 
 def _head(path: Path, name: str) -> pd.DataFrame:
-    """A table's columns with their types; of a parquet file no row is read, of a text table a few."""
+    """A table's columns with their types, from no row of a parquet file and the first 100 of a text table."""
     try:
         if path.suffix.lower() == ".parquet":
             return pq.read_schema(path).empty_table().to_pandas()

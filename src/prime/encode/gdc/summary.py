@@ -1,4 +1,4 @@
-"""What a query found, as a table on the screen."""
+"""What a query found, as a table for the screen."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,19 +14,19 @@ TOTAL = "all"
 
 
 def overview(files: Sequence[GdcFile], cases: Sequence[dict[str, Any]]) -> Table:
-    """A row a project and one for all: files and patients of each kind, clinical cases, patients who have
-    every kind of file that was asked for, and bytes.
+    """One row per project and one for all: files and patients of each kind, clinical cases, patients who
+    have every kind of file that was found, and bytes.
     """
-    asked = [kind for kind in KINDS if any(file.data == kind for file in files)]
+    kinds = [kind for kind in KINDS if any(file.data == kind for file in files)]
     table = Table(box=None, pad_edge=False)
     table.add_column("project")
-    for heading in (*asked, "clinical", "all kinds", "size"):
+    for heading in (*kinds, "clinical", "all kinds", "size"):
         table.add_column(heading, justify="right")
     projects = sorted({file.project for file in files} | {project_of(case) for case in cases})
     for project in [*projects, TOTAL] if len(projects) > 1 else projects:
         mine = [file for file in files if project in (file.project, TOTAL)]
-        patients = [{file.patient for file in mine if file.data == kind} for kind in asked]
-        counts = [sum(file.data == kind for file in mine) for kind in asked]
+        patients = [{file.patient for file in mine if file.data == kind} for kind in kinds]
+        counts = [sum(file.data == kind for file in mine) for kind in kinds]
         table.add_row(
             project,
             *(f"{count:,} of {len(who):,}" for count, who in zip(counts, patients, strict=True)),

@@ -1,4 +1,4 @@
-"""Which fetched files were found right, so that md5 sums of terabytes are not computed at every start."""
+"""Which fetched files have the right md5, kept on disk so that terabytes are not hashed at every start."""
 
 import threading
 from pathlib import Path
@@ -9,10 +9,11 @@ from prime.encode.gdc.manifest import GdcFile
 PLACE = Path(".gdc") / "verified.tsv"
 
 
-class Ledger:
-    """Lines of name, size, time of change and md5 in a fetched folder, added as files are found right.
+class VerifiedFiles:
+    """A list in the fetched folder: a line per file with name, size, time of change and md5.
 
-    A file that changed since, in size or time, is computed again. Half a line, after a kill, is ignored.
+    A file that has changed since in size or time is hashed again. A half-written line, after a kill, is
+    ignored.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -23,8 +24,8 @@ class Ledger:
         if self._path.is_file():
             self._known = set(self._path.read_text(encoding="utf-8", errors="replace").splitlines())
 
-    def is_right(self, file: GdcFile) -> bool:
-        """Whether the file lies in its place with the size and md5 of the manifest."""
+    def has(self, file: GdcFile) -> bool:
+        """Whether the file is there with its size and md5 of the manifest, hashed where that is unknown."""
         path = file.path(self._folder)
         if not path.is_file() or path.stat().st_size != file.size:
             return False
@@ -36,12 +37,12 @@ class Ledger:
         return True
 
     def add(self, file: GdcFile) -> None:
-        """Note a file, which lies in its place, as right."""
+        """Note a file that is there and whose md5 was checked."""
         line = self._line(file)
         with self._lock:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a", encoding="utf-8") as out:
-                out.write(f"\n{line}\n")  # the first break ends a line that a kill left half
+                out.write(f"\n{line}\n")  # the first line feed ends a line that a kill left unfinished
             self._known.add(line)
 
     def _line(self, file: GdcFile) -> str:
