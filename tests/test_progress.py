@@ -100,3 +100,9 @@ def test_watched_asks_how_much_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
             assert task.completed == 2
             done = 3
         assert task.completed == 3
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_nothing_is_left_in_a_log_when_all_is_done(capsys: pytest.CaptureFixture[str], shown: bool) -> None:
+    assert list(tracked("abc", "letters", shown)) == ["a", "b", "c"]
+    assert capsys.readouterr().err == ""

@@ -65,7 +65,10 @@ class LongProgress(Progress):
         self.over.set()
         if self.thread is not None:
             self.thread.join()
-        super().stop()
+        if self.tasks:
+            super().stop()
+        else:
+            self.live.stop()  # Progress.stop would write an empty line into a log
 
     def _log(self) -> None:
         began = time.monotonic()

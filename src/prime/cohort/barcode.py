@@ -1,4 +1,4 @@
-"""TCGA barcodes: TCGA-TSS-PART-SSV-PPA-PLATE-CENTER (spec/tcga.md 5.1)."""
+"""TCGA barcodes: TCGA-TSS-PART-SSV-PPA-PLATE-CENTER."""
 
 import re
 from collections.abc import Iterable
