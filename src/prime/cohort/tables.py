@@ -89,7 +89,9 @@ def _read_excel(path: Path, where: str, sheet: str | None, text: bool) -> pd.Dat
             names = [str(name) for name in book.sheet_names]
             if sheet is not None and sheet not in names:
                 raise InputError(f"{where}: {path}: no sheet {sheet!r}; found {', '.join(map(repr, names))}")
-            cells = book.parse(sheet or names[0], header=None, dtype=object, na_filter=not text)
+            cells = pd.read_excel(
+                book, sheet_name=sheet or names[0], header=None, dtype=object, na_filter=not text
+            )
     except InputError:
         raise
     except Exception as error:  # openpyxl raises many kinds for a damaged file

@@ -174,5 +174,5 @@ def _pretraining_seconds(folder: Path) -> float:
 
 
 def _versions() -> dict[str, str]:
-    names = ("torch", "numpy", "pandas", "scikit-learn", "scipy", "lifelines")
+    names = ("torch", "numpy", "pandas", "scikit-learn", "scipy")
     return {"prime": __version__, "python": platform.python_version(), **{n: version(n) for n in names}}

@@ -108,7 +108,7 @@ def textract_client(region: str | None, endpoint_url: str | None) -> Any:
         from botocore.exceptions import BotoCoreError
     except ImportError:
         raise InputError(
-            "--engine textract: boto3 is not installed; pip install 'prime-prognosis[encode]'"
+            "--engine textract: boto3 is not installed; pip install 'prime-prognosis[textract]'"
         ) from None
     retries = Config(retries={"mode": "standard", "max_attempts": 8})
     try:
