@@ -13,6 +13,7 @@ from prime.downstream.hazard_model import fit_hazard_models
 from prime.errors import InputError
 from prime.objectives.survival import assign_bins, nll, survival
 from prime.settings.evaluation import ProbeConfig
+from prime.splits.evaluation_folds import enough
 from prime.splits.folds import Fold
 from prime.splits.outcomes import Outcome
 
@@ -243,6 +244,6 @@ def _fit_able(
 
 
 def _trainable(cache: EmbeddingCache, outcome: Outcome, fold: Fold, names: list[str], bins: int) -> bool:
-    """Enough for a pattern's own head: 20 patients, 4 with an event; else the head of "all" serves."""
+    """Whether there are enough patients for a pattern's own head; else the head of "all" serves."""
     examples = take_examples(cache, outcome, fold.train, names, bins)
-    return len(examples.event) >= 20 and int(examples.event.sum()) >= 4
+    return enough(len(examples.event), int(examples.event.sum()))

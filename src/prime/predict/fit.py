@@ -25,6 +25,7 @@ from prime.predict.model_folder import HEAD, FittedModel, HeadDescription, load_
 from prime.progress import tracked
 from prime.settings.evaluation import ProbeConfig, TaskConfig
 from prime.settings.experiment import ExperimentConfig
+from prime.splits.evaluation_folds import enough
 from prime.splits.folds import stratified_folds
 from prime.splits.outcomes import Outcome, read_outcome
 from prime.store.inputs import input_spec, require_same_inputs
@@ -32,7 +33,6 @@ from prime.store.loading import PatientLoader
 from prime.store.store import Store
 
 FOLDS = 5
-MIN_ROWS, MIN_EVENTS = 20, 4  # for a pattern's own head
 MIN_REFERENCE = 10
 PERCENTILES = np.arange(101)
 
@@ -91,7 +91,7 @@ class Fitting:
         """Whether every fold leaves enough to fit a head on these patterns."""
         for rest, _ in self.parts:
             examples = take_examples(self.cache, self.outcome, rest, list(names), self.bins)
-            if len(examples.event) < MIN_ROWS or int(examples.event.sum()) < MIN_EVENTS:
+            if not enough(len(examples.event), int(examples.event.sum())):
                 return False
         return True
 

@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prime.errors import InputError
+from prime.evaluation.binary_metrics import horizon_label
 from prime.store.store import Store
 
 TOTAL = "total"
@@ -92,7 +93,7 @@ def horizon_counts(store: Store, endpoint: str, horizon_days: float, complete: b
     meets: Mask = np.asarray(_modalities(store) >= (len(store.modalities) if complete else 1), dtype=np.bool_)
     for step in steps:
         meets = meets & step.meets
-    positive, negative = _labels(store, endpoint, horizon_days)
+    label, known = _label(store, endpoint, horizon_days)
     event: Mask = np.asarray(_outcome(store, endpoint)[1] == 1, dtype=np.bool_)
     table = _by_cohort(
         store,
@@ -100,9 +101,9 @@ def horizon_counts(store: Store, endpoint: str, horizon_days: float, complete: b
             "patients": meets,
             "events": meets & event,
             "censored": meets & ~event,
-            "positive": meets & positive,
-            "negative": meets & negative,
-            "censored_early": meets & ~positive & ~negative,
+            "positive": meets & label,
+            "negative": meets & known & ~label,
+            "censored_early": meets & ~known,
         },
     )
     return table[(table["patients"] > 0) | (table["cohort"] == TOTAL)].reset_index(drop=True)
@@ -153,24 +154,18 @@ def _steps(store: Store, endpoint: str, horizon_days: float | None) -> list[_Ste
         _Step("time above zero", time_days > 0, "time not above zero"),
     ]
     if horizon_days is not None:
-        positive, negative = _labels(store, endpoint, horizon_days)
-        steps.append(
-            _Step(
-                f"label known at {horizon_days:g} days",
-                positive | negative,
-                f"censored within {horizon_days:g} days",
-            )
-        )
+        known = _label(store, endpoint, horizon_days)[1]
+        name, reason = f"label known at {horizon_days:g} days", f"censored within {horizon_days:g} days"
+        steps.append(_Step(name, known, reason))
     return steps
 
 
-def _labels(store: Store, endpoint: str, horizon_days: float) -> tuple[Mask, Mask]:
-    """Positive (P,) and negative (P,) at the horizon (spec/tcga.md 5.6); neither where unknown."""
+def _label(store: Store, endpoint: str, horizon_days: float) -> tuple[Mask, Mask]:
+    """Label (P,) at the horizon, and of whom it is known (P,); neither matters without an outcome."""
     if not (np.isfinite(horizon_days) and horizon_days > 0):
         raise InputError(f"horizon_days {horizon_days}: must be above 0")
     time_days, event = _outcome(store, endpoint)
-    known = ~np.isnan(event)
-    return known & (event == 1) & (time_days <= horizon_days), known & (time_days > horizon_days)
+    return horizon_label(np.nan_to_num(time_days), event == 1, horizon_days)
 
 
 def _outcome(store: Store, endpoint: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

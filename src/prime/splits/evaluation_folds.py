@@ -15,7 +15,7 @@ from prime.splits.site_folds import external_fold, site_preserved_folds
 from prime.splits.split_files import read_splits
 from prime.store.store import Store
 
-MIN_PATIENTS, MIN_EVENTS = 20, 4  # of a fold's training patients; fewer cannot be fitted
+MIN_PATIENTS, MIN_EVENTS = 20, 4  # to fit anything on
 
 
 def evaluation_folds(store: Store, outcome: Outcome, config: EvaluateConfig, seed: int) -> list[Fold]:
@@ -123,10 +123,15 @@ def training_fold(
     return label_subset(fold, outcome.event, outcome.time_days, share, seed) if share < 1 else fold
 
 
+def enough(patients: int, events: int) -> bool:
+    """Whether something can be fitted on so many patients, of whom so many have the event."""
+    return patients >= MIN_PATIENTS and events >= MIN_EVENTS
+
+
 def too_few(fold: Fold, outcome: Outcome) -> str | None:
     """Why a fold cannot be fitted; None where it can."""
     patients, events = len(fold.train), int(outcome.event[fold.train].sum())
     both = outcome.horizon_days is None or patients - events >= MIN_EVENTS
-    if patients >= MIN_PATIENTS and events >= MIN_EVENTS and both and len(fold.validation) and len(fold.test):
+    if enough(patients, events) and both and len(fold.validation) and len(fold.test):
         return None
     return f"{patients} training patients with {events} events, {len(fold.validation)} to validate"

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from prime.arrays import Indices
 from prime.errors import InputError
+from prime.evaluation.binary_metrics import horizon_label
 from prime.objectives.survival import bin_edges
 from prime.settings.evaluation import TaskConfig
 from prime.store.store import Store
@@ -59,9 +60,8 @@ def read_outcome(store: Store, task: TaskConfig) -> Outcome:
     }
     event = flag == 1
     if task.horizon_days is not None:
-        within = np.nan_to_num(time_days, nan=np.inf) <= task.horizon_days
-        reasons[f"censored within {task.horizon_days:g} days"] = within & ~event
-        event &= within
+        event, known = horizon_label(np.nan_to_num(time_days), event, task.horizon_days)
+        reasons[f"censored within {task.horizon_days:g} days"] = ~known
     usable = np.ones(len(time_days), dtype=bool)
     left_out: dict[str, int] = {}
     for reason, affected in reasons.items():
