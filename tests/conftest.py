@@ -1,11 +1,13 @@
 """What all tests share: one thread for torch, and small packed stores."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from made_up import write_checkpoint, write_store
 
+from prime import provenance
 from prime.store.store import Store
 
 torch.set_num_threads(1)
@@ -28,3 +30,22 @@ def evaluation_checkpoint(evaluation_store: Store, tmp_path_factory: pytest.Temp
     """A network with random weights whose pretraining saw everyone."""
     everyone = [str(p) for p in evaluation_store.patients["patient_id"]]
     return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "run", evaluation_store, everyone)
+
+
+@pytest.fixture
+def edit_code(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Makes a module of ours, by its dotted name, look edited to whatever asks for a digest of the code."""
+    edited: set[str] = set()
+    original = provenance._code_digest
+
+    def digest(path: Path) -> str:
+        name = ".".join(path.relative_to(provenance.PACKAGE.parent).with_suffix("").parts)
+        return f"edited {name}" if name in edited else original(path)
+
+    def edit(name: str) -> None:
+        edited.add(name)
+        provenance.source_digest.cache_clear()
+
+    monkeypatch.setattr(provenance, "_code_digest", digest)
+    yield edit
+    provenance.source_digest.cache_clear()

@@ -188,8 +188,8 @@ def run_study(arguments: Arguments) -> int:
     also = tuple(_other(text) for text in arguments.also)
     context = Context(store, config, arguments.preset, reference, settings, arguments.protocol, also)
     machines = Machines(arguments.jobs, arguments.threads, arguments.cluster)
-    run_studies(studies, context, arguments.out, machines, " ".join(["prime", *sys.argv[1:]]), Console())
-    return 0
+    command = " ".join(["prime", *sys.argv[1:]])
+    return 1 if run_studies(studies, context, arguments.out, machines, command, Console()) else 0
 
 
 def _other(text: str) -> "Other":

@@ -1,6 +1,7 @@
 """evaluate(): the tables it writes, what it does again and what not, and what it refuses."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ import pytest
 from lifelines.utils import concordance_index
 from made_up import changed_store, evaluation_settings, experiment, planned, write_checkpoint
 
-from prime.downstream import fit as fits_module
+from prime.downstream import finetuning as finetuning_module
 from prime.downstream import grid as evaluate_module
 from prime.downstream import networks as networks_module
+from prime.downstream import probe_fits as probes_module
+from prime.downstream import scoring as scoring_module
 from prime.downstream.grid import Evaluation, evaluate
 from prime.errors import InputError
 from prime.evaluation.missingness import patterns
+from prime.model import checkpoint as checkpoint_module
 from prime.settings.experiment import ExperimentConfig
 from prime.store.store import Store
 
@@ -81,8 +85,8 @@ def forbid_fits(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("what was finished was done again")
 
     for module, name in (
-        (fits_module, "probe_folds"),
-        (fits_module, "Finetuning"),
+        (probes_module, "probe_folds"),
+        (finetuning_module, "Finetuning"),
         (networks_module, "embed"),
         (evaluate_module, "score_folds"),
     ):
@@ -244,6 +248,7 @@ CHANGES: dict[str, tuple[dict[str, Any], int]] = {
     "bootstrap": ({"bootstrap": 5}, 0),
     "probe": ({"probe": {"components": 2}}, 2),
     "fine-tuning": ({"finetune": {"epochs": 2, "batch_size": 16, "precision": "32-true"}}, 2),
+    "alpha": ({"finetune": {"epochs": 1, "batch_size": 16, "precision": "32-true", "alpha": 0.5}}, 2),
     "bins": ({"bins": 3}, 4),
     "one cohort fewer": ({"cohorts": ["A"]}, 0),
     "a seed more": ({"seeds": [0, 1]}, 4),
@@ -289,6 +294,49 @@ def test_changed_network_scaling_or_data_refit(scratch_run: Path, evaluation_sto
     )
     assert genes.groups != halves
     assert still_to_do(regrouped, scratch(), None, scratch_run) == 4
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("prime.downstream.probe", {"lp"}),
+        ("prime.downstream.finetuning", {"ft"}),
+        ("prime.downstream.supervised", {"ft", "abmil", "snn", "late_ridge"}),
+        ("prime.downstream.method_fits", {"abmil", "snn", "late_ridge"}),
+        ("prime.methods.networks.abmil", {"abmil"}),
+        ("prime.methods.classical.late_ridge", {"late_ridge"}),
+        ("prime.model.backbone", {"lp", "ft"}),
+        ("prime.splits.outcomes", {"lp", "ft", "abmil", "snn", "late_ridge"}),
+        ("prime.downstream.grid", set()),
+        ("prime.pretraining.losses", set()),
+    ],
+)
+def test_changed_code_refits_what_depends_on_it(
+    evaluation_store: Store, tmp_path: Path, edit_code: Callable[[str], None], module: str, expected: set[str]
+) -> None:
+    config = scratch(cohorts=["A"], methods=["abmil", "snn", "late_ridge"])
+    before, after = ({}, {})
+    for paths in (before, after):
+        evaluation = planned(evaluation_store, config, None, tmp_path)
+        for fit in evaluation.fits:
+            paths[fit.mode if fit.ours else fit.method] = evaluation.part_path(fit)
+        edit_code(module)
+    assert len(before) == 5
+    assert {name for name in before if before[name] != after[name]} == expected
+
+
+def test_changed_code_of_the_metrics_scores_again(
+    evaluation_store: Store, tmp_path: Path, edit_code: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = scratch(cohorts=["A"], modes=["lp"])
+    evaluate(evaluation_store, config, None, tmp_path)
+    edit_code("prime.evaluation.metrics")
+    evaluation = planned(evaluation_store, config, None, tmp_path)
+    assert evaluation.missing() == list(evaluation.fits)
+    counted = Counted(monkeypatch)
+    evaluation.run(progress=False)
+    assert counted.done == 0
+    assert evaluation.missing() == []
 
 
 def test_changed_settings_do_refit(scratch_run: Path, evaluation_store: Store) -> None:
@@ -393,6 +441,55 @@ def test_each_seed_answers_for_its_own_checkpoint(evaluation_store: Store, tmp_p
     assert [fit.seed for fit in fits] == [0, 1]
     assert not np.array_equal(fits[0].folds[0].test, fits[1].folds[0].test)
     assert protocol(evaluation_store, config, path, tmp_path) == ("inductive", 0)
+
+
+def test_the_manifest_reads_no_weights(
+    finished: Path, evaluation_store: Store, evaluation_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluation = planned(evaluation_store, evaluation_settings(), evaluation_checkpoint, finished)
+    assert not evaluation.missing()  # which looks at the weights once, for their hash
+    monkeypatch.setattr(checkpoint_module, "load_file", lambda *_: pytest.fail("weights were read"))
+    assert evaluation.manifest()["test_patients_seen_unlabelled_in_pretraining"] == 200
+
+
+def test_predictions_are_read_by_task_and_pattern(
+    finished: Path, evaluation_store: Store, evaluation_checkpoint: Path
+) -> None:
+    evaluation = planned(evaluation_store, evaluation_settings(), evaluation_checkpoint, finished)
+    table = pd.read_csv(finished / "predictions.csv")
+    for pattern in ("all", "-rna"):
+        found = evaluation.predictions("os", pattern)
+        expected = table[table["pattern"] == pattern].reset_index(drop=True)
+        pd.testing.assert_frame_equal(found[list(expected)], expected, check_exact=False)
+        assert list(evaluation.predictions("os", pattern, curves=False)) == PREDICTION_COLUMNS.split(",")
+
+
+def test_predictions_are_written_a_cohort_at_a_time(
+    finished: Path,
+    evaluation_store: Store,
+    evaluation_checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No more than one cohort and way of training is held, and the files are those of all at once."""
+    held: list[tuple[int, int]] = []
+    original = scoring_module.cohort_intervals
+
+    def recorded(predictions: pd.DataFrame, replicates: int) -> pd.DataFrame:
+        held.append((len(predictions), predictions["fold"].nunique()))
+        return original(predictions, replicates)
+
+    whole = pd.read_csv(finished / "predictions.csv")
+    monkeypatch.setattr(scoring_module, "cohort_intervals", recorded)
+    planned(evaluation_store, evaluation_settings(), evaluation_checkpoint, tmp_path, finished).run(False)
+    assert contents(tmp_path) == contents(finished)
+    assert [folds for _, folds in held] == [2] * 8
+    assert sum(rows for rows, _ in held) == len(whole)
+    monkeypatch.undo()
+    expected = scoring_module.cohort_intervals(whole, 20)
+    assert expected.pop("reason").isna().all()
+    found = pd.read_csv(finished / "intervals.csv").drop(columns="reason")
+    pd.testing.assert_frame_equal(found, expected, check_exact=False)
 
 
 def test_pretrained_needs_a_checkpoint(evaluation_store: Store, tmp_path: Path) -> None:

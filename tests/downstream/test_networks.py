@@ -1,5 +1,6 @@
 """The networks behind an evaluation: which checkpoint serves which fold, and embeddings kept on disk."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from prime.downstream.grid import Evaluation
 from prime.downstream.networks import CheckpointTemplate
 from prime.settings.experiment import ExperimentConfig
 from prime.splits.folds import Fold
+from prime.store.loading import fit_scalings
 from prime.store.store import Store
 
 TASKS = [
@@ -133,6 +135,59 @@ def test_networks_never_share_embeddings(
     planned(evaluation_store, scratch, None, tmp_path / "scratch", cache).run(progress=False)
     assert len(embedded) == 4  # two seeds of two folds, scaled on their own training patients
     assert len(list((cache / "embeddings").iterdir())) == 2 + 4
+
+
+def test_tasks_and_shares_share_a_network_with_random_weights(
+    evaluation_store: Store, tmp_path: Path, embedded: list[int]
+) -> None:
+    """Its scaling is fitted on everybody in the cohort whom no task tests in a fold of that number."""
+    tasks = [*TASKS, {"name": "soon", "endpoint": "os", "horizon_days": 200}]
+    config = probes(tasks=tasks, inits=["scratch"], shares=[1.0, 0.8], train_on=["everyone", "complete"])
+    evaluation = planned(evaluation_store, config, None, tmp_path)
+    cohorts = evaluation_store.patients["cohort"].to_numpy(dtype=str)
+    tested: dict[tuple[str, int], set[int]] = {}
+    for folds in evaluation.plan.folds.values():
+        for fold in folds:
+            tested.setdefault((fold.cohort, fold.fold), set()).update(fold.test.tolist())
+    assert any(len(who) > 60 for who in tested.values()), "tasks draw their own folds of 50"
+    for fit in evaluation.fits:
+        for fold in fit.folds:
+            found = set(evaluation.networks._scaled_on(fit.seed, fold).tolist())
+            assert found == set(np.flatnonzero(cohorts == fold.cohort)) - tested[fold.cohort, fold.fold]
+    evaluation.run(progress=False)
+    assert len({fit.task.name for fit in evaluation.fits}) == 3
+    assert embedded == [100] * 4  # two folds of two cohorts, whatever is predicted and from how much
+
+
+def test_features_of_the_tested_do_not_reach_the_scaling_of_a_fold(
+    evaluation_store: Store, tmp_path: Path
+) -> None:
+    config = probes(tasks=TASKS, inits=["scratch"], modes=["ft"])
+    evaluation = planned(evaluation_store, config, None, tmp_path)
+    assert len(evaluation.fits) == 2 * 2 * 2
+    for fit in evaluation.fits:
+        (fold,) = fit.folds
+        scaled_on = evaluation.networks._scaled_on(fit.seed, fold)
+        assert not np.intersect1d(scaled_on, fold.test).size
+        _, loader = evaluation.networks.network("scratch", 0, fold)
+        expected = fit_scalings(evaluation_store, scaled_on, config.clip)
+        for name, scaling in expected.items():
+            np.testing.assert_array_equal(loader.scaling[name].centre, scaling.centre)
+
+
+def test_changed_code_of_the_network_embeds_again(
+    evaluation_store: Store,
+    evaluation_checkpoint: Path,
+    tmp_path: Path,
+    embedded: list[int],
+    edit_code: Callable[[str], None],
+) -> None:
+    config = probes(cohorts=["A"])
+    for module, times in (("prime.downstream.probe", 1), ("prime.model.backbone", 1), ("prime.seeds", 2)):
+        evaluation = planned(evaluation_store, config, evaluation_checkpoint, tmp_path)
+        evaluation.networks.embeddings("pretrained", 0, evaluation.fits[0].folds)
+        assert len(embedded) == times, module
+        edit_code(module)
 
 
 def test_overwritten_weights_are_noticed(

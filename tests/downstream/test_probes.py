@@ -12,8 +12,8 @@ from torch import Tensor
 
 from prime.downstream.embeddings import EmbeddingCache, embed, read_out
 from prime.downstream.probe import (
-    Examples,
     FittedHead,
+    HeadExamples,
     fit_heads,
     fit_projection,
     head_nll,
@@ -329,7 +329,7 @@ def test_validation_patients_shape_no_projection(world: World) -> None:
 def test_likelihood_of_no_examples_is_undefined(world: World) -> None:
     (head,) = world.heads(probe_config(), make_folds()[:1])["all"]
     shape = world.cache.values.shape[1:]
-    none = Examples(
+    none = HeadExamples(
         np.zeros((0, *shape), np.float32), np.zeros(0), np.zeros(0, bool), np.zeros(0), head.edges
     )
     assert np.isnan(head_nll(head, none))

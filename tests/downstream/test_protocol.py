@@ -119,7 +119,7 @@ def test_the_probe_is_ridge_logistic_regression(binary: Evaluation, evaluation_s
                     (table["mode"] == "lp") & (table["pattern"] == pattern) & (table["fold"] == fold.fold)
                 )
                 mine = table[chosen & (table["cohort"] == fold.cohort)].set_index("patient_id")
-                tested = binary.setting.tested(fold, pattern)
+                tested = binary.data.tested(fold, pattern)
                 features = projection(cache.take(pattern, tested)).numpy()
                 found = 1 - mine.loc[ids[tested], "survival_1"]
                 np.testing.assert_allclose(found, model.predict_proba(features)[:, 1], rtol=0, atol=1e-6)
@@ -448,7 +448,7 @@ def compared(grid: list[float], store: Store, out: Path) -> Evaluation:
     """One network of the comparison at these learning rates."""
     config = settings(inits=[], methods=["early"]).model_dump(mode="json")
     points = [{"learning_rate": rate} for rate in grid]
-    config["baselines"] |= {"blocks": 1, "epochs": 1, "precision": "32-true", "grid": points}
+    config["comparison"] |= {"blocks": 1, "epochs": 1, "precision": "32-true", "grid": points}
     return planned(store, ExperimentConfig.model_validate(config), None, out)
 
 
@@ -464,5 +464,5 @@ def test_a_grid_point_that_diverges_loses_and_is_noted(evaluation_store: Store, 
 
 
 def test_a_grid_that_diverges_everywhere_is_one_clear_error(evaluation_store: Store, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"method early, every point of baselines\.grid: .* diverged"):
+    with pytest.raises(InputError, match=r"method early, every point of comparison\.grid: .* diverged"):
         compared([1e38, 1e37], evaluation_store, tmp_path).run(progress=False)

@@ -91,7 +91,7 @@ def _cohort(folder: Path) -> CohortConfig:
     )
 
 
-def comparison(name: str, **baselines: Any) -> ExperimentConfig:
+def comparison(name: str, **changes: Any) -> ExperimentConfig:
     """One method on two folds: survival, and death within two years."""
     return ExperimentConfig.model_validate(
         {
@@ -107,7 +107,7 @@ def comparison(name: str, **baselines: Any) -> ExperimentConfig:
                 "fold_count": 2,
                 "bootstrap": 0,
             },
-            "baselines": {
+            "comparison": {
                 "blocks": 1,
                 "grid": [{"learning_rate": 3e-3, "dropout": 0.1}],
                 "epochs": 12,
@@ -115,7 +115,7 @@ def comparison(name: str, **baselines: Any) -> ExperimentConfig:
                 "batch_size": 32,
                 "patience": 6,
                 "precision": "32-true",
-                **baselines,
+                **changes,
             },
         }
     )

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from prime.catalogue.methods import METHODS
 from prime.methods.interface import ClassicalModel
 from prime.methods.statistics.examples import Examples, Target
-from prime.settings.methods import BaselinesConfig
+from prime.settings.methods import ComparisonConfig
 from prime.store.vectors import PatientVectors
 
 Floats = NDArray[np.float64]
@@ -48,7 +48,7 @@ def fitted(
     name: str, train: Examples, validation: Examples, seed: int = 0, **settings: object
 ) -> ClassicalModel:
     """The method with its defaults, changed by `settings`, fitted."""
-    config = BaselinesConfig.model_validate({"settings": {name: settings}})
+    config = ComparisonConfig.model_validate({"settings": {name: settings}})
     model: ClassicalModel = METHODS[name].build(config.method_settings(name), seed)
     model.fit(train, validation)
     return model

@@ -16,7 +16,7 @@ from prime.evaluation.missingness import patterns
 from prime.methods.interface import ClassicalModel, FusionNetwork
 from prime.methods.statistics.examples import Examples, Target
 from prime.model.heads import HazardHead
-from prime.settings.methods import BaselinesConfig
+from prime.settings.methods import ComparisonConfig
 from prime.settings.model import ModelConfig
 from prime.store.batch import Batch
 from prime.store.inputs import InputSpec, input_spec
@@ -48,7 +48,7 @@ def own_inputs(name: str, store: Store) -> InputSpec:
 def build(name: str, store: Store, bins: int = BINS, dropout: float = 0.0, seed: int = 0) -> FusionNetwork:
     torch.manual_seed(seed)
     config = ModelConfig.model_validate({**SMALL, "blocks": 2, "dropout": dropout})
-    settings = BaselinesConfig().method_settings(name)
+    settings = ComparisonConfig().method_settings(name)
     return METHODS[name].build(own_inputs(name, store), config, settings, torch.linspace(-2, -1, bins))
 
 
@@ -201,7 +201,7 @@ def examples(name: str, store: Store, patients: slice, binary: bool = False) -> 
 
 
 def fitted(name: str, store: Store, binary: bool, seed: int = 0) -> ClassicalModel:
-    model = METHODS[name].build(BaselinesConfig().method_settings(name), seed)
+    model = METHODS[name].build(ComparisonConfig().method_settings(name), seed)
     model.fit(examples(name, store, slice(0, 140), binary), examples(name, store, slice(140, 170), binary))
     return model
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from prime.errors import InputError
 from prime.methods.networks.mcat import GuidedAttention, Mcat, McatSettings, co_attention
-from prime.settings.methods import BaselinesConfig
+from prime.settings.methods import ComparisonConfig
 from prime.store.inputs import InputSpec
 
 BASELINE = torch.linspace(-2, -1, 4)
@@ -84,7 +84,7 @@ def test_the_rna_changes_what_is_read_of_the_image(network: Mcat) -> None:
 
 
 def test_as_many_genomic_tokens_as_groups() -> None:
-    settings = BaselinesConfig(settings={"mcat": {"groups": 5}}).method_settings("mcat")
+    settings = ComparisonConfig(settings={"mcat": {"groups": 5}}).method_settings("mcat")
     network = Mcat(inputs(2), model_config(), settings, BASELINE)
     assert network.genes(make_batch(torch.ones((2, 2), dtype=torch.bool))).shape == (2, 5, 16)
     with pytest.raises(InputError, match="cannot be cut into 8 groups"):

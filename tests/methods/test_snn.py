@@ -12,7 +12,7 @@ from prime.catalogue.methods import METHODS
 from prime.errors import InputError
 from prime.methods.layers.snn_blocks import SelfNormalisingBlock
 from prime.methods.layers.source_vectors import SourceVectors
-from prime.settings.methods import BaselinesConfig
+from prime.settings.methods import ComparisonConfig
 from prime.store.inputs import InputSpec
 
 BASELINE = torch.tensor([-2.0, -1.0])
@@ -115,7 +115,7 @@ def rna() -> InputSpec:
 def network(**settings: object) -> nn.Module:
     torch.manual_seed(0)
     method = METHODS["snn"]
-    chosen = BaselinesConfig(settings={"snn": settings}).method_settings("snn")
+    chosen = ComparisonConfig(settings={"snn": settings}).method_settings("snn")
     built = method.build(rna(), model_config(dropout=0.2), chosen, BASELINE)
     with torch.no_grad():
         built.head[2].weight.normal_()

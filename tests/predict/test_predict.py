@@ -169,7 +169,7 @@ def test_a_fit_is_not_repeated_and_not_overwritten(work: Path) -> None:
     before = (work / "model" / "manifest.json").stat().st_mtime_ns
     fit(store, config(work), work / "run", ("all",), work / "model")
     assert (work / "model" / "manifest.json").stat().st_mtime_ns == before
-    with pytest.raises(InputError, match="other data or settings"):
+    with pytest.raises(InputError, match="holds a model that differs in cohorts; name"):
         fit(store, config(work), work / "run", ("SIMA",), work / "model")
     with pytest.raises(InputError, match="holds something else"):
         fit(store, config(work), work / "run", ("all",), work / "run")
@@ -306,7 +306,7 @@ def test_the_first_task_unless_another_is_named(work: Path, early: Path, tmp_pat
     assert first.description.task.name == "os"
     with pytest.raises(InputError, match="--task late: the experiment has os, early"):
         fit(store, config(work, TASKS), work / "run", ("all",), tmp_path / "late", "late")
-    with pytest.raises(InputError, match="other data or settings"):
+    with pytest.raises(InputError, match="holds a model that differs in task; name"):
         fit(store, config(work, TASKS), work / "run", ("all",), early, "os")
 
 

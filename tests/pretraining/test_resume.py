@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from made_up import experiment
 
 from prime.errors import InputError
 from prime.files import sha256_file
-from prime.pretraining.loop import Pretraining, pretrain
+from prime.pretraining.loop import Machine, Pretraining, pretrain
 from prime.settings.experiment import ExperimentConfig
 from prime.store.store import Store
 
@@ -137,6 +138,25 @@ def test_another_run_in_the_same_folder_is_refused(
     with pytest.raises(InputError, match="other settings, data or exclusions"):
         pretrain(made_up_store, config, out, excluded)
     assert sha256_file(out / "model.safetensors") == before
+
+
+def test_a_run_of_other_code_is_refused(
+    made_up_store: Store,
+    whole: tuple[ExperimentConfig, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    edit_code: Callable[[str], None],
+) -> None:
+    """Some of its epochs would come from each, and no code could make such weights again."""
+    with monkeypatch.context() as patch:
+        interrupt(patch, "train_epoch", 1)
+        with pytest.raises(Interrupted):
+            pretrain(made_up_store, whole[0], tmp_path)
+    edit_code("prime.downstream.probe")  # pretraining does not need it
+    assert Pretraining(made_up_store, whole[0], tmp_path, frozenset(), Machine())._resume()[0] == 1
+    edit_code("prime.pretraining.losses")
+    with pytest.raises(InputError, match=r"a run of other code of PRIME .* go on with that code"):
+        pretrain(made_up_store, whole[0], tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive at all", b"PK\x03\x04 cut short"])

@@ -33,7 +33,7 @@ BESIDE = {"Pretrained LP, other seed of weights", "Pretrained FT, other seed of 
 def with_methods(config: ExperimentConfig) -> ExperimentConfig:
     value = config.model_dump(mode="json")
     value["evaluate"]["methods"] = ["early", "rna_only", "late_ridge"]
-    value["baselines"] |= {"blocks": 1, "grid": GRID, "epochs": 2, "precision": "32-true"}
+    value["comparison"] |= {"blocks": 1, "grid": GRID, "epochs": 2, "precision": "32-true"}
     return ExperimentConfig.model_validate(value)
 
 
@@ -145,7 +145,7 @@ def test_methods_are_listed(study_store: Store, study_config: Configure) -> None
     assert counts["early"].endswith(" parameters")
     assert f"(early) reads all modalities; {counts['early']}" in methods_list(80, counts)
     roles = study_config().model_copy(
-        update={"baselines": study_config().baselines.model_copy(update={"roles": {"rna": "proteins"}})}
+        update={"comparison": study_config().comparison.model_copy(update={"roles": {"rna": "proteins"}})}
     )
     lacking = "the cohort has no modality 'proteins' for the role 'rna'"
     assert lacking in parameter_counts(roles, study_store)["rna_only"]
@@ -172,7 +172,7 @@ def test_a_role_that_no_modality_plays(
     study_config: Configure, run_study: Run, tmp_path: Path, study_store: Store
 ) -> None:
     config = with_methods(study_config()).model_dump(mode="json")
-    config["baselines"]["roles"] = {"rna": "proteins"}
+    config["comparison"]["roles"] = {"rna": "proteins"}
     with pytest.raises(InputError, match="method rna_only: the cohort has no modality 'proteins'"):
         run_study("table2", ExperimentConfig.model_validate(config), tmp_path)
 
@@ -181,9 +181,9 @@ def test_a_role_that_no_modality_plays(
     ("change", "words"),
     [
         ({"evaluate": {"methods": ["earlier"]}}, "no method 'earlier'; there are image_only"),
-        ({"baselines": {"settings": {"late": {"mode": "sum"}}}}, "mode"),
-        ({"baselines": {"settings": {"never": {}}}}, "no method 'never'"),
-        ({"baselines": {"grid": []}}, "grid"),
+        ({"comparison": {"settings": {"late": {"mode": "sum"}}}}, "mode"),
+        ({"comparison": {"settings": {"never": {}}}}, "no method 'never'"),
+        ({"comparison": {"grid": []}}, "grid"),
     ],
 )
 def test_settings_of_the_comparison_are_checked(

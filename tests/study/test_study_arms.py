@@ -15,7 +15,7 @@ from prime.files import read_json
 from prime.settings.experiment import ExperimentConfig, load_overrides
 from prime.splits.folds import Fold
 from prime.store.store import Store
-from prime.study.arms import Arm, Pretrained, Protocol, evaluation_of, pretraining_runs
+from prime.study.arms import Arm, ArmWork, Pretrained, Protocol
 from prime.study.jobs import do_pretraining, pretraining_job
 
 Configure = Callable[..., ExperimentConfig]
@@ -78,6 +78,19 @@ def test_other_data_are_another_pretraining(study_store: Store, study_config: Co
     assert len({key(store, config) for store in stores}) == len(stores)
 
 
+def test_other_code_is_another_pretraining(
+    study_store: Store, study_config: Configure, edit_code: Callable[[str], None]
+) -> None:
+    config = study_config()
+    found = [key(study_store, config)]
+    edit_code("prime.downstream.probe")
+    assert key(study_store, config) == found[0]
+    for name in ("prime.pretraining.losses", "prime.model.moe", "prime.objectives.alignment"):
+        edit_code(name)
+        found.append(key(study_store, config))
+    assert len(set(found)) == 4
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -109,7 +122,7 @@ def planned(
 ) -> list[tuple[int, Fold, frozenset[str]]]:
     arm = Arm("a", store, config, protocol)
     find = Pretrained(arm, Path("cache"))
-    evaluation = evaluation_of(arm, Path("cache"))
+    evaluation = ArmWork(arm, Path("cache")).evaluation
     return [(seed, fold, find.excluded(fold)) for seed, fold in evaluation.pretrained_folds()]
 
 
@@ -179,7 +192,7 @@ def test_the_checkpoints_say_the_same(
 ) -> None:
     config = study_config(inits=["pretrained"], modes=["lp"], folds=str(folds_file))
     arm = Arm("a", study_store, config, protocol)
-    runs = pretraining_runs(arm, tmp_path)
+    runs = ArmWork(arm, tmp_path).pretraining
     assert len(runs) == {"transductive": 1, "inductive": 2, "leave_cohort_out": 2}[protocol]
     for run in runs:
         job = pretraining_job(run)
@@ -187,7 +200,7 @@ def test_the_checkpoints_say_the_same(
         do_pretraining(run)
         assert job.done
     everyone = ids_of(study_store, study_store.observed().any(axis=1))
-    evaluation = evaluation_of(arm, tmp_path)
+    evaluation = ArmWork(arm, tmp_path).evaluation
     for seed, fold in evaluation.pretrained_folds():
         manifest = read_json(evaluation.networks.checkpoint_path(seed, fold) / "manifest.json")
         seen = {*manifest["train_patients"], *manifest["validation_patients"]}
@@ -204,11 +217,11 @@ def find_excluded(arm: Arm, fold: Fold) -> frozenset[str]:
 
 def test_networks_from_scratch_need_no_pretraining(study_store: Store, study_config: Configure) -> None:
     arm = Arm("a", study_store, study_config(inits=["scratch"]))
-    assert pretraining_runs(arm, Path("cache")) == []
+    assert ArmWork(arm, Path("cache")).pretraining == []
 
 
 def test_a_task_that_cannot_be_fitted_is_refused(study_store: Store, study_config: Configure) -> None:
     rare = [{"name": "rare", "endpoint": "os", "horizon_days": 40}]
     arm = Arm("a", study_store, study_config(inits=["pretrained"], tasks=rare))
     with pytest.raises(InputError, match=r"no fold of rare can be fitted; rare A fold 0 .* events"):
-        pretraining_runs(arm, Path("cache"))
+        _ = ArmWork(arm, Path("cache")).pretraining

@@ -25,7 +25,7 @@ from prime.store.store import Store
 from prime.study import context as context_module
 from prime.study import jobs as jobs_module
 from prime.study import run as run_module
-from prime.study.arms import PretrainingRun, evaluation_of
+from prime.study.arms import ArmWork, PretrainingRun
 from prime.study.context import Context, method_label
 from prime.study.jobs import FINISHED, do_pretraining
 from prime.study.registry import BEYOND, PAPER, STUDIES, choose
@@ -152,7 +152,7 @@ def fold_values(out: Path, store: Store, config: ExperimentConfig, task: str) ->
     """C-index by lifelines or AUROC by scikit-learn of every fold, from the predictions of the main arms."""
     rows: list[dict[str, Any]] = []
     for arm in Context(store, config, "quick").main_arms():
-        found = evaluation_of(arm, out / "cache").predictions()
+        found = ArmWork(arm, out / "cache").evaluation.predictions()
         keys = ["init", "mode", "cohort", "fold", "pattern"]
         for key, part in found[found["task"] == task].groupby(keys):
             if task == "os":

@@ -67,7 +67,7 @@ class Method:
             if name not in available:
                 raise InputError(
                     f"method {self.name}: the cohort has no modality {name!r} for the role {role!r};"
-                    f" it has {', '.join(available)}; set baselines.roles, or leave the method out"
+                    f" it has {', '.join(available)}; set comparison.roles, or leave the method out"
                 )
         return names
 

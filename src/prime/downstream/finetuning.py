@@ -3,10 +3,13 @@
 import copy
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from prime.downstream.data import EvaluationData
 from prime.downstream.embeddings import read_out
+from prime.downstream.fit import Fit, prediction_rows
 from prime.downstream.supervised import FoldBatches, Schedule, SupervisedTraining, training_baseline
 from prime.model.heads import HazardHead, Prediction
 from prime.model.prime import Prime
@@ -56,7 +59,7 @@ class Finetuning(SupervisedTraining):
         config = settings.finetune
         edges = outcome.edges(fold.train, settings.bins)
         schedule = Schedule(
-            config.epochs, config.batch_size, config.patience, config.precision, settings.alpha,
+            config.epochs, config.batch_size, config.patience, config.precision, config.alpha,
             config.drop_modality if missing else 0.0,
         )  # fmt: skip
         rng = np.random.default_rng(named_seed(seed, "finetune", fold.cohort, fold.fold))
@@ -73,3 +76,21 @@ class Finetuning(SupervisedTraining):
             model, _optimizer(model, config), batches, outcome, fold, edges, loader.store.observed(),
             schedule, rng,
         )  # fmt: skip
+
+
+def fit_network(
+    data: EvaluationData, outcome: Outcome, fit: Fit, network: tuple[Prime, PatientLoader]
+) -> pd.DataFrame:
+    """Predictions of one fine-tuned fold."""
+    (fold,) = fit.folds
+    tuned = Finetuning(*network, outcome, fold, data.settings, fit.seed, fit.missing)
+    tuned.fit()
+    frames: list[pd.DataFrame] = []
+    for pattern, keep in data.patterns.items():
+        tested = data.tested(fold, pattern)
+        if len(tested):
+            survival = tuned.predict(tested, keep)
+            frames.append(prediction_rows(data, outcome, fit, fold, pattern, tested, survival, tuned.edges))
+    table = pd.concat(frames, ignore_index=True)
+    table.attrs["trainable_parameters"] = sum(p.numel() for p in tuned.model.parameters() if p.requires_grad)
+    return table

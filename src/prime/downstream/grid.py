@@ -1,37 +1,45 @@
 """The downstream evaluation: folds, modes and patterns, one part file a fit, tables at the end (paper IV).
 
 `predictions.csv` has one row a (fit, pattern, test patient); every other file is computed from it. A fit
-whose part file exists is not done again: the name of the file carries a hash of all that the fit depends on.
+whose part file exists is not done again: the name of the file carries a hash of all that the fit depends on,
+the code included.
 """
 
-import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
+import pyarrow.parquet as parquet
 
 from prime import __version__
-from prime.arrays import Indices
 from prime.catalogue.methods import METHODS
-from prime.downstream.fit import FITTED, Fit, Setting, fit_network, fit_probes, with_cost
+from prime.downstream import networks as networks_module
+from prime.downstream.data import EvaluationData
+from prime.downstream.finetuning import fit_network
+from prime.downstream.fit import Fit, with_cost
 from prime.downstream.method_fits import check_method, fit_method, method_recipe
 from prime.downstream.networks import CheckpointTemplate, FindCheckpoint, Networks
-from prime.downstream.scoring import score_folds, write_tables
+from prime.downstream.plan import plan_fits
+from prime.downstream.probe_fits import fit_probes
+from prime.downstream.scoring import COLUMNS, score_folds, write_tables
 from prime.errors import InputError
-from prime.evaluation.missingness import patterns
-from prime.files import replacing
-from prime.model.checkpoint import load_checkpoint
+from prime.files import read_json, replacing, sha256_text
+from prime.model.checkpoint import MANIFEST
 from prime.progress import tracked
-from prime.settings.evaluation import TaskConfig
+from prime.provenance import source_digest
 from prime.settings.experiment import ExperimentConfig
-from prime.splits.evaluation_folds import evaluation_folds, too_few, training_fold
 from prime.splits.folds import Fold
-from prime.splits.outcomes import Outcome, read_outcome
+from prime.splits.outcomes import read_outcome
 from prime.splits.split_files import save_splits
+from prime.store.inputs import data_identity
 from prime.store.store import Store
+
+PROBING = ("prime.downstream.probe_fits", *networks_module.CODE)
+FINETUNING = ("prime.downstream.finetuning", *networks_module.CODE)
+SCORING = ("prime.downstream.scoring",)
 
 
 class Evaluation:
@@ -39,6 +47,9 @@ class Evaluation:
 
     `checkpoint` finds the folder of `prime pretrain` for a seed and fold. Parts and embeddings are kept in
     `cache` (default: `out`), which evaluations may share.
+
+    Raises:
+        InputError: settings or data that cannot be evaluated.
     """
 
     def __init__(
@@ -55,138 +66,43 @@ class Evaluation:
         for name in self.settings.methods:
             check_method(METHODS.find(name), config, store)
         self.cache = cache or out
-        subsets = patterns(list(store.modalities))
-        self.setting = Setting(store, self.settings, subsets, store.observed())
-        self.networks = Networks(self.setting, config, checkpoint, self.cache / "embeddings")
+        self.data = EvaluationData(store, self.settings)
         self.outcomes = {task.name: read_outcome(store, task) for task in self.settings.tasks}
-        self.not_fitted: dict[str, str] = {}
-        self.splits: dict[str, list[Fold]] = {}
-        self.fits = tuple(self._fits())
+        self.plan = plan_fits(self.data, self.outcomes)
+        self.fits = self.plan.fits
+        self.networks = Networks(self.data, config, checkpoint, self.cache / "embeddings", self.plan.tested)
+        self._paths: dict[str, Path] = {}  # of the fits by name, once their checkpoints are there
 
-    def _folds(self, task: TaskConfig, seed: int) -> dict[str, list[Fold]]:
-        """The folds of a task by cohort."""
-        folds = evaluation_folds(self.store, self.outcomes[task.name], self.settings, seed)
-        self.splits[f"{task.name}-seed{seed}"] = folds
-        found: dict[str, list[Fold]] = {}
-        for fold in folds:
-            found.setdefault(fold.cohort, []).append(fold)
-        return found
+    # Doing ------------------------------------------------------------------------------------------------
 
-    def _fits(self) -> Iterator[Fit]:
-        """Every fit of the grid; a fold with too few training patients is noted and left out."""
-        for seed in self.settings.seeds:
-            for task in self.settings.tasks:
-                for cohort, folds in self._folds(task, seed).items():
-                    for train_on in self.settings.train_on:
-                        for share in self.settings.shares:
-                            able = tuple(self._able(task, cohort, folds, train_on, share, seed))
-                            yield from self._modes(task, seed, train_on, share, able)
-                            yield from self._methods(task, seed, train_on, share, able)
+    def run(self, progress: bool = True) -> pd.DataFrame:
+        """Do every fit that is not done yet, write the tables, and return folds.csv as a frame."""
+        if not self.fits:
+            raise InputError(
+                "evaluate: nothing to do; check modes, inits, cohorts and only_folds"
+                + "".join(f"; {name}: {why}" for name, why in self.plan.not_fitted.items())
+            )
+        todo = self.missing()
+        for fit in tracked(todo, "evaluate", progress):
+            self.do(fit)
+        folds = self.scores()
+        ids = self.store.patients["patient_id"].to_numpy(dtype=object)
+        for (task, seed), drawn in self.plan.folds.items():
+            save_splits(self.out / "splits" / f"{task}-seed{seed}.json", drawn, ids)
+        curves = max((self._curves(fit) for fit in self.fits), key=len)
+        write_tables(self._by_cohort(), curves, folds, self.manifest(), self.out, self.settings.bootstrap)
+        return folds
 
-    def _able(
-        self, task: TaskConfig, cohort: str, folds: list[Fold], train_on: str, share: float, seed: int
-    ) -> Iterator[Fold]:
-        outcome = self.outcomes[task.name]
-        for fold in folds:
-            mine = training_fold(fold, outcome, self.setting.complete, train_on, share, seed)
-            reason = too_few(mine, outcome)
-            if reason is None:
-                yield mine
-            else:
-                name = f"{task.name} {cohort} fold {fold.fold} {train_on} {share:g} seed {seed}"
-                self.not_fitted[name] = reason
-
-    def _modes(
-        self, task: TaskConfig, seed: int, train_on: str, share: float, folds: tuple[Fold, ...]
-    ) -> Iterator[Fit]:
-        """A probe takes all folds of a cohort at once, fine-tuning one."""
-        for init in self.settings.inits if folds else ():
-            for mode in self.settings.modes:
-                groups = [folds] if mode.startswith("lp") else [(fold,) for fold in folds]
-                yield from (Fit(init, mode, task, seed, train_on, share, group) for group in groups)
-
-    def _methods(
-        self, task: TaskConfig, seed: int, train_on: str, share: float, folds: tuple[Fold, ...]
-    ) -> Iterator[Fit]:
-        """A network takes one fold at a time, a statistical model all folds of a cohort."""
-        for name in self.settings.methods if folds else ():
-            groups = [(fold,) for fold in folds] if METHODS.find(name).kind == "neural" else [folds]
-            yield from (Fit("scratch", FITTED, task, seed, train_on, share, g, name) for g in groups)
-
-    def pretrained_folds(self) -> Iterator[tuple[int, Fold]]:
-        """Seed and fold of everything that needs a checkpoint."""
-        for fit in self.fits:
-            if fit.init == "pretrained":
-                yield from ((fit.seed, fold) for fold in fit.folds)
-
-    def part_path(self, fit: Fit) -> Path:
-        """The file of a finished fit; its name changes with everything that the fit depends on."""
-        settings = self.settings.model_dump(mode="json")
-        relevant = {
-            "task": fit.task.model_dump(mode="json"),
-            "fit": [fit.init, fit.mode, fit.seed, fit.train_on, fit.share],
-            "bins": [settings["bins"], settings["alpha"]],
-            **self._recipe(fit),
-            "store": self.setting.data,
-            "outcomes": self._identity(self.outcomes[fit.task.name], fit),
-            "folds": [[f.train.tolist(), f.validation.tolist(), f.test.tolist()] for f in fit.folds],
-            "version": __version__,
-        }
-        digest = hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
-        return self.cache / "parts" / f"{fit.name}-{digest}.parquet"
-
-    def _recipe(self, fit: Fit) -> dict[str, Any]:
-        """What a fit does with its data."""
-        if not fit.ours:
-            recipe = method_recipe(METHODS.find(fit.method), self.config)
-            return recipe | self._covariates(fit) if METHODS.find(fit.method).covariates else recipe
-        settings = self.settings.probe if fit.probes else self.settings.finetune
-        return {
-            "mode": settings.model_dump(mode="json"),
-            "networks": [self.networks.identity(fit.init, fit.seed, fold) for fold in fit.folds],
-        }
-
-    def _covariates(self, fit: Fit) -> dict[str, Any]:
-        """The covariates of the patients in the folds of a fit."""
-        frame = self.store.patients.iloc[_members(fit)]
-        names = [str(name) for name in frame.columns if str(name).startswith("x_")]
-        return {name: [repr(value) for value in frame[name]] for name in names}
-
-    def _identity(self, outcome: Outcome, fit: Fit) -> list[list[Any]]:
-        """Who stands in the folds of a fit, with time and event."""
-        who = _members(fit)
-        ids = self.store.patients["patient_id"].to_numpy(dtype=object)[who]
-        return [ids.tolist(), outcome.time_days[who].tolist(), outcome.event[who].tolist()]
-
-    def _predictions(self, fit: Fit) -> pd.DataFrame:
-        """Fit, and predict the test patients under every pattern."""
-        outcome, networks = self.outcomes[fit.task.name], self.networks
-        work: Callable[[], pd.DataFrame]
-        if not fit.ours:
-            other = METHODS.find(fit.method)
-            return with_cost(lambda: fit_method(self.setting, outcome, fit, other, self.config))
-        if fit.probes:
-
-            def work() -> pd.DataFrame:
-                return fit_probes(
-                    self.setting, outcome, fit, lambda folds: networks.embeddings(fit.init, fit.seed, folds)
-                )
-
-        else:
-
-            def work() -> pd.DataFrame:
-                (fold,) = fit.folds
-                return fit_network(self.setting, outcome, fit, networks.network(fit.init, fit.seed, fold))
-
-        return with_cost(work, lambda: networks.parameters(fit.init, fit.seed, fit.folds[0]))
+    def missing(self) -> list[Fit]:
+        """The fits still to be done."""
+        return [f for f in self.fits if not (self.part_path(f).is_file() and self.scores_path(f).is_file())]
 
     def do(self, fit: Fit) -> None:
         """Do one fit unless its part file is there: predictions, and their scores beside them."""
-        path = self.part_path(fit)
+        path, scored = self.part_path(fit), self.scores_path(fit)
         if not path.is_file():
             with replacing(path) as temporary:
                 self._predictions(fit).to_parquet(temporary, index=False)
-        scored = scores_path(path)
         if not scored.is_file():
             outcome = self.outcomes[fit.task.name]
             training = {
@@ -195,24 +111,103 @@ class Evaluation:
             with replacing(scored) as temporary:
                 score_folds(pd.read_parquet(path), training).to_parquet(temporary, index=False)
 
-    def missing(self) -> list[Fit]:
-        """The fits still to be done."""
-        paths = {fit.name: self.part_path(fit) for fit in self.fits}
-        return [
-            fit
-            for fit in self.fits
-            if not (paths[fit.name].is_file() and scores_path(paths[fit.name]).is_file())
-        ]
+    def _predictions(self, fit: Fit) -> pd.DataFrame:
+        """Fit, and predict the test patients under every pattern."""
+        outcome, networks = self.outcomes[fit.task.name], self.networks
+        if not fit.ours:
+            method = METHODS.find(fit.method)
+            return with_cost(lambda: fit_method(self.data, outcome, fit, method, self.config))
 
-    def predictions(self) -> pd.DataFrame:
-        """The predictions of all fits; every one must be done."""
-        return pd.concat([pd.read_parquet(self.part_path(fit)) for fit in self.fits], ignore_index=True)
+        def work() -> pd.DataFrame:
+            if fit.probes:
+                return fit_probes(
+                    self.data, outcome, fit, lambda folds: networks.embeddings(fit.init, fit.seed, folds)
+                )
+            (fold,) = fit.folds
+            return fit_network(self.data, outcome, fit, networks.network(fit.init, fit.seed, fold))
+
+        return with_cost(work, lambda: networks.parameters(fit.init, fit.seed, fit.folds[0]))
+
+    # What a fit depends on, and where it is kept ----------------------------------------------------------
+
+    def part_path(self, fit: Fit) -> Path:
+        """The file of a finished fit; its name changes with everything that the fit depends on."""
+        if fit.name in self._paths:
+            return self._paths[fit.name]
+        outcome, who = self.outcomes[fit.task.name], fit.members
+        ids = self.store.patients["patient_id"].to_numpy(dtype=object)
+        facts = {
+            "task": fit.task.model_dump(mode="json"),
+            "fit": [fit.init, fit.mode, fit.seed, fit.train_on, fit.share],
+            "bins": self.settings.bins,
+            **self._recipe(fit),
+            "store": data_identity(self.store),
+            "outcomes": [ids[who].tolist(), outcome.time_days[who].tolist(), outcome.event[who].tolist()],
+            "folds": [[f.train.tolist(), f.validation.tolist(), f.test.tolist()] for f in fit.folds],
+        }
+        digest = sha256_text(json.dumps(facts, sort_keys=True))[:12]
+        self._paths[fit.name] = self.cache / "parts" / f"{fit.name}-{digest}.parquet"
+        return self._paths[fit.name]
+
+    def _recipe(self, fit: Fit) -> dict[str, Any]:
+        """What a fit does with its data: settings, networks and code."""
+        if not fit.ours:
+            method = METHODS.find(fit.method)
+            return method_recipe(method, self.config) | (self._covariates(fit) if method.covariates else {})
+        settings, code = (
+            (self.settings.probe, PROBING) if fit.probes else (self.settings.finetune, FINETUNING)
+        )
+        return {
+            "mode": settings.model_dump(mode="json"),
+            "networks": [self.networks.identity(fit.init, fit.seed, fold) for fold in fit.folds],
+            "code": source_digest(*code),
+        }
+
+    def _covariates(self, fit: Fit) -> dict[str, Any]:
+        """The covariates of the patients in the folds of a fit."""
+        frame = self.store.patients.iloc[fit.members]
+        names = [str(name) for name in frame.columns if str(name).startswith("x_")]
+        return {name: [repr(value) for value in frame[name]] for name in names}
+
+    def scores_path(self, fit: Fit) -> Path:
+        """The file of the scores of a finished fit; other code of the metrics scores it again."""
+        return self.part_path(fit).with_suffix(f".{source_digest(*SCORING)[:8]}.scores.parquet")
+
+    # What is done -----------------------------------------------------------------------------------------
+
+    def predictions(
+        self, task: str | None = None, pattern: str | None = None, curves: bool = True
+    ) -> pd.DataFrame:
+        """The predictions of finished fits, of one task and pattern where they are named.
+
+        Without `curves`, the survival curves and their edges are not read.
+        """
+        wanted = None if pattern is None else [("pattern", "==", pattern)]
+        columns = None if curves else COLUMNS
+        frames = [
+            pd.read_parquet(self.part_path(fit), columns=columns, filters=wanted)
+            for fit in self.fits
+            if task in (None, fit.task.name)
+        ]
+        return pd.concat(frames, ignore_index=True)
+
+    def _by_cohort(self) -> Iterator[pd.DataFrame]:
+        """The predictions, one table after the other: all folds of a cohort and way of training in each."""
+
+        def way(fit: Fit) -> tuple[Any, ...]:
+            return fit.method, fit.init, fit.mode, fit.task.name, fit.seed, fit.train_on, fit.share
+
+        for _, fits in groupby(self.fits, key=lambda fit: (way(fit), fit.folds[0].cohort)):
+            parts = [pd.read_parquet(self.part_path(fit)) for fit in fits]
+            yield pd.concat(parts, ignore_index=True)
+
+    def _curves(self, fit: Fit) -> list[str]:
+        """The columns of survival curves in the part of a fit."""
+        return [name for name in parquet.read_schema(self.part_path(fit)).names if name not in COLUMNS]
 
     def scores(self) -> pd.DataFrame:
         """The scores of all fits; every one must be done."""
-        return pd.concat(
-            [pd.read_parquet(scores_path(self.part_path(fit))) for fit in self.fits], ignore_index=True
-        )
+        return pd.concat([pd.read_parquet(self.scores_path(fit)) for fit in self.fits], ignore_index=True)
 
     def costs(self) -> pd.DataFrame:
         """What each fit took: seconds, peak memory of its process, parameters trained and in all.
@@ -228,63 +223,38 @@ class Evaluation:
             rows.append({**named, **cost})
         return pd.DataFrame(rows)
 
-    def run(self, progress: bool = True) -> pd.DataFrame:
-        """Do every fit that is not done yet, write the tables, and return folds.csv as a frame."""
-        if not self.fits:
-            raise InputError(
-                "evaluate: nothing to do; check modes, inits, cohorts and only_folds"
-                + "".join(f"; {name}: {why}" for name, why in self.not_fitted.items())
-            )
-        todo = self.missing()
-        for fit in tracked(todo, "evaluate", progress):
-            self.do(fit)
-        folds = self.scores()
-        ids = self.store.patients["patient_id"].to_numpy(dtype=object)
-        for name, drawn in self.splits.items():
-            save_splits(self.out / "splits" / f"{name}.json", drawn, ids)
-        write_tables(self.predictions(), folds, self.manifest(), self.out, self.settings.bootstrap)
-        return folds
+    def pretrained_folds(self) -> Iterator[tuple[int, Fold]]:
+        """Seed and fold of everything that needs a checkpoint."""
+        for fit in self.fits:
+            if fit.init == "pretrained":
+                yield from ((fit.seed, fold) for fold in fit.folds)
 
     def manifest(self) -> dict[str, Any]:
         """Versions, settings, hashes, who was left out, and who pretraining saw of each test fold."""
         ids = self.store.patients["patient_id"].to_numpy(dtype=object)
-        tested: set[str] = set()
+        tested = {str(p) for fit in self.fits for fold in fit.folds for p in ids[fold.test]}
+        weights: dict[str, str] = {}
+        seen: dict[str, set[str]] = {}  # by checkpoint, whom its pretraining saw
         known: set[str] = set()  # tested with a checkpoint whose pretraining saw them
-        weights: dict[str, Any] = {}
-        for fit in self.fits:
-            for fold in fit.folds:
-                test = {str(p) for p in ids[fold.test]}
-                tested |= test
-                if fit.init == "pretrained":
-                    folder = self.networks.checkpoint_path(fit.seed, fold)
-                    if str(folder) not in weights:
-                        trained = load_checkpoint(folder).manifest
-                        seen = {*trained["train_patients"], *trained["validation_patients"]}
-                        weights[str(folder)] = (self.networks.identity("pretrained", fit.seed, fold), seen)
-                    known |= test & weights[str(folder)][1]
+        for seed, fold in self.pretrained_folds():
+            folder = self.networks.checkpoint_path(seed, fold)
+            name = str(folder)
+            if name not in weights:
+                weights[name] = self.networks.identity("pretrained", seed, fold)
+                facts = read_json(folder / MANIFEST)
+                seen[name] = {*facts["train_patients"], *facts["validation_patients"]}
+            known |= {str(p) for p in ids[fold.test]} & seen[name]
         return {
             "version": __version__,
+            "code": source_digest("prime.downstream.grid"),
             "config": self.config.model_dump(mode="json"),
-            "hashes": {
-                "store": {n: s.sha256 for n, s in self.store.sources.items()},
-                "weights": {folder: digest for folder, (digest, _) in weights.items()},
-            },
+            "hashes": {"store": {n: s.sha256 for n, s in self.store.sources.items()}, "weights": weights},
             "left_out": {name: outcome.left_out for name, outcome in self.outcomes.items()},
-            "not_fitted": self.not_fitted,
+            "not_fitted": self.plan.not_fitted,
             "test_patients": len(tested),
             "test_patients_seen_unlabelled_in_pretraining": len(known),
             "protocol": "transductive" if known else "inductive",
         }
-
-
-def _members(fit: Fit) -> Indices:
-    """Everybody in the folds of a fit, sorted."""
-    return np.unique(np.concatenate([np.concatenate([f.train, f.validation, f.test]) for f in fit.folds]))
-
-
-def scores_path(part: Path) -> Path:
-    """The file with the scores of a part."""
-    return part.with_suffix(".scores.parquet")
 
 
 def evaluate(store: Store, config: ExperimentConfig, checkpoint: Path | None, out: Path) -> pd.DataFrame:

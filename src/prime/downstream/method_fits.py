@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from prime.arrays import Floats, Indices
 from prime.catalogue.methods import Method
-from prime.downstream.fit import Fit, Setting, prediction_rows
+from prime.downstream.data import EvaluationData
+from prime.downstream.fit import Fit, prediction_rows
 from prime.downstream.supervised import (
     Diverged,
     FoldBatches,
@@ -26,9 +27,10 @@ from prime.methods.interface import ClassicalModel, FusionNetwork
 from prime.methods.statistics.examples import Examples, Target
 from prime.model.parameters import parameter_groups
 from prime.objectives.survival import survival
+from prime.provenance import source_digest
 from prime.seeds import named_seed
 from prime.settings.experiment import ExperimentConfig
-from prime.settings.methods import BaselinesConfig, GridPoint
+from prime.settings.methods import ComparisonConfig, GridPoint
 from prime.settings.model import ModelConfig
 from prime.splits.evaluation_folds import only, too_few
 from prime.splits.folds import Fold
@@ -50,50 +52,50 @@ class MethodFit:
 
     method: Method
     config: ExperimentConfig
-    setting: Setting
+    data: EvaluationData
     outcome: Outcome
     seed: int
     fold: Fold
 
     @property
-    def baselines(self) -> BaselinesConfig:
+    def comparison(self) -> ComparisonConfig:
         """The settings of the comparison."""
-        return self.config.baselines
+        return self.config.comparison
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """The modalities that the method reads. Raises InputError where the cohort lacks one."""
-        store = self.setting.store
+        store = self.data.store
         return self.method.modalities(
-            {m: tuple(s) for m, s in store.modalities.items()}, self.baselines.roles
+            {m: tuple(s) for m, s in store.modalities.items()}, self.comparison.roles
         )
 
     @property
     def columns(self) -> NDArray[np.bool_]:
         """(M,) bool: which of the store's modalities the method reads."""
-        return np.array([name in self.modalities for name in self.setting.store.modalities])
+        return np.array([name in self.modalities for name in self.data.store.modalities])
 
     @property
     def order(self) -> list[int]:
         """The store's number of each of `modalities`."""
-        return [list(self.setting.store.modalities).index(name) for name in self.modalities]
+        return [list(self.data.store.modalities).index(name) for name in self.modalities]
 
     @property
     def observed(self) -> NDArray[np.bool_]:
         """(P, M) bool over `modalities`."""
-        return self.setting.observed[:, self.order]
+        return self.data.observed[:, self.order]
 
     @property
     def able(self) -> NDArray[np.bool_]:
         """(P,) bool: who has something that the method reads."""
         if self.method.covariates and not self.modalities:
-            return np.ones(len(self.setting.observed), dtype=bool)
+            return np.ones(len(self.data.observed), dtype=bool)
         return self.observed.sum(axis=1) > 0
 
     @property
     def edges(self) -> Floats:
         """Time bins of the fold's training patients, whatever they have: the same for every method."""
-        return self.outcome.edges(self.fold.train, self.setting.settings.bins)
+        return self.outcome.edges(self.fold.train, self.data.settings.bins)
 
     @property
     def own_fold(self) -> Fold:
@@ -115,12 +117,13 @@ class MethodFit:
 
 
 def method_recipe(method: Method, config: ExperimentConfig) -> dict[str, Any]:
-    """The settings that a method's fits depend on."""
-    name, shared = method.name, config.baselines.model_dump(mode="json")
+    """What a method's fits depend on, data aside: its facts, settings and code."""
+    name, shared = method.name, config.comparison.model_dump(mode="json")
     recipe = {
-        "method": name,
+        "method": [name, method.place, method.kind, method.roles, method.pretrains, method.covariates],
         "roles": shared.pop("roles"),
-        "settings": config.baselines.method_settings(name).model_dump(mode="json"),
+        "settings": config.comparison.method_settings(name).model_dump(mode="json"),
+        "code": source_digest("prime.downstream.method_fits", method.place.partition(":")[0]),
     }
     if method.kind == "classical":
         return recipe
@@ -142,7 +145,7 @@ def check_method(method: Method, config: ExperimentConfig, store: Store) -> None
 
 
 def fit_method(
-    setting: Setting, outcome: Outcome, fit: Fit, method: Method, config: ExperimentConfig
+    data: EvaluationData, outcome: Outcome, fit: Fit, method: Method, config: ExperimentConfig
 ) -> pd.DataFrame:
     """Predictions of a method on the folds of a fit, as rows of predictions.csv.
 
@@ -152,7 +155,7 @@ def fit_method(
     chosen: dict[str, Any] = {}
     parameters = 0
     for fold in fit.folds:
-        task = MethodFit(method, config, setting, outcome, fit.seed, fold)
+        task = MethodFit(method, config, data, outcome, fit.seed, fold)
         predict: _Predictor
         if task.reason is not None:
             predict, chosen[str(fold.fold)] = _Constant(task), {"not_fitted": task.reason}
@@ -172,16 +175,16 @@ def fit_method(
 def _rows(task: MethodFit, fit: Fit, predict: "_Predictor") -> Iterator[pd.DataFrame]:
     """The predictions of a fold for every pattern."""
     rest = survival(task.baseline()).double().numpy()  # (T,)
-    for pattern, keep in task.setting.patterns.items():
-        tested = task.setting.tested(task.fold, pattern)
+    for pattern, keep in task.data.patterns.items():
+        tested = task.data.tested(task.fold, pattern)
         if not len(tested):
             continue
-        kept = task.setting.observed[tested] & np.array(keep)
+        kept = task.data.observed[tested] & np.array(keep)
         mine = (kept & task.columns).any(axis=1) if task.modalities else task.able[tested]
         curve = np.tile(rest, (len(tested), 1))
         if mine.any():
             curve[mine] = predict(tested[mine], keep)
-        yield prediction_rows(task.setting, task.outcome, fit, task.fold, pattern, tested, curve, task.edges)
+        yield prediction_rows(task.data, task.outcome, fit, task.fold, pattern, tested, curve, task.edges)
 
 
 class _Predictor(ABC):
@@ -207,7 +210,7 @@ class _Network(_Predictor):
     """The network of the grid point and epoch with the lowest validation loss."""
 
     def __init__(self, task: MethodFit) -> None:
-        fold, store = task.fold, task.setting.store
+        fold, store = task.fold, task.data.store
         sources = [s for name in task.modalities for s in store.modalities[name]]
         scaled_on = np.sort(np.concatenate([fold.train, fold.validation]))
         scaling = fit_scalings(store, scaled_on, task.config.clip, sources)
@@ -217,14 +220,14 @@ class _Network(_Predictor):
         batches = FoldBatches(loader, everyone[task.able[everyone]])
         trained: list[tuple[GridPoint, SupervisedTraining]] = []
         diverged: list[GridPoint] = []
-        for point in task.baselines.grid:
+        for point in task.comparison.grid:
             try:
                 trained.append((point, train_point(task, batches, point)))
             except Diverged as error:
                 diverged.append(point)
                 reason = error
         if not trained:
-            raise InputError(f"method {task.method.name}, every point of baselines.grid: {reason}")  # pyright: ignore[reportPossiblyUnboundVariable]
+            raise InputError(f"method {task.method.name}, every point of comparison.grid: {reason}")  # pyright: ignore[reportPossiblyUnboundVariable]
         best, self.training = min(trained, key=lambda found: found[1].best_loss)
         self.chosen = {
             "point": best.model_dump(),
@@ -242,16 +245,16 @@ def build_network(
     method: Method, config: ExperimentConfig, inputs: InputSpec, baseline: torch.Tensor, dropout: float
 ) -> FusionNetwork:
     """The network of a method with random weights; `inputs` of its modalities, `baseline` (T,) logits."""
-    settings = config.baselines
+    settings = config.comparison
     own = {"dim": settings.dim or config.model.dim, "blocks": settings.blocks, "dropout": dropout}
     shared = ModelConfig.model_validate(config.model.model_dump() | own)
-    return method.build(inputs, shared, config.baselines.method_settings(method.name), baseline)
+    return method.build(inputs, shared, config.comparison.method_settings(method.name), baseline)
 
 
 def own_inputs(method: Method, config: ExperimentConfig, store: Store) -> InputSpec:
     """What a method reads of a batch. Raises InputError where the cohort lacks one of its modalities."""
     spec = input_spec(store)
-    chosen = {m: spec.modalities[m] for m in method.modalities(spec.modalities, config.baselines.roles)}
+    chosen = {m: spec.modalities[m] for m in method.modalities(spec.modalities, config.comparison.roles)}
     return InputSpec(
         modalities=chosen, sources={s: spec.sources[s] for names in chosen.values() for s in names}
     )
@@ -270,9 +273,9 @@ def count_parameters(method: Method, config: ExperimentConfig, store: Store) -> 
 
 def train_point(task: MethodFit, batches: FoldBatches, point: GridPoint) -> SupervisedTraining:
     """Train the network at one point of the grid, its own pretraining first where it has one."""
-    settings = task.baselines
+    settings = task.comparison
     torch.manual_seed(task.name_seed("weights"))  # the same start at every point
-    inputs = own_inputs(task.method, task.config, task.setting.store)
+    inputs = own_inputs(task.method, task.config, task.data.store)
     network = build_network(task.method, task.config, inputs, task.baseline(), point.dropout)
 
     def optimizer() -> torch.optim.Optimizer:
@@ -297,11 +300,11 @@ class _Classical(_Predictor):
         self.task = task
         name = task.method.name
         self.model: ClassicalModel = task.method.build(
-            task.baselines.method_settings(name), task.name_seed("fit")
+            task.comparison.method_settings(name), task.name_seed("fit")
         )
         fold = task.own_fold
         self.patients = np.unique(np.concatenate([fold.train, fold.validation, fold.test]))
-        self.vectors = patient_vectors(task.setting.store, self.patients, task.modalities)
+        self.vectors = patient_vectors(task.data.store, self.patients, task.modalities)
         self.model.fit(self._examples(fold.train), self._examples(fold.validation))
         self.parameters = self.model.parameters
 

@@ -12,19 +12,20 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from prime import __version__
 from prime.arrays import Indices
+from prime.downstream.data import EvaluationData
 from prime.downstream.embeddings import EmbeddingCache, embed
-from prime.downstream.fit import Setting
 from prime.files import replacing, sha256_file, sha256_text
 from prime.model.checkpoint import WEIGHTS, load_checkpoint
 from prime.model.prime import Prime, random_prime
+from prime.provenance import source_digest
 from prime.settings.experiment import ExperimentConfig
 from prime.splits.folds import Fold
-from prime.store.inputs import input_spec, require_same_inputs
+from prime.store.inputs import data_identity, input_spec, require_same_inputs
 from prime.store.loading import PatientLoader, fit_scalings
 
 FindCheckpoint = Callable[[int, Fold], Path]
+CODE = ("prime.downstream.networks",)  # what networks and their embeddings depend on
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,16 @@ class Networks:
     """Checkpoints, networks with random weights, and the embeddings that both give."""
 
     def __init__(
-        self, setting: Setting, config: ExperimentConfig, checkpoint: FindCheckpoint | None, folder: Path
+        self,
+        data: EvaluationData,
+        config: ExperimentConfig,
+        checkpoint: FindCheckpoint | None,
+        folder: Path,
+        tested: Callable[[int, Fold], Indices],
     ) -> None:
-        self.setting, self.config, self.checkpoint, self.folder = setting, config, checkpoint, folder
-        self.store = setting.store
+        """`tested` gives whom any task tests in the fold of that seed, cohort and number."""
+        self.data, self.config, self.checkpoint, self.folder = data, config, checkpoint, folder
+        self.store, self.tested = data.store, tested
         self.held: dict[Path, tuple[Prime, PatientLoader]] = {}
 
     def checkpoint_path(self, seed: int, fold: Fold) -> Path:
@@ -74,17 +81,27 @@ class Networks:
             self.config.model.model_dump(mode="json"),
             self.config.clip,
             seed,
-            self._scaled_on(fold).tolist(),
+            self._scaled_on(seed, fold).tolist(),
         ]
 
-    def _scaled_on(self, fold: Fold) -> Indices:
-        """Whom the scaling of a network from scratch is fitted on: the fold's training patients."""
-        return np.sort(np.concatenate([fold.train, fold.validation]))
+    def _scaled_on(self, seed: int, fold: Fold) -> Indices:
+        """Whom the scaling of a network with random weights is fitted on, the same for all tasks and shares.
+
+        Everybody with anything in the cohorts that the fold trains on, labelled or not, whom no task tests in
+        a fold of its number.
+        """
+        return np.setdiff1d(self._everybody([fold.train, fold.validation]), self.tested(seed, fold))
+
+    def _everybody(self, parts: list[Indices]) -> Indices:
+        """Everybody with anything in the cohorts of these patients, whatever the task."""
+        cohorts = self.store.patients["cohort"].to_numpy(dtype=str)
+        mine = np.isin(cohorts, np.unique(cohorts[np.concatenate(parts)]))
+        return np.flatnonzero(mine & self.data.observed.any(axis=1))
 
     def network(self, init: str, seed: int, fold: Fold) -> tuple[Prime, PatientLoader]:
         """The network that serves a fold, with a loader that scales as it was trained."""
         if init == "scratch":
-            scaling = fit_scalings(self.store, self._scaled_on(fold), self.config.clip)
+            scaling = fit_scalings(self.store, self._scaled_on(seed, fold), self.config.clip)
             return self._random(seed), PatientLoader(self.store, scaling)
         path = self.checkpoint_path(seed, fold)
         if path not in self.held:
@@ -104,32 +121,24 @@ class Networks:
 
     def embeddings(self, init: str, seed: int, folds: tuple[Fold, ...]) -> list[EmbeddingCache]:
         """The embeddings of each fold; folds with the same network and patients share one object."""
+        members = self._everybody([part for f in folds for part in (f.train, f.validation, f.test)])
         found: dict[str, EmbeddingCache] = {}
         result: list[EmbeddingCache] = []
         for fold in folds:
-            members = self._members(folds)
             key = self._key(init, seed, fold, members)
             if key not in found:
                 found[key] = self._embedded(init, seed, fold, members, key)
             result.append(found[key])
         return result
 
-    def _members(self, folds: tuple[Fold, ...]) -> Indices:
-        """Everybody with anything in the cohorts of these folds, whatever the task: one cache serves all."""
-        cohorts = self.store.patients["cohort"].to_numpy(dtype=str)
-        touched = np.concatenate([np.concatenate([f.train, f.validation, f.test]) for f in folds])
-        return np.flatnonzero(
-            np.isin(cohorts, np.unique(cohorts[touched])) & self.setting.observed.any(axis=1)
-        )
-
     def _key(self, init: str, seed: int, fold: Fold, members: Indices) -> str:
         facts = {
             "network": self.identity(init, seed, fold),
-            "store": self.setting.data,
-            "patterns": self.setting.patterns,
+            "store": data_identity(self.store),
+            "patterns": self.data.patterns,
             "members": members.tolist(),
             "readout": self.config.evaluate.probe.readout.model_dump(mode="json"),
-            "version": __version__,
+            "code": source_digest(*CODE),
         }
         return sha256_text(json.dumps(facts, sort_keys=True))[:16]
 
@@ -138,12 +147,12 @@ class Networks:
         path = self.folder / f"{key}.safetensors"
         if path.is_file():
             try:
-                return _read(path, self.setting.patterns)
+                return _read(path, self.data.patterns)
             except (SafetensorError, KeyError):
                 path.unlink()  # damaged: made again
         model, loader = self.network(init, seed, fold)
         made = embed(
-            model, loader, self.setting.observed, members, self.setting.patterns,
+            model, loader, self.data.observed, members, self.data.patterns,
             self.config.evaluate.probe.readout,
         )  # fmt: skip
         tensors = {f"row.{name}": torch.from_numpy(row) for name, row in made.row.items()}

@@ -41,7 +41,7 @@ class FittedHead:
 
 
 @dataclass(frozen=True)
-class Examples:
+class HeadExamples:
     """Rows to fit a head on: blocks (n, blocks, width), time_days (n,), event (n,), weight (n,).
 
     edges (T + 1,): the time bins, from these patients' events where there are any.
@@ -99,7 +99,9 @@ def _pad(parts: list[Tensor], fill: float = 0.0) -> Tensor:
     return out
 
 
-def fit_heads(examples: list[Examples], ridges: list[float], config: ProbeConfig) -> list[list[FittedHead]]:
+def fit_heads(
+    examples: list[HeadExamples], ridges: list[float], config: ProbeConfig
+) -> list[list[FittedHead]]:
     """One head for each set of examples and each ridge, all fitted at once: result[set][ridge].
 
     The scaling and components of a head come from its own examples alone.
@@ -133,7 +135,7 @@ def fit_heads(examples: list[Examples], ridges: list[float], config: ProbeConfig
     return heads
 
 
-def head_nll(head: FittedHead, examples: Examples) -> float:
+def head_nll(head: FittedHead, examples: HeadExamples) -> float:
     """Weighted mean negative log-likelihood of a head on examples; NaN where there are none."""
     if not len(examples.time_days):
         return float("nan")
@@ -145,12 +147,12 @@ def head_nll(head: FittedHead, examples: Examples) -> float:
 
 def take_examples(
     cache: EmbeddingCache, outcome: Outcome, patients: Indices, patterns: list[str], bins: int
-) -> Examples:
+) -> HeadExamples:
     """Rows of these patients under these patterns; each patient weighs one in all."""
     present = [patients[cache.row[name][patients] >= 0] for name in patterns]
     who = np.concatenate(present)
     counts = np.bincount(who, minlength=len(outcome.usable))
-    return Examples(
+    return HeadExamples(
         np.concatenate([cache.take(n, p) for n, p in zip(patterns, present, strict=True)]),
         outcome.time_days[who],
         outcome.event[who],

@@ -1,5 +1,6 @@
 """From predictions to scores: one row a fold, pattern and metric; intervals over patients; the files."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -130,13 +131,29 @@ def cohort_intervals(predictions: pd.DataFrame, replicates: int) -> pd.DataFrame
 
 
 def write_tables(
-    predictions: pd.DataFrame, folds: pd.DataFrame, manifest: dict[str, Any], out: Path, replicates: int
+    predictions: Iterable[pd.DataFrame],
+    curves: list[str],
+    folds: pd.DataFrame,
+    manifest: dict[str, Any],
+    out: Path,
+    replicates: int,
 ) -> None:
-    """Write predictions.csv, folds.csv, summary.csv, intervals.csv and manifest.json."""
-    curves = [c for c in predictions if str(c)[:5] in ("edge_", "survi")]
-    tables = {"predictions": predictions[[*COLUMNS, *curves]], "folds": folds, "summary": summarise(folds)}
+    """Write predictions.csv, folds.csv, summary.csv, intervals.csv and manifest.json.
+
+    `predictions` come a cohort and way of training at a time, all of its folds, and are held one at a time;
+    `curves` are the columns of survival curves that any of them has.
+    """
+    columns = [*COLUMNS, *curves]
+    intervals: list[pd.DataFrame] = []
+    with replacing(out / "predictions.csv") as temporary, temporary.open("w", newline="") as file:
+        pd.DataFrame(columns=columns).to_csv(file, index=False)
+        for part in predictions:
+            part.reindex(columns=columns).to_csv(file, index=False, header=False)
+            if replicates:
+                intervals.append(cohort_intervals(part, replicates))
+    tables = {"folds": folds, "summary": summarise(folds)}
     if replicates:
-        tables["intervals"] = cohort_intervals(predictions, replicates)
+        tables["intervals"] = pd.concat(intervals, ignore_index=True)
     for name, table in tables.items():
         with replacing(out / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False)

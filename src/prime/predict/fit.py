@@ -23,6 +23,7 @@ from prime.files import read_json, sha256_file, sha256_text
 from prime.model.checkpoint import MANIFEST, WEIGHTS, Checkpoint, load_checkpoint
 from prime.predict.model_folder import HEAD, FittedModel, HeadDescription, load_model, save_model
 from prime.progress import tracked
+from prime.provenance import source_digest
 from prime.settings.evaluation import ProbeConfig, TaskConfig
 from prime.settings.experiment import ExperimentConfig
 from prime.splits.evaluation_folds import enough
@@ -137,7 +138,7 @@ def _fingerprint(
 ) -> dict[str, Any]:
     """What a fit depends on."""
     return {
-        "version": __version__,
+        "code": source_digest("prime.predict.fit"),
         "seed": config.seed,
         "cohorts": list(cohorts),
         "task": task.model_dump(mode="json"),
@@ -158,8 +159,10 @@ def _already_there(out: Path, fingerprint: dict[str, Any]) -> bool:
         return False
     if not (out / HEAD).is_file():
         raise InputError(f"{out}: holds something else ({MANIFEST}, no {HEAD}); name another folder")
-    if read_json(out / MANIFEST).get("fingerprint") != _digest(fingerprint):
-        raise InputError(f"{out}: holds a model of other data or settings; name another folder")
+    held = read_json(out / MANIFEST)
+    if held.get("fingerprint") != _digest(fingerprint):
+        other = ", ".join(key for key, value in fingerprint.items() if held.get(key) != value)
+        raise InputError(f"{out}: holds a model that differs in {other}; name another folder")
     try:
         load_model(out)
     except InputError:  # damaged: the same fit may replace it
@@ -257,6 +260,7 @@ def fit(
     reference, scores = _validate(fitting, store, subsets, chosen)
     model = _model(store, trained, config, task, cohorts, chosen, reference)
     manifest = {
+        "version": __version__,
         **facts,
         "fingerprint": _digest(facts),
         "patients_fitted": len(members),

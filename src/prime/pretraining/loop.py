@@ -27,6 +27,7 @@ from prime.pretraining.network import Wrapped
 from prime.pretraining.sampler import epoch_batches
 from prime.pretraining.setup import build_model, choose_patients, fit_summaries, learning_rate_at
 from prime.progress import progress_display
+from prime.provenance import source_digest
 from prime.seeds import named_seed
 from prime.settings.experiment import ExperimentConfig
 from prime.splits.folds import pretraining_split
@@ -92,6 +93,7 @@ class Pretraining:
         ids = self.store.patients["patient_id"].to_numpy(dtype=object)
         return {
             "version": __version__,
+            "code": source_digest("prime.pretraining.loop"),
             "torch": torch.__version__,
             "seed": self.config.seed,
             "store": {name: s.sha256 for name, s in self.store.sources.items()},
@@ -224,6 +226,7 @@ class Pretraining:
             "epoch": epoch,
             "best": best,
             "log": json.dumps(log),
+            "code": self.manifest["code"],
             "fingerprint": self._fingerprint(),
             "model": self.raw.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -242,13 +245,18 @@ class Pretraining:
             return 0, math.inf, []
         try:
             state = torch.load(path, weights_only=True, map_location="cpu")
-            fingerprint, log = state["fingerprint"], json.loads(state["log"])
+            fingerprint, code, log = state["fingerprint"], state["code"], json.loads(state["log"])
         except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
             reason = first_line(error)
             raise InputError(f"{path}: damaged ({reason}); remove {self.out} to start anew") from None
         if fingerprint != self._fingerprint():
             raise InputError(
                 f"{self.out}: holds a run with other settings, data or exclusions; give another --out"
+            )
+        if code != (mine := self.manifest["code"]):  # some epochs by each: no code could make them again
+            raise InputError(
+                f"{self.out}: holds a run of other code of PRIME ({code}, now {mine}); go on with that code,"
+                " or give another --out"
             )
         self.raw.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -39,7 +39,8 @@ class ProbeConfig(Strict):
 class FinetuneConfig(Strict):
     """Full fine-tuning, from a checkpoint or from scratch. Its head reads all that it trains.
 
-    `drop_modality` is the rate of mode `ft_missing`; mode `ft` drops nothing.
+    `alpha` lowers the weight of censored patients in the training loss to 1 - alpha. `drop_modality` is the
+    rate of mode `ft_missing`; mode `ft` drops nothing.
     """
 
     readout: ReadoutConfig = ReadoutConfig()
@@ -49,6 +50,7 @@ class FinetuneConfig(Strict):
     head_learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     patience: int = Field(default=10, ge=1)
+    alpha: float = Field(default=0.0, ge=0, lt=1)
     drop_modality: float = Field(default=0.3, gt=0, lt=1)
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
 
@@ -102,7 +104,6 @@ class EvaluateConfig(Strict):
     only_folds: tuple[int, ...] | None = None
     seeds: tuple[int, ...] = (0,)
     bins: int = Field(default=4, ge=2)
-    alpha: float = Field(default=0.0, ge=0, lt=1)
     modes: tuple[Mode, ...] = ("lp", "lp_missing", "ft", "ft_missing")
     inits: tuple[Init, ...] = ("pretrained", "scratch")
     methods: Annotated[tuple[str, ...], AfterValidator(known_methods)] = ()

@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from prime.errors import InputError
 from prime.settings.evaluation import EvaluateConfig
-from prime.settings.methods import BaselinesConfig
+from prime.settings.methods import ComparisonConfig
 from prime.settings.model import ModelConfig
 from prime.settings.pretraining import PretrainConfig
 from prime.settings.strict import Strict, validation_message
@@ -25,7 +25,7 @@ class ExperimentConfig(Strict):
     model: ModelConfig = ModelConfig()
     pretrain: PretrainConfig = PretrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
-    baselines: BaselinesConfig = BaselinesConfig()
+    comparison: ComparisonConfig = ComparisonConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> "ExperimentConfig":

@@ -24,7 +24,7 @@ GRID = (
 )
 
 
-class BaselinesConfig(Strict):
+class ComparisonConfig(Strict):
     """The comparison (paper IV-C3; grid, epochs and widths are assumed).
 
     Networks take queries, heads and the tokenizer from `model`, and its width unless `dim` says another. Each
@@ -52,7 +52,7 @@ class BaselinesConfig(Strict):
         return value
 
     @model_validator(mode="after")
-    def _valid(self) -> "BaselinesConfig":
+    def _valid(self) -> "ComparisonConfig":
         for name in self.settings:
             self.method_settings(name)
         return self

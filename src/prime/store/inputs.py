@@ -1,6 +1,6 @@
 """What a network must know of a store: its modalities, their sources, and each source's shape."""
 
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from prime.errors import InputError
 from prime.settings.strict import Strict
@@ -35,6 +35,15 @@ def input_spec(store: Store) -> InputSpec:
             for name, source in store.sources.items()
         },
     )
+
+
+def data_identity(store: Store) -> dict[str, Any]:
+    """What of a store a network's outputs depend on, as JSON: values, rows, and how sources are grouped."""
+    return {
+        "values": {name: source.sha256 for name, source in store.sources.items()},
+        "rows": store.manifest["index_sha256"],
+        "inputs": input_spec(store).model_dump(mode="json"),
+    }
 
 
 def require_same_inputs(checkpoint: InputSpec, store: InputSpec, where: str) -> None:

@@ -87,8 +87,7 @@ def _by_class(macro: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def differences(results: Results, task: TaskConfig, names: list[str]) -> pd.DataFrame:
     """Each ablation less the full method, everything observed: a paired bootstrap over patients."""
     rows: list[dict[str, Any]] = []
-    mine = results.predictions
-    mine = mine[(mine["task"] == task.name) & (mine["pattern"] == "all")]
+    mine = results.predictions(task.name)
     full = mine[mine["arm"] == FULL]
     for name in names:
         found = paired_difference(mine[mine["arm"] == name], full, task.horizon_days is not None)

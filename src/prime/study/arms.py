@@ -2,19 +2,19 @@
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from prime import __version__
 from prime.downstream.grid import Evaluation
 from prime.errors import InputError
 from prime.files import sha256_text
+from prime.provenance import source_digest
 from prime.settings.experiment import ExperimentConfig
 from prime.splits.folds import Fold, read_folds
-from prime.store.inputs import input_spec
+from prime.store.inputs import data_identity
 from prime.store.store import Store
 
 Protocol = Literal["transductive", "inductive", "leave_cohort_out"]
@@ -90,16 +90,14 @@ class Pretrained:
         """The hash of all that a pretraining run depends on."""
         config = self.arm.config
         facts = {
-            "values": {name: source.sha256 for name, source in self.store.sources.items()},
-            "rows": self.store.manifest["index_sha256"],
-            "inputs": input_spec(self.store).model_dump(mode="json"),
+            "store": data_identity(self.store),
             "patients": [self._ids.tolist(), self._cohorts.tolist()],
             "seed": seed,
             "clip": config.clip,
             "model": config.model.model_dump(mode="json"),
             "pretrain": config.pretrain.model_dump(mode="json"),
             "excluded": sorted(excluded),
-            "version": __version__,
+            "code": source_digest("prime.pretraining.loop"),
         }
         return sha256_text(json.dumps(facts, sort_keys=True))[:16]
 
@@ -114,33 +112,61 @@ class PretrainingRun:
     folder: Path
 
 
-def evaluation_of(arm: Arm, cache: Path) -> Evaluation:
-    """The evaluation of an arm, with parts and embeddings in the study's cache.
+class ArmWork:
+    """What an arm takes: its evaluation, planned once, and the pretraining runs that it needs.
 
-    Raises InputError where a task has no fold that can be fitted.
+    It can be sent to another process, which plans it once more for all jobs of the arm.
     """
-    find = Pretrained(arm, cache / "pretrained")
-    evaluation = Evaluation(arm.store, arm.config, find, cache, cache)
-    fitted = {fit.task.name for fit in evaluation.fits}
-    for task in arm.config.evaluate.tasks:
-        if task.name not in fitted:
-            why = [f"; {name}: {why}" for name, why in evaluation.not_fitted.items()][:1]
-            raise InputError(
-                f"evaluate.tasks: no fold of {task.name} can be fitted{''.join(why)}; leave the task out, or"
-                " take fewer folds or larger cohorts"
-            )
-    return evaluation
+
+    def __init__(self, arm: Arm, cache: Path) -> None:
+        self.arm, self.cache = arm, cache
+        self.find = Pretrained(arm, cache / "pretrained")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        arm = self.arm
+        return _reopened, (arm.store.path, arm.name, arm.config.model_dump_json(), arm.protocol, self.cache)
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """The evaluation, with parts and embeddings in the study's cache.
+
+        Raises InputError where a task has no fold that can be fitted.
+        """
+        arm = self.arm
+        evaluation = Evaluation(arm.store, arm.config, self.find, self.cache, self.cache)
+        fitted = {fit.task.name for fit in evaluation.fits}
+        for task in arm.config.evaluate.tasks:
+            if task.name not in fitted:
+                why = [f"; {name}: {why}" for name, why in evaluation.plan.not_fitted.items()][:1]
+                raise InputError(
+                    f"evaluate.tasks: no fold of {task.name} can be fitted{''.join(why)}; leave the task out,"
+                    " or take fewer folds or larger cohorts"
+                )
+        return evaluation
+
+    @cached_property
+    def pretraining(self) -> list[PretrainingRun]:
+        """The distinct pretraining runs that the fits need."""
+        if "pretrained" not in self.arm.config.evaluate.inits:
+            return []
+        runs: dict[Path, PretrainingRun] = {}
+        for seed, fold in self.evaluation.pretrained_folds():
+            excluded = self.find.excluded(fold)
+            folder = self.find.folder / self.find.key(seed, excluded)
+            config = self.arm.config.model_copy(update={"seed": seed})
+            runs.setdefault(folder, PretrainingRun(self.arm.store.path, config, excluded, folder))
+        return list(runs.values())
 
 
-def pretraining_runs(arm: Arm, cache: Path) -> list[PretrainingRun]:
-    """The distinct pretraining runs that an arm's fits need."""
-    if "pretrained" not in arm.config.evaluate.inits:
-        return []
-    find = Pretrained(arm, cache / "pretrained")
-    runs: dict[Path, PretrainingRun] = {}
-    for seed, fold in evaluation_of(arm, cache).pretrained_folds():
-        excluded = find.excluded(fold)
-        folder = find.folder / find.key(seed, excluded)
-        config = arm.config.model_copy(update={"seed": seed})
-        runs.setdefault(folder, PretrainingRun(arm.store.path, config, excluded, folder))
-    return list(runs.values())
+@lru_cache(maxsize=2)
+def open_store(path: Path) -> Store:
+    """A store, opened once for all jobs of a process."""
+    return Store.open(path)
+
+
+@lru_cache(maxsize=1)
+def _reopened(store: Path, name: str, config: str, protocol: Protocol, cache: Path) -> ArmWork:
+    """An arm that came from another process."""
+    return ArmWork(
+        Arm(name, open_store(store), ExperimentConfig.model_validate_json(config), protocol), cache
+    )

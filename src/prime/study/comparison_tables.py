@@ -26,12 +26,10 @@ def _pairs(
     results: Results, task: TaskConfig, test_share: float, pairs: Iterable[tuple[str, str]]
 ) -> pd.DataFrame:
     """Two methods each: paired bootstrap over patients, corrected t and Wilcoxon over cohort-folds."""
-    predictions = results.predictions
-    predictions = predictions[(predictions["task"] == task.name) & (predictions["pattern"] == "all")]
     scores = results.primary
     scores = scores[(scores["task"] == task.name) & (scores["pattern"] == "all")]
     folds = fold_means(scores, ["label"]).pivot(index=["cohort", "fold"], columns="label", values="value")
-    by_label = dict(tuple(predictions.groupby("label")))
+    by_label = dict(tuple(results.predictions(task.name).groupby("label")))
     rows: list[dict[str, Any]] = []
     for a, b in pairs:
         boot = paired_difference(by_label[a], by_label[b], task.horizon_days is not None)

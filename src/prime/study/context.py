@@ -1,9 +1,8 @@
-"""What every study starts from: the store, the experiment, how large a grid, and where results are kept."""
+"""What a study is made of, what it makes, and the results that it reads."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -16,7 +15,7 @@ from prime.render.figure import Figure
 from prime.render.tables import Table
 from prime.settings.experiment import ExperimentConfig
 from prime.store.store import Store
-from prime.study.arms import Arm, Protocol, evaluation_of
+from prime.study.arms import Arm, ArmWork, Protocol
 
 Preset = Literal["quick", "full"]
 FULL_SEEDS = (0, 1, 2)
@@ -39,7 +38,7 @@ class Other:
 
 @dataclass(frozen=True)
 class Context:
-    """The given of a study.
+    """What a study is made of.
 
     Attributes:
         store, config: the data and the experiment.
@@ -137,27 +136,21 @@ class Output:
 class Results:
     """The finished arms of a study, as tables with a column `arm` and one `label`, the way of training."""
 
-    def __init__(self, context: Context, arms: Sequence[Arm], cache: Path) -> None:
-        self.context, self.arms, self.cache = context, arms, cache
-
-    @cached_property
-    def evaluations(self) -> list[Evaluation]:
-        """One an arm."""
-        return [evaluation_of(arm, self.cache) for arm in self.arms]
+    def __init__(self, works: Sequence[ArmWork]) -> None:
+        self.arms = [work.arm for work in works]
+        self.evaluations = [work.evaluation for work in works]
 
     def _joined(self, read: Callable[[Evaluation], pd.DataFrame]) -> pd.DataFrame:
-        frames = [
-            read(evaluation).assign(arm=arm.name, protocol=arm.protocol)
-            for arm, evaluation in zip(self.arms, self.evaluations, strict=True)
-            if evaluation.fits
-        ]
-        if not frames:
-            return pd.DataFrame()
-        joined = pd.concat(frames, ignore_index=True)
-        keys = list(zip(joined["method"], joined["init"], joined["mode"], joined["arm"], strict=True))
-        suffix = {arm.name: arm.suffix for arm in self.arms}
-        labels = {key: method_label(*key[:3]) + suffix[key[3]] for key in set(keys)}
-        return joined.assign(label=[labels[key] for key in keys])
+        frames: list[pd.DataFrame] = []
+        for arm, evaluation in zip(self.arms, self.evaluations, strict=True):
+            if not evaluation.fits:
+                continue
+            frame = read(evaluation)
+            ways = frame[["method", "init", "mode"]].drop_duplicates()
+            labels = [method_label(*way) + arm.suffix for way in ways.itertuples(index=False, name=None)]
+            frame = frame.merge(ways.assign(label=labels), how="left")
+            frames.append(frame.assign(arm=arm.name, protocol=arm.protocol))
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -170,10 +163,12 @@ class Results:
         scores = self.scores
         return scores[scores["metric"].isin(PRIMARY) & (scores["test_on"] == "everyone")]
 
-    @cached_property
-    def predictions(self) -> pd.DataFrame:
-        """Every prediction of every test patient."""
-        return self._joined(Evaluation.predictions)
+    def predictions(self, task: str, pattern: str = "all", curves: bool = False) -> pd.DataFrame:
+        """The predictions of a task under a pattern; with `curves`, their survival curves too.
+
+        Read anew at each call and not kept: all tasks and patterns together can be more than memory holds.
+        """
+        return self._joined(lambda evaluation: evaluation.predictions(task, pattern, curves))
 
     @cached_property
     def costs(self) -> pd.DataFrame:
@@ -182,7 +177,7 @@ class Results:
 
     def not_fitted(self) -> dict[str, str]:
         """Folds with too few patients to train on, and why."""
-        return {key: why for one in self.evaluations for key, why in one.not_fitted.items()}
+        return {key: why for one in self.evaluations for key, why in one.plan.not_fitted.items()}
 
 
 @dataclass(frozen=True)

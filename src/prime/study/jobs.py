@@ -3,26 +3,23 @@
 A job whose file exists is not done again, so a study that was killed or extended goes on where it was.
 """
 
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
 import joblib
 import torch
 
-from prime.downstream.grid import scores_path
-from prime.errors import InputError
+from prime.errors import InputError, first_line
 from prime.files import sha256_file, sole_process, write_text
 from prime.libraries import quiet_libraries
 from prime.machines import Machines
 from prime.model.checkpoint import WEIGHTS
 from prime.pretraining.loop import STATE, Machine, Pretraining
 from prime.progress import watched
-from prime.settings.experiment import ExperimentConfig
-from prime.store.store import Store
-from prime.study.arms import Arm, PretrainingRun, evaluation_of
+from prime.study.arms import ArmWork, PretrainingRun, open_store
 
 FINISHED = "finished"
 
@@ -51,44 +48,37 @@ def do_pretraining(run: PretrainingRun) -> None:
     with sole_process(run.folder, wait=True):  # a worker of a killed study may still be at it
         if (run.folder / FINISHED).is_file():
             return
-        Pretraining(_open(run.store), run.config, run.folder, run.excluded, Machine()).run(shown=False)
+        Pretraining(open_store(run.store), run.config, run.folder, run.excluded, Machine()).run(shown=False)
         write_text(run.folder / FINISHED, f"{sha256_file(run.folder / WEIGHTS)}\n")
         (run.folder / STATE).unlink(missing_ok=True)  # three times the weights, and only for going on
 
 
-def fit_jobs(arm: Arm, cache: Path) -> list[Job]:
+def fit_jobs(work: ArmWork) -> list[Job]:
     """The fits of an arm; its pretraining must be done."""
-    evaluation = evaluation_of(arm, cache)
-    text = arm.config.model_dump_json()
+    evaluation = work.evaluation
     return [
-        Job(
-            do_fit,
-            (arm.store.path, arm.name, text, arm.protocol, cache, number),
-            scores_path(evaluation.part_path(fit)),
-        )
-        for number, fit in enumerate(evaluation.fits)
+        Job(do_fit, (work, number), evaluation.scores_path(fit)) for number, fit in enumerate(evaluation.fits)
     ]
 
 
-def do_fit(store: Path, name: str, config: str, protocol: str, cache: Path, number: int) -> None:
+def do_fit(work: ArmWork, number: int) -> None:
     """Do one fit of an arm, by its number."""
-    evaluation = _evaluation(store, name, config, protocol, cache)
-    evaluation.do(evaluation.fits[number])
+    work.evaluation.do(work.evaluation.fits[number])
 
 
-@lru_cache(maxsize=2)
-def _open(store: Path) -> Store:
-    return Store.open(store)
+class JobFailed(Exception):
+    """A job that ended in an error that nobody foresaw: a line that says which, and its traceback."""
+
+    def __init__(self, line: str, trace: str) -> None:
+        super().__init__(line, trace)
+        self.line, self.trace = line, trace
+
+    def __str__(self) -> str:
+        return self.line
 
 
-@lru_cache(maxsize=1)
-def _evaluation(store: Path, name: str, config: str, protocol: str, cache: Path):
-    arm = Arm(name, _open(store), ExperimentConfig.model_validate_json(config), protocol)  # pyright: ignore[reportArgumentType]
-    return evaluation_of(arm, cache)
-
-
-def _call(job: Job, threads: int, stop: Path) -> InputError | None:
-    """Do a job, unless another one has failed. A user's error is handed back and makes the rest stop.
+def _call(job: Job, threads: int, stop: Path) -> InputError | JobFailed | None:
+    """Do a job, unless another one has failed. An error is handed back and makes the rest stop.
 
     Raising it here would tear down the pool of workers in the middle of its work, which loky does not always
     survive without a traceback of its own.
@@ -99,31 +89,50 @@ def _call(job: Job, threads: int, stop: Path) -> InputError | None:
     quiet_libraries()
     try:
         job.call(*job.arguments)
-    except InputError as error:
-        stop.parent.mkdir(parents=True, exist_ok=True)
-        stop.touch()
-        return error
-    return None
+        return None
+    except InputError as caught:
+        error = caught
+    except Exception as caught:
+        error = JobFailed(one_line(caught), traceback.format_exc())
+    stop.parent.mkdir(parents=True, exist_ok=True)
+    stop.touch()
+    return error
 
 
-def run_jobs(jobs: Sequence[Job], machines: Machines, title: str) -> int:
-    """Do the jobs that are not done, showing how many and the time left. Returns how many were done.
+def one_line(error: Exception) -> str:
+    """The kind of an error and the first line of what it says."""
+    return f"{type(error).__name__}: {first_line(error)}"
 
-    Raises whatever the first failing job raises; what others finished stays.
-    """
-    distinct = list({job.result: job for job in jobs}.values())
-    todo = [job for job in distinct if not job.done]
-    if not todo:
-        return 0
-    stop = todo[0].result.parent.parent / f".stop-{uuid4().hex}"
-    try:
-        with machines.backend(), watched(lambda: sum(job.done for job in todo), len(todo), title):
-            errors = joblib.Parallel(pre_dispatch="all")(
-                joblib.delayed(_call)(job, machines.threads, stop) for job in todo
-            )
-    finally:
-        stop.unlink(missing_ok=True)
-    for error in errors:
-        if error is not None:
+
+class Runner:
+    """Does jobs on some machines, showing how many are done; what failed once is not tried again."""
+
+    def __init__(self, machines: Machines) -> None:
+        self.machines = machines
+        self.failed: dict[Path, InputError | JobFailed] = {}
+
+    def run(self, jobs: Sequence[Job], title: str) -> int:
+        """Do the jobs that are not done. Returns how many that were.
+
+        Raises the InputError of the first job that failed, or JobFailed; what others finished stays.
+        """
+        todo = list({job.result: job for job in jobs if not job.done}.values())
+        if not todo:
+            return 0
+        for job in todo:
+            if job.result in self.failed:
+                raise self.failed[job.result]
+        stop = todo[0].result.parent.parent / f".stop-{uuid4().hex}"
+        bar = watched(lambda: sum(job.done for job in todo), len(todo), title)
+        try:
+            with self.machines.backend(), bar:
+                errors = joblib.Parallel(pre_dispatch="all")(
+                    joblib.delayed(_call)(job, self.machines.threads, stop) for job in todo
+                )
+        finally:
+            stop.unlink(missing_ok=True)
+        failed = {job.result: e for job, e in zip(todo, errors, strict=True) if e is not None}
+        self.failed |= failed
+        for error in failed.values():
             raise error
-    return len(todo)
+        return len(todo)

@@ -21,7 +21,7 @@ def uses(context: Context, method: Method) -> str:
         names = [EVERYTHING]
     else:
         available = {m: tuple(sources) for m, sources in context.store.modalities.items()}
-        names = list(method.modalities(available, context.config.baselines.roles))
+        names = list(method.modalities(available, context.config.comparison.roles))
     return ", ".join([*names, *(["clinical"] if method.covariates else [])])
 
 
@@ -81,7 +81,7 @@ def _facts(context: Context, costs: pd.DataFrame) -> Table:
 
 def _choices(context: Context, points: pd.DataFrame) -> Table | None:
     tuned = points[points["learning_rate"].notna()]
-    grid = [_point_text(point.model_dump()) for point in context.config.baselines.grid]
+    grid = [_point_text(point.model_dump()) for point in context.config.comparison.grid]
     shown: dict[str, dict[str, str]] = {}
     for name, part in tuned.groupby("method", sort=False):
         counts = Counter(_point_text(dict(row)) for _, row in part.iterrows())

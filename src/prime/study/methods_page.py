@@ -15,7 +15,7 @@ Made by `prime methods --markdown docs/methods.md` from `src/prime/catalogue/met
 own files; a test holds the two equal. All methods read the same packed features, folds and outcomes as
 PRIME. Networks share PRIME's query tokenizers where their idea allows, the width of `model`, the hazard
 head (LayerNorm and a linear map to the time bins; a binary task is one bin), the censored likelihood, and
-one budget: each is trained once at every point of `baselines.grid`, stopped early on validation patients,
+one budget: each is trained once at every point of `comparison.grid`, stopped early on validation patients,
 and the best point serves. Statistical models read one vector a source and patient, the mean of its rows. A
 patient who has nothing that a method reads gets the survival of the training patients as a whole, so that
 all methods are scored on the same patients.

@@ -70,11 +70,9 @@ def _curve(frame: pd.DataFrame, task: TaskConfig) -> Series:
 
 
 def _calibration(context: Context, results: Results) -> Figure:
-    predictions = results.predictions
-    predictions = predictions[predictions["pattern"] == "all"]
     panels: list[Panel] = []
     for task in context.config.evaluate.tasks:
-        mine = predictions[predictions["task"] == task.name]
+        mine = results.predictions(task.name, curves=True)
         mine = mine[(mine["seed"] == mine["seed"].iloc[0]) & mine["label"].isin(_shown(mine))]
         series = [_curve(part, task) for _, part in mine.groupby("label", sort=False)]
         diagonal = Series("ideal", [0.0, 1.0], [0.0, 1.0], kind="line", colour="#999999")

@@ -44,8 +44,7 @@ def _first_fold(context: Context) -> int:
 
 
 def _gap(results: Results, task: TaskConfig, arm: str, base: str) -> str:
-    mine = results.predictions
-    mine = mine[(mine["task"] == task.name) & (mine["pattern"] == "all")]
+    mine = results.predictions(task.name)
     found = paired_difference(
         mine[mine["arm"] == arm], mine[mine["arm"] == base], task.horizon_days is not None
     )

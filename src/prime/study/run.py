@@ -3,6 +3,7 @@
 import json
 import platform
 import time
+import traceback
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,21 +16,22 @@ from rich.console import Console
 from prime import __version__
 from prime.cohort.tables import refuse_shifted
 from prime.errors import InputError
-from prime.files import read_json, replacing, sha256_file, write_json
+from prime.files import read_json, replacing, sha256_file, write_json, write_text
 from prime.machines import Machines
 from prime.model.checkpoint import MANIFEST, WEIGHTS
 from prime.pretraining.loop import LOG
+from prime.provenance import source_digest
 from prime.render.draw_matplotlib import draw
 from prime.render.draw_plotly import to_plotly
 from prime.render.figure import Figure
 from prime.render.tables import Table, header_levels, write_table
 from prime.splits.counts import cohort_flow
-from prime.study.arms import Arm, pretraining_runs
+from prime.study.arms import Arm, ArmWork
 from prime.study.context import Context, Output, Results, Study
-from prime.study.jobs import fit_jobs, pretraining_job, run_jobs
+from prime.study.jobs import JobFailed, Runner, fit_jobs, one_line, pretraining_job
 from prime.study.registry import STUDIES
 
-CACHE = "cache"
+CACHE, ERRORS = "cache", "error.log"
 REFERENCE_COLUMNS = ("method", "task", "cohort", "pattern", "mean")
 
 
@@ -59,30 +61,52 @@ def read_reference(path: Path) -> pd.DataFrame:
 
 def run_studies(
     studies: list[Study], context: Context, out: Path, machines: Machines, command: str, console: Console
-) -> None:
-    """Make each study into its folder in `out`, one after the other.
+) -> list[str]:
+    """Make each study into its folder in `out`, one after the other. Returns a line for each that failed.
 
     Finished pretraining and fits are kept in `out`/cache and serve every study that needs them; the time of
-    what several need is counted in the first.
+    what several need is counted in the first. A study that fails does not stop the others; the traceback of
+    an error that nobody foresaw goes to error.log in its folder.
+
+    Raises InputError where there is one study and it is the user's mistake.
     """
     out.mkdir(parents=True, exist_ok=True)
-    cache = out.resolve() / CACHE
     _write_flow(context, out)
+    runner = Runner(machines)
+    failed: list[str] = []
     for study in studies:
-        started = time.perf_counter()
-        arms = study.arms(context)
-        runs = [run for arm in arms for run in pretraining_runs(arm, cache)]
-        jobs = [pretraining_job(run) for run in runs]
-        done = run_jobs(jobs, machines, f"{study.name}: pretraining")
-        fits = [job for arm in arms for job in fit_jobs(arm, cache)]
-        done += run_jobs(fits, machines, f"{study.name}: fits")
-        results = Results(context, arms, cache)
-        output = study.build(context, results)
-        _write_output(output, out / study.name)
-        facts = _manifest(study, context, results, output, cache, command)
-        facts |= {"wall_seconds": time.perf_counter() - started, "fits_done": done}
-        write_json(out / study.name / "manifest.json", facts)
-        console.print(f"{out / study.name}: {study.title}", highlight=False)
+        log = out / study.name / ERRORS
+        try:
+            _make(study, context, out, runner, command)
+            log.unlink(missing_ok=True)
+            console.print(f"{out / study.name}: {study.title}", highlight=False)
+        except InputError as error:
+            if len(studies) == 1:
+                raise
+            failed.append(f"{study.name}: {error}")
+        except Exception as error:
+            write_text(log, error.trace if isinstance(error, JobFailed) else traceback.format_exc())
+            line = str(error) if isinstance(error, JobFailed) else one_line(error)
+            failed.append(f"{study.name}: {line} (see {log})")
+    for line in failed:
+        console.print(f"failed: {line}", highlight=False, markup=False)
+    return failed
+
+
+def _make(study: Study, context: Context, out: Path, runner: Runner, command: str) -> None:
+    """Pretrain, fit, and write tables, figures and the manifest of one study."""
+    started = time.perf_counter()
+    cache = out.resolve() / CACHE
+    works = [ArmWork(arm, cache) for arm in study.arms(context)]
+    runs = {run.folder: run for work in works for run in work.pretraining}
+    done = runner.run([pretraining_job(run) for run in runs.values()], f"{study.name}: pretraining")
+    done += runner.run([job for work in works for job in fit_jobs(work)], f"{study.name}: fits")
+    results = Results(works)
+    output = study.build(context, results)
+    _write_output(output, out / study.name)
+    facts = _manifest(study, context, results, output, sorted(runs), command)
+    facts |= {"wall_seconds": time.perf_counter() - started, "fits_done": done}
+    write_json(out / study.name / "manifest.json", facts)
 
 
 def _write_flow(context: Context, out: Path) -> None:
@@ -133,10 +157,9 @@ def _figure_json(figure: Figure) -> dict[str, Any]:
 
 
 def _manifest(
-    study: Study, context: Context, results: Results, output: Output, cache: Path, command: str
+    study: Study, context: Context, results: Results, output: Output, runs: list[Path], command: str
 ) -> dict[str, Any]:
-    """What the study rests on."""
-    runs = {run.folder for arm in results.arms for run in pretraining_runs(arm, cache)}
+    """What the study rests on; `runs` are the folders of its pretraining runs."""
     seconds = float(results.costs["seconds"].sum()) if any(e.fits for e in results.evaluations) else 0.0
     return {
         "study": study.name,
@@ -149,9 +172,10 @@ def _manifest(
         "compute_seconds": seconds + sum(_pretraining_seconds(folder) for folder in runs),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": _versions(),
+        "code": source_digest("prime.study.run"),
         "hashes": {
             "store": {name: source.sha256 for name, source in context.store.sources.items()},
-            "weights": {folder.name: sha256_file(folder / WEIGHTS) for folder in sorted(runs)},
+            "weights": {folder.name: sha256_file(folder / WEIGHTS) for folder in runs},
         },
         "config": context.config.model_dump(mode="json"),
         "arms": [_arm_facts(arm) for arm in results.arms],

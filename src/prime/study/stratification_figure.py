@@ -37,8 +37,7 @@ def arms(context: Context) -> list[Arm]:
 
 def held_out(results: Results, task: TaskConfig) -> pd.DataFrame:
     """One row a patient: the held-out risk of the first seed, everything observed."""
-    frame = results.predictions
-    frame = frame[(frame["task"] == task.name) & (frame["pattern"] == "all")]
+    frame = results.predictions(task.name)
     return frame[frame["seed"] == frame["seed"].iloc[0]]
 
 

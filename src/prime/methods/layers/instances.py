@@ -83,7 +83,7 @@ class GenomicTokens(nn.Module):
         if not self.sequences and features < chunks:
             raise InputError(
                 f"{features} features of modality {modality!r} cannot be cut into {chunks} groups:"
-                " set fewer `groups` in baselines.settings, or leave the method out"
+                " set fewer `groups` in comparison.settings, or leave the method out"
             )
         rest = sum(specs[name].dim for name in self.sequences)
         widths = [len(part) + rest for part in torch.arange(features).tensor_split(chunks)]

@@ -56,7 +56,7 @@ class TensorFusion(FusionNetwork):
         if size > MOST_PRODUCTS:
             raise InputError(
                 f"tensor_fusion: width {settings.width} with {count} modalities makes {size:,} products, more"
-                f" than {MOST_PRODUCTS:,}; set baselines.settings.tensor_fusion.width lower"
+                f" than {MOST_PRODUCTS:,}; set comparison.settings.tensor_fusion.width lower"
             )
         self.tokenizers = Tokenizers(inputs, config)
         self.reduce = nn.ModuleDict(

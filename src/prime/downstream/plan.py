@@ -1,0 +1,86 @@
+"""Which fits an evaluation consists of: every task, seed, cohort, share, way of training and method."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from prime.arrays import Indices
+from prime.catalogue.methods import METHODS
+from prime.downstream.data import EvaluationData
+from prime.downstream.fit import FITTED, Fit
+from prime.settings.evaluation import EvaluateConfig, TaskConfig
+from prime.splits.evaluation_folds import evaluation_folds, too_few, training_fold
+from prime.splits.folds import Fold
+from prime.splits.outcomes import Outcome
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The fits of an evaluation.
+
+    Attributes:
+        fits: in the order of the tables.
+        folds: of each task and seed, before any training patient is left out.
+        not_fitted: folds with too few patients to train on, and why.
+    """
+
+    fits: tuple[Fit, ...]
+    folds: dict[tuple[str, int], list[Fold]]
+    not_fitted: dict[str, str]
+
+    def tested(self, seed: int, fold: Fold) -> Indices:
+        """Whom any task tests in the fold of this seed, cohort and number, sorted."""
+        same = [
+            other.test
+            for (_, drawn), folds in self.folds.items()
+            for other in folds
+            if (drawn, other.cohort, other.fold) == (seed, fold.cohort, fold.fold)
+        ]
+        return np.unique(np.concatenate(same))
+
+
+def plan_fits(data: EvaluationData, outcomes: dict[str, Outcome]) -> Plan:
+    """Plan the fits; `outcomes` of each task by name. Raises InputError for folds that cannot be made."""
+    settings = data.settings
+    fits: list[Fit] = []
+    drawn: dict[tuple[str, int], list[Fold]] = {}
+    not_fitted: dict[str, str] = {}
+    for seed, task in product(settings.seeds, settings.tasks):
+        outcome = outcomes[task.name]
+        folds = drawn[task.name, seed] = evaluation_folds(data.store, outcome, settings, seed)
+        cohorts = dict.fromkeys(fold.cohort for fold in folds)
+        for cohort, train_on, share in product(cohorts, settings.train_on, settings.shares):
+            able: list[Fold] = []
+            for whole in (fold for fold in folds if fold.cohort == cohort):
+                fold = training_fold(whole, outcome, data.complete, train_on, share, seed)
+                if (reason := too_few(fold, outcome)) is None:
+                    able.append(fold)
+                else:
+                    name = f"{task.name} {cohort} fold {fold.fold} {train_on} {share:g} seed {seed}"
+                    not_fitted[name] = reason
+            fits += _ways(settings, task, seed, train_on, share, tuple(able))
+    return Plan(tuple(fits), drawn, not_fitted)
+
+
+def _ways(
+    settings: EvaluateConfig,
+    task: TaskConfig,
+    seed: int,
+    train_on: str,
+    share: float,
+    folds: tuple[Fold, ...],
+) -> Iterator[Fit]:
+    """PRIME in every way of training, and every other method, on the folds of a cohort.
+
+    What trains a network takes one fold at a time; a probe and a statistical model take them all.
+    """
+    one_by_one = [(fold,) for fold in folds]
+    together = [folds] if folds else []
+    for init, mode in product(settings.inits, settings.modes):
+        for group in together if mode.startswith("lp") else one_by_one:
+            yield Fit(init, mode, task, seed, train_on, share, group)
+    for name in settings.methods:
+        for group in one_by_one if METHODS.find(name).kind == "neural" else together:
+            yield Fit("scratch", FITTED, task, seed, train_on, share, group, name)
