@@ -1,34 +1,33 @@
 """The report: everything that studies left, on one page, escaped, that asks for nothing outside."""
 
 import base64
-import html
 import json
 import re
 import shutil
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import markupsafe
 import pytest
-from plotly.offline import get_plotlyjs
 
 from prime.errors import InputError
 from prime.files import write_json
-from prime.render.draw_plotly import to_plotly
+from prime.render.draw import page_figure
 from prime.render.figure import Figure, HeatMap, Panel, RankPanel, Series
-from prime.report import write_report
-from prime.report.charts import broken_names, least_width, script_json
-from prime.report.markup import anchor, duration, moment, table_html
-from prime.report.read import Drawing, TableText
+from prime.report import write_markdown, write_report
+from prime.report.page import environment
+from prime.report.read import TableText
+from prime.report.table_layout import layout
+from prime.report.words import anchor, duration, moment
 
 EVIL = "</script><script>alert('1')</script> & \"<img src=x onerror=alert(2)>"
-PNG = b"\x89PNG\r\n\x1a\nnot looked at"
+SVG = b"<svg>not looked at</svg>"
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
 def figures() -> list[Figure]:
-    curve = Series("high <risk>", [0, 1, 3], [1, 0.7, 0.3], kind="step")
+    curve = Series(f"high <risk> {EVIL}", [0, 1, 3], [1, 0.7, 0.3], kind="step")
     panels = tuple(Panel(name, "years", "survival", (curve,), y_range=(0, 1)) for name in ("BLCA", "UCEC"))
     heat = HeatMap("C", "K", "L", ("8", "16"), ("1", "2"), [[0.5, 0.6], [0.7, float("nan")]], "C-index")
     ranks = RankPanel("all", {"PRIME pretrained LP+Missing": 1.0, "other": 2.0})
@@ -64,6 +63,8 @@ def manifest(name: str, order: int, **changes: Any) -> dict[str, Any]:
         "order": order,
         "command": f"prime study {name} --out here",
         "preset": "full",
+        "protocol": "transductive",
+        "arms": [],
         "seeds": [0, 1],
         "wall_seconds": 4000.0,
         "compute_seconds": 30.2,
@@ -95,12 +96,8 @@ def made_up_studies(tmp_path: Path) -> Path:
     write_json(folder / "flow.json", {"tasks": flow, "cohort": {"title": f"TCGA {EVIL}"}})
     write_json(folder / "later" / "manifest.json", manifest("later", 2, figures=["curves", "sweep", "ranks"]))
     for figure in figures():
-        value: dict[str, Any] = {"title": figure.title, "caption": figure.caption}
-        value["plotly"] = to_plotly(figure)
-        if figure.name == "curves":
-            value["narrow"] = to_plotly(replace(figure, columns=1))
-        write_json(folder / "later" / f"{figure.name}.json", value)
-        (folder / "later" / f"{figure.name}.png").write_bytes(PNG)
+        write_json(folder / "later" / f"{figure.name}.json", page_figure(figure))
+        (folder / "later" / f"{figure.name}.svg").write_bytes(SVG)
     write_json(folder / "first" / "manifest.json", manifest("first", 1, tables=["cindex"]))
     write_json(folder / "first" / "cindex.json", table())
     (folder / "first" / "cindex.csv").write_text("method,mean\nPRIME,0.646\n", encoding="utf-8")
@@ -148,6 +145,11 @@ def read(folder: Path) -> tuple[str, Page]:
     return text, Page(text)
 
 
+def table_html(**changes: Any) -> str:
+    text = TableText.model_validate(table(**changes))
+    return environment().get_template("table.html.j2").module.table(layout(text), text.title)  # type: ignore[attr-defined]
+
+
 def spaced(text: str) -> str:
     return " ".join(text.split())
 
@@ -179,15 +181,14 @@ def test_studies_stand_in_their_order(studies: Path) -> None:
 
 
 def test_marks_headers_and_key() -> None:
-    text = table_html(TableText.model_validate(table()))
+    text = table_html()
     assert '<td class="number"><b>0.646 ± 0.008</b></td>' in text
     assert "<u>0.640 ± 0.010</u>" in text
     assert '<th scope="colgroup" colspan="2" class="over">OS</th>' in text
     assert '<th scope="rowgroup" rowspan="2" class="lead">PRIME</th>' in text
     assert "second best" in text
-    assert f"<td>{html.escape(EVIL)}</td>" in text
-    unmarked = TableText.model_validate(table(rows=[["1", "2", "3"]] * 3))
-    assert "bold" not in table_html(unmarked)
+    assert f"<td>{markupsafe.escape(EVIL)}</td>" in text
+    assert "bold" not in table_html(rows=[["1", "2", "3"]] * 3)
 
 
 def test_nothing_is_asked_of_a_network(studies: Path) -> None:
@@ -205,22 +206,15 @@ def test_nothing_is_asked_of_a_network(studies: Path) -> None:
     assert "connect-src" not in policy
 
 
-def test_no_button_sends_a_figure_away(studies: Path) -> None:
-    """plotly.js offers to share charts on a web site unless told not to."""
-    _, page = read(studies)
-    own = page.scripts[-1]
-    assert "showSendToCloud: false" in own
-    assert 'plotlyServerURL: ""' in own
-    assert "modeBarButtons:" in own
-    assert "sendChartToCloud" not in own
-
-
-def test_plotly_is_embedded_once(studies: Path) -> None:
+def test_scripts_are_vega_once_and_our_own(studies: Path) -> None:
     text, page = read(studies)
-    assert text.count(get_plotlyjs()) == 1
-    assert sum("plotly.js v" in script for script in page.scripts) == 1
+    assert sum("window.vegaEmbed=" in script for script in page.scripts) == 1
+    own = page.scripts[-1]
+    assert "ast: true" in own, "the policy forbids eval"
+    assert "actions: false" in own, "vega-embed offers to open figures in an editor on a web site"
+    assert "unsafe-eval" not in text
     shutil.rmtree(studies / "later")
-    assert "plotly.js v" not in read(studies)[0]
+    assert "vegaEmbed=" not in read(studies)[0]
 
 
 def test_text_from_outside_is_escaped(studies: Path) -> None:
@@ -233,32 +227,29 @@ def test_text_from_outside_is_escaped(studies: Path) -> None:
 
 def test_drawings_come_back_as_written(studies: Path) -> None:
     _, page = read(studies)
-    found = json.loads(page.scripts[1])
-    curves = json.loads((studies / "later" / "curves.json").read_text(encoding="utf-8"))
-    assert found["data"] == curves["plotly"]["data"]
-    assert found["layout"]["title"]["text"] == ""
-    assert found["layout"]["height"] == curves["plotly"]["layout"]["height"] - 36
-    changed = [old | new for old, new in zip(found["data"], found["narrow"]["changes"], strict=True)]
-    assert [{k: v for k, v in trace.items() if v is not None} for trace in changed] == curves["narrow"][
-        "data"
+    for figure, script in zip(figures(), page.scripts[1:4], strict=True):
+        assert not set("<>&") & set(script), "nothing can end the element"
+        written = json.loads((studies / "later" / f"{figure.name}.json").read_text(encoding="utf-8"))
+        assert {**json.loads(script), "title": figure.title, "caption": figure.caption} == written
+
+
+def test_a_figure_is_named_for_those_who_do_not_see_it(studies: Path) -> None:
+    _, page = read(studies)
+    canvases = [attributes for _, attributes in page.elements if attributes.get("class") == "canvas"]
+    assert [(canvas["role"], canvas["aria-label"]) for canvas in canvases] == [
+        ("img", figure.title) for figure in figures()
     ]
-    assert found["narrow"]["layout"]["xaxis2"]["domain"] == [0, 1]
 
 
-def test_panels_side_by_side_scroll_rather_than_shrink() -> None:
-    curves, sweep, ranks = (to_plotly(figure)["layout"] for figure in figures())
-    assert least_width(curves) == 500
-    assert least_width(sweep) == 0
-    broken = broken_names(Drawing(data=[], layout=ranks)).layout
-    assert broken["yaxis"]["ticktext"] == ["PRIME pretrained<br>LP+Missing", "other"]
-    assert 300 < least_width(broken) < least_width(ranks)
-
-
-def test_script_data_cannot_end_its_element() -> None:
-    drawing = Drawing(data=[{"name": EVIL}], layout={"title": {"text": EVIL}})
-    text = script_json(drawing, drawing)
-    assert not set("<>&") & set(text)
-    assert json.loads(text)["data"] == drawing.data
+def test_headings_name_whom_pretraining_saw(studies: Path) -> None:
+    arms = [{"protocol": "inductive"}, {"protocol": "leave_cohort_out"}, {"protocol": "inductive"}]
+    write_json(studies / "first" / "manifest.json", manifest("first", 1, arms=arms))
+    text = read(studies)[1].text
+    assert "Study first pretraining: inductive, leave cohort out" in text
+    assert "Study later pretraining: transductive" in text
+    write_markdown(studies, studies / "paper")
+    text = (studies / "paper" / "README.md").read_text(encoding="utf-8")
+    assert "preset full, pretraining inductive, leave cohort out." in text
 
 
 def test_downloads_and_pictures_are_in_the_page(studies: Path) -> None:
@@ -269,7 +260,8 @@ def test_downloads_and_pictures_are_in_the_page(studies: Path) -> None:
     assert csv == (studies / "first" / "cindex.csv").read_bytes()
     pictures = [attributes for tag, attributes in page.elements if tag == "img"]
     assert len(pictures) == 3
-    assert all(base64.b64decode(picture["src"].partition(",")[2]) == PNG for picture in pictures)
+    prefix = "data:image/svg+xml;base64,"
+    assert all(picture["src"] == prefix + base64.b64encode(SVG).decode() for picture in pictures)
     assert pictures[0]["alt"] == "Curves of risk groups"
 
 
@@ -326,7 +318,7 @@ def short_row(folder: Path) -> Path:
 
 
 def lost_picture(folder: Path) -> Path:
-    path = folder / "later" / "sweep.png"
+    path = folder / "later" / "sweep.svg"
     path.unlink()
     return path
 
@@ -345,7 +337,7 @@ def wrong_sum(folder: Path) -> Path:
 
 def not_a_number(folder: Path) -> Path:
     path = folder / "later" / "sweep.json"
-    path.write_text('{"title": "", "caption": "", "plotly": {"data": [{"x": [NaN]}], "layout": {}}}')
+    path.write_text('{"title": "", "caption": "", "datasets": {"a": [{"x": NaN}]}, "wide": {}, "narrow": {}}')
     return path
 
 

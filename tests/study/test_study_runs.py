@@ -105,7 +105,7 @@ def test_every_study_is_tested() -> None:
 def test_a_study_leaves_all_its_files(finished: Path, study: str) -> None:
     figures = FIGURES.get(study, [])
     expected = {f"{name}.{suffix}" for name in TABLES[study] for suffix in ("csv", "md", "tex", "json")}
-    expected |= {f"{name}.{suffix}" for name in figures for suffix in ("png", "pdf", "json")}
+    expected |= {f"{name}.{suffix}" for name in figures for suffix in ("svg", "pdf", "json")}
     assert {path.name for path in (finished / study).iterdir()} == expected | {"manifest.json"}
     facts = manifest(finished, study)
     assert (facts["preset"], facts["seeds"]) == ("quick", [0])
@@ -116,8 +116,8 @@ def test_a_study_leaves_all_its_files(finished: Path, study: str) -> None:
         assert len(shown["rows"]) == len(shown["index"]) > 0
         assert all(len(row) == len(shown["columns"]) for row in shown["rows"])
     for name in figures:
-        plotly = json.loads((finished / study / f"{name}.json").read_text(encoding="utf-8"))["plotly"]
-        assert plotly["data"]
+        drawn = json.loads((finished / study / f"{name}.json").read_text(encoding="utf-8"))
+        assert drawn["datasets"]["panel0"]
 
 
 def test_the_manifest_says_what_a_study_rests_on(finished: Path, study_store: Store) -> None:

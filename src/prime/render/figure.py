@@ -1,7 +1,7 @@
-"""What a figure shows, apart from how it is drawn: a study describes its figure once, it is drawn twice.
+"""What a figure shows, apart from how it is drawn.
 
-`prime.render.draw_matplotlib` turns a description into files for print, `prime.render.draw_plotly` into a
-page figure with hover text. NaN is a gap everywhere; a value is never dropped because it looks bad.
+A study describes its figure once; `draw` turns the description into a Vega-Lite specification, which is the
+same for print and for the page. NaN is a gap everywhere; a value is never dropped because it looks bad.
 """
 
 import math
@@ -17,7 +17,6 @@ Kind = Literal["line", "step", "points", "bars"]
 
 # Okabe and Ito, "Color universal design", 2008, without its yellow, which white paper swallows.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
-MANY = 12  # categories down the side, from which on they stand closer together
 
 
 @dataclass(frozen=True)

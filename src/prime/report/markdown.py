@@ -1,13 +1,13 @@
-"""The same results as Markdown and files, for a repository or a paper's supplement."""
+"""The same results as Markdown, with csv files and pictures, for a repository or a paper's supplement."""
 
 import shutil
 from pathlib import Path
 
 from prime.files import replacing, write_text
-from prime.report.read import Study, read_studies
+from prime.report.read import StudyFolder, read_studies
+from prime.report.words import duration, seed_list
 
 PAGE = "README.md"
-TABLE_FILES, FIGURE_FILES = ("csv", "tex"), ("png", "pdf")
 
 
 def write_markdown(folder: Path, out: Path) -> Path:
@@ -25,7 +25,7 @@ def write_markdown(folder: Path, out: Path) -> Path:
     return out / PAGE
 
 
-def _head(studies: list[Study]) -> str:
+def _head(studies: list[StudyFolder]) -> str:
     quick = [study.folder for study in studies if study.manifest.preset == "quick"]
     lines = [
         "# Tables and figures",
@@ -38,21 +38,21 @@ def _head(studies: list[Study]) -> str:
     return "\n".join([*lines, "", *links])
 
 
-def _section(study: Study, folder: Path) -> str:
+def _section(study: StudyFolder, folder: Path) -> str:
     facts = study.manifest
-    seeds = ", ".join(map(str, facts.seeds))
     made = (
-        f"`{facts.command}`: seeds {seeds}, preset {facts.preset}. Wall time of its last run"
-        f" {_time(facts.wall_seconds)}, in which what earlier runs had finished was not done again; all that"
-        f" it rests on takes {_time(facts.compute_seconds)} of one process."
+        f"`{facts.command}`: {seed_list(facts.seeds)}, preset {facts.preset}, pretraining"
+        f" {', '.join(facts.protocols())}. Wall time of its last run {duration(facts.wall_seconds)}, in which"
+        " what earlier runs had finished was not done again; all that it rests on takes"
+        f" {duration(facts.compute_seconds)} of one process."
     )
     parts = [f'<a id="{study.folder}"></a>\n## {facts.title}', made]
     parts += [(folder / f"{table.name}.md").read_text(encoding="utf-8").strip() for table in study.tables]
     for figure in study.figures:
-        parts.append(f"![{figure.text.title}]({study.folder}/{figure.name}.png)\n\n{figure.text.caption}")
+        parts.append(f"![{figure.text.title}]({study.folder}/{figure.name}.svg)\n\n{figure.text.caption}")
     parts += facts.notes
     if facts.not_fitted:
-        shown = [f"- {name}: {why}" for name, why in facts.not_fitted.items()]
+        shown = [f"- {fit}" for fit in facts.missing()]
         parts.append(
             f"<details><summary>{len(shown)} folds could not be fitted</summary>\n\n"
             + "\n".join(shown)
@@ -63,20 +63,9 @@ def _section(study: Study, folder: Path) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _time(seconds: float) -> str:
-    minutes = seconds / 60
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{minutes:.0f} min"
-        if minutes < 120
-        else f"{minutes / 60:.1f} h"
-    )
-
-
-def _copy(study: Study, source: Path, target: Path) -> None:
-    names = [f"{table.name}.{suffix}" for table in study.tables for suffix in TABLE_FILES]
-    names += [f"{figure.name}.{suffix}" for figure in study.figures for suffix in FIGURE_FILES]
+def _copy(study: StudyFolder, source: Path, target: Path) -> None:
+    names = [f"{table.name}.csv" for table in study.tables]
+    names += [f"{figure.name}.svg" for figure in study.figures]
     for name in names:
         with replacing(target / name) as temporary:
             shutil.copyfile(source / name, temporary)

@@ -51,6 +51,12 @@ class Flow(BaseModel):
         return self
 
 
+class Arm(BaseModel):
+    """What the page tells of an arm."""
+
+    protocol: str
+
+
 class Manifest(BaseModel):
     """What a study says of itself: how it was made, and the names of its tables and figures."""
 
@@ -59,6 +65,8 @@ class Manifest(BaseModel):
     order: int
     command: str
     preset: Literal["full", "quick"]
+    protocol: str
+    arms: list[Arm]
     seeds: list[int]
     wall_seconds: float = Field(ge=0)
     compute_seconds: float = Field(ge=0)
@@ -70,6 +78,15 @@ class Manifest(BaseModel):
     not_fitted: dict[str, str]
     tables: list[Name]
     figures: list[Name]
+
+    def protocols(self) -> list[str]:
+        """Whom pretraining saw, of every arm, or of the study where it has none, in words."""
+        named = dict.fromkeys([arm.protocol for arm in self.arms] or [self.protocol])
+        return [name.replace("_", " ") for name in named]
+
+    def missing(self) -> list[str]:
+        """Fits that could not be made, and why."""
+        return [f"{name}: {reason}" for name, reason in self.not_fitted.items()]
 
 
 class TableText(BaseModel):
@@ -98,28 +115,23 @@ class TableText(BaseModel):
         return self
 
 
-class Drawing(BaseModel):
-    """A figure as plotly.js takes it."""
-
-    data: list[dict[str, Any]]
-    layout: dict[str, Any]
-
-
 class FigureText(BaseModel):
-    """A figure: `narrow` is the same one panel under the other, for a phone, where the study wrote it."""
+    """A figure as `prime.render.draw.page_figure` describes it: Vega-Lite for a wide and a narrow page."""
 
     title: str
     caption: str
-    plotly: Drawing
-    narrow: Drawing | None = None
+    datasets: dict[str, list[dict[str, Any]]]
+    wide: dict[str, Any]
+    narrow: dict[str, Any]
 
     @model_validator(mode="after")
     def _drawable(self) -> "FigureText":
-        for drawing in filter(None, (self.plotly, self.narrow)):
-            json.dumps([drawing.data, drawing.layout], allow_nan=False)
-        if self.narrow is not None and len(self.narrow.data) != len(self.plotly.data):
-            raise ValueError(f"{len(self.plotly.data)} traces, but {len(self.narrow.data)} in `narrow`")
+        json.dumps(self.drawing(), allow_nan=False)
         return self
+
+    def drawing(self) -> dict[str, Any]:
+        """What the page's script draws."""
+        return {"datasets": self.datasets, "wide": self.wide, "narrow": self.narrow}
 
 
 class StudyTable(BaseModel):
@@ -131,14 +143,14 @@ class StudyTable(BaseModel):
 
 
 class StudyFigure(BaseModel):
-    """A figure and the bytes of its PNG."""
+    """A figure and the bytes of its SVG."""
 
     name: str
     text: FigureText
-    png: bytes
+    svg: bytes
 
 
-class Study(BaseModel):
+class StudyFolder(BaseModel):
     """One study: its folder's name, its manifest, and what it holds, in the manifest's order."""
 
     folder: str
@@ -151,7 +163,7 @@ class Studies(BaseModel):
     """All studies of a folder in their order, and the flow of patients into them."""
 
     flow: Flow
-    studies: list[Study]
+    studies: list[StudyFolder]
 
 
 def read_studies(folder: Path) -> Studies:
@@ -174,7 +186,7 @@ def read_studies(folder: Path) -> Studies:
     return Studies(flow=flow, studies=sorted(studies, key=lambda study: (study.manifest.order, study.folder)))
 
 
-def _study(folder: Path) -> Study:
+def _study(folder: Path) -> StudyFolder:
     manifest = _checked(Manifest, folder / MANIFEST)
     tables = [
         StudyTable(
@@ -188,11 +200,11 @@ def _study(folder: Path) -> Study:
         StudyFigure(
             name=name,
             text=_checked(FigureText, folder / f"{name}.json"),
-            png=_bytes(folder / f"{name}.png"),
+            svg=_bytes(folder / f"{name}.svg"),
         )
         for name in manifest.figures
     ]
-    return Study(folder=folder.name, manifest=manifest, tables=tables, figures=figures)
+    return StudyFolder(folder=folder.name, manifest=manifest, tables=tables, figures=figures)
 
 
 _Model = TypeVar("_Model", bound=BaseModel)

@@ -4,7 +4,6 @@ import json
 import platform
 import time
 import traceback
-from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,14 +15,12 @@ from rich.console import Console
 from prime import __version__
 from prime.cohort.tables import refuse_shifted
 from prime.errors import InputError
-from prime.files import read_json, replacing, sha256_file, write_json, write_text
+from prime.files import read_json, sha256_file, write_json, write_text
 from prime.machines import Machines
 from prime.model.checkpoint import MANIFEST, WEIGHTS
 from prime.pretraining.loop import LOG
 from prime.provenance import source_digest
-from prime.render.draw_matplotlib import draw
-from prime.render.draw_plotly import to_plotly
-from prime.render.figure import Figure
+from prime.render.draw import write_figure
 from prime.render.tables import Table, header_levels, write_table
 from prime.splits.counts import cohort_flow
 from prime.study.arms import Arm, ArmWork
@@ -126,9 +123,7 @@ def _write_output(output: Output, folder: Path) -> None:
         write_table(table, folder / table.name)
         write_json(folder / f"{table.name}.json", _as_json(table))
     for figure in output.figures:
-        draw(figure, folder / figure.name)
-        with replacing(folder / f"{figure.name}.json") as temporary:
-            temporary.write_text(json.dumps(_figure_json(figure)), encoding="utf-8")
+        write_figure(figure, folder / figure.name)
 
 
 def _as_json(table: Table) -> dict[str, Any]:
@@ -143,16 +138,6 @@ def _as_json(table: Table) -> dict[str, Any]:
         "index": [list(header_levels(key)) for key in display.index],
         "columns": [list(header_levels(key)) for key in display.columns],
         "rows": [[str(value) for value in row] for row in display.itertuples(index=False, name=None)],
-    }
-
-
-def _figure_json(figure: Figure) -> dict[str, Any]:
-    narrow = replace(figure, columns=1)  # for a phone
-    return {
-        "title": figure.title,
-        "caption": figure.caption,
-        "plotly": to_plotly(figure),
-        "narrow": to_plotly(narrow),
     }
 
 
