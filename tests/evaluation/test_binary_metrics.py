@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from every_seed import every_seed
 from sklearn.metrics import average_precision_score
 
 from prime.evaluation.binary_metrics import average_precision, horizon_label
@@ -16,7 +17,7 @@ def sample(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return label, score, generator.random(n) < 0.8
 
 
-@pytest.mark.parametrize("seed", range(200))
+@every_seed(200)
 def test_average_precision_equals_scikit_learn(seed: int) -> None:
     label, score, _ = sample(seed)
     found = average_precision(label, score)
@@ -45,7 +46,7 @@ def test_average_precision_does_not_depend_on_the_order_of_the_rows() -> None:
     )
 
 
-@pytest.mark.parametrize("seed", range(30))
+@every_seed(30)
 def test_masked_rows_have_no_effect(seed: int) -> None:
     label, score, mask = sample(seed)
     found = average_precision(np.where(mask, label, ~label), np.where(mask, score, np.nan), mask)

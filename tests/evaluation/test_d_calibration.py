@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from every_seed import every_seed
 from scipy import stats
 
 from prime.evaluation.d_calibration import d_calibration
@@ -21,7 +22,7 @@ def loop_bins(event: np.ndarray, own: np.ndarray, bins: int) -> np.ndarray:
     return counts
 
 
-@pytest.mark.parametrize("seed", range(100))
+@every_seed(100)
 def test_d_calibration_equals_a_naive_loop(seed: int) -> None:
     generator = np.random.default_rng(seed)
     n, bins = int(generator.integers(1, 60)), int(generator.integers(2, 12))

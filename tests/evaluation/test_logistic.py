@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from every_seed import every_seed
 from sklearn.linear_model import LogisticRegression
 
 from prime.evaluation.logistic import fit_logistic, logistic_constant, logistic_regression, separated
@@ -17,21 +18,21 @@ def test_ridge_weights_equal_scikit_learn(features: int, penalty: float) -> None
     np.testing.assert_allclose(fit_logistic(x, label, penalty), oracle.coef_[0], rtol=1e-4, atol=1e-6)
 
 
-def test_one_covariate_without_a_penalty_equals_scikit_learn() -> None:
+@every_seed(20)
+def test_one_covariate_without_a_penalty_equals_scikit_learn(seed: int) -> None:
     """With ties, and a place and scale far from 0 and 1."""
-    for seed in range(20):
-        generator = np.random.default_rng(seed)
-        standard = np.round(generator.normal(size=60), 1)
-        x = standard * 30 + 500
-        label = generator.random(len(x)) < 1 / (1 + np.exp(-standard * generator.normal()))
-        assert not separated(label, x), seed
-        found = logistic_regression(label, x)
-        assert found is not None, seed
-        fitted = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000, solver="newton-cholesky")
-        fitted.fit(standard[:, None], label)
-        slope = fitted.coef_[0, 0] / 30
-        assert found[1] == pytest.approx(slope, abs=1e-8), seed
-        assert found[0] == pytest.approx(fitted.intercept_[0] - 500 * slope, abs=1e-5), seed
+    generator = np.random.default_rng(seed)
+    standard = np.round(generator.normal(size=60), 1)
+    x = standard * 30 + 500
+    label = generator.random(len(x)) < 1 / (1 + np.exp(-standard * generator.normal()))
+    assert not separated(label, x)
+    found = logistic_regression(label, x)
+    assert found is not None
+    fitted = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000, solver="newton-cholesky")
+    fitted.fit(standard[:, None], label)
+    slope = fitted.coef_[0, 0] / 30
+    assert found[1] == pytest.approx(slope, abs=1e-8)
+    assert found[0] == pytest.approx(fitted.intercept_[0] - 500 * slope, abs=1e-5)
 
 
 def test_separated_classes_are_seen_in_both_directions() -> None:

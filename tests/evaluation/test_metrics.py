@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from every_seed import every_seed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lifelines.utils import concordance_index
@@ -32,7 +33,7 @@ def loop_concordance(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> f
     return points / pairs if pairs else float("nan")
 
 
-@pytest.mark.parametrize("seed", range(200))
+@every_seed(200)
 def test_concordance_equals_outside_oracles(seed: int) -> None:
     time, event, risk = sample(seed)
     found = concordance(time, event, risk)
@@ -134,7 +135,7 @@ def test_within_strata_counts_no_pair_across_them() -> None:
     assert concordance_within(time, event, risk, fold).value == 1.0
 
 
-@pytest.mark.parametrize("seed", range(20))
+@every_seed(20)
 def test_within_strata_equals_pairs_pooled(seed: int) -> None:
     time, event, risk = sample(seed)
     strata = np.array(["a", "b", "c"])[np.arange(len(time)) % 3]
@@ -169,7 +170,7 @@ def test_concordance_properties(seed: int) -> None:
     assert concordance(time[order], event[order], risk[order]).value == pytest.approx(found)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@every_seed(60)
 def test_auroc_equals_scikit_learn(seed: int) -> None:
     _, label, score = sample(seed)
     found = auroc(label, score)
