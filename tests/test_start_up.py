@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-SLOW = {"torch", "pandas", "matplotlib", "sklearn", "scipy"}
+SLOW = {"torch", "pandas", "vl_convert", "sklearn", "scipy"}
 CODE = """
 import json, sys
 from prime.cli import main

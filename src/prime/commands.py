@@ -106,7 +106,7 @@ def run_pretrain(arguments: Arguments) -> int:
         pretrain(store, config, arguments.out, excluded, machine)
     except MisconfigurationException as error:
         raise InputError(f"--accelerator, --devices or --nodes: {first_line(error)}") from None
-    print(f"{arguments.out}: pretrained; the losses are in {arguments.out / 'curves.png'}")
+    print(f"{arguments.out}: pretrained; the losses are in {arguments.out / 'curves.svg'}")
     return 0
 
 

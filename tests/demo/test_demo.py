@@ -45,8 +45,8 @@ def test_it_ends_with_the_table_and_the_figures(demo: tuple[Path, str]) -> None:
         cells = next(line for line in end.splitlines() if f" {row} " in line).split("│")[2:-1]
         assert len(cells) == 7, "a column a pattern"
         assert all(0 <= float(cell) <= 1 for cell in cells)
-    for name in ("curves.png", "patterns.png", "survival_curves.png"):
-        assert (out / name).read_bytes().startswith(b"\x89PNG")
+    for name in ("curves.svg", "patterns.svg", "survival_curves.svg"):
+        assert (out / name).read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_every_unseen_patient_is_listed(demo: tuple[Path, str]) -> None:

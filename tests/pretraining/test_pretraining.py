@@ -46,7 +46,7 @@ def test_what_is_logged(run: Path) -> None:
         assert set(row["retrieval_within_type"]) == set(row["retrieval"])
         assert row["spread"] > 0
         assert row["experts_dead"] >= 0
-    assert (run / "curves.png").stat().st_size > 1000
+    assert (run / "curves.svg").stat().st_size > 1000
 
 
 def test_the_losses_fall_and_the_best_epoch_is_kept(run: Path) -> None:

@@ -2,55 +2,45 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from prime.evaluation.summary import MACRO, primary_macro
-from prime.files import replacing
+from prime.files import write_text
+from prime.render.draw import svg
+from prime.render.figure import Figure, Panel, Reference, Series
 
 METHODS = {
-    ("pretrained", "lp_missing"): ("pretrained, linear probe", "#0b5394", "o"),
-    ("pretrained", "ft_missing"): ("pretrained, fine-tuned", "#6fa8dc", "s"),
-    ("scratch", "lp_missing"): ("from scratch, linear probe", "#b45f06", "o"),
-    ("scratch", "ft_missing"): ("from scratch, fine-tuned", "#f6b26b", "s"),
+    ("pretrained", "lp_missing"): ("pretrained, linear probe", "#0b5394"),
+    ("pretrained", "ft_missing"): ("pretrained, fine-tuned", "#6fa8dc"),
+    ("scratch", "lp_missing"): ("from scratch, linear probe", "#b45f06"),
+    ("scratch", "ft_missing"): ("from scratch, fine-tuned", "#f6b26b"),
 }
 
 
-def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=130)
-
-
 def plot_patterns(summary: pd.DataFrame, oracle: pd.DataFrame, path: Path) -> None:
-    """Mean C-index by what the model may see, with 95% intervals over folds, and the oracle as a line."""
+    """Mean C-index by what the model may see, with 95% intervals over folds, and that of the true hazard."""
     macro = primary_macro(summary)
     rows_of = {key: part.set_index("pattern") for key, part in macro.groupby(["init", "mode"])}
     ceiling = oracle[oracle["cohort"] == MACRO].set_index("pattern")["mean"]
     names = list(ceiling.index)
-    figure = Figure(figsize=(9, 4.6), layout="constrained")
-    axis = figure.subplots()
-    present = [key for key in METHODS if key in rows_of]
-    for number, key in enumerate(present):
-        label, colour, marker = METHODS[key]
-        rows = rows_of[key].reindex(names)
-        x = np.arange(len(names)) + 0.15 * (number - (len(present) - 1) / 2)
-        spread = np.abs(rows[["low", "high"]].to_numpy().T - rows["mean"].to_numpy())
-        axis.errorbar(
-            x, rows["mean"], spread, fmt=marker, color=colour, label=label, markersize=5, elinewidth=1
-        )
-    for place, value in enumerate(ceiling):
-        label = "oracle: the true hazard that these modalities show" if place == 0 else ""
-        axis.hlines(value, place - 0.4, place + 0.4, color="0.25", linewidth=1.5, label=label)
-    axis.axhline(0.5, color="0.6", linestyle=":", linewidth=1)
-    axis.annotate("chance", (len(names) - 0.5, 0.5), color="0.4", ha="right", va="top", fontsize=8)
-    axis.set_xticks(range(len(names)), [_pattern_label(name) for name in names])
-    axis.set(xlim=(-0.5, len(names) - 0.5), xlabel="what the model may see of a test patient")
-    axis.set(ylabel="C-index, mean over cancer types")
-    axis.set_title("Prognosis under missing modalities (95% intervals over folds)", loc="left", fontsize=11)
-    axis.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    _save(figure, path)
+    places = range(len(names))
+    series: list[Series] = []
+    for key, (label, colour) in METHODS.items():
+        if key in rows_of:
+            mean, low, high = rows_of[key].reindex(names)[["mean", "low", "high"]].to_numpy().T
+            series.append(Series(label, places, mean, low, high, kind="points", colour=colour))
+    truth = "oracle: the true hazard that these modalities show"
+    series.append(Series(truth, places, ceiling.to_numpy(), kind="points", colour="#000000"))
+    panel = Panel(
+        "",
+        "what the model may see of a test patient",
+        "C-index, mean over cancer types",
+        tuple(series),
+        categories=tuple(_pattern_label(name) for name in names),
+        references=(Reference(0.5, "chance"),),
+    )
+    title = "Prognosis under missing modalities (95% intervals over folds)"
+    write_text(path, svg(Figure("patterns", title, "", (panel,))))
 
 
 def _pattern_label(name: str) -> str:
@@ -62,24 +52,23 @@ def _pattern_label(name: str) -> str:
 def plot_survival(predictions: pd.DataFrame, chosen: list[str], path: Path) -> None:
     """Predicted survival of a few patients, each labelled by what was used and what was imputed."""
     days = [column for column in predictions.columns if column.startswith("s_")]
-    at = np.array([0.0, *(float(column[2:]) for column in days)])
-    figure = Figure(figsize=(8, 4.6), layout="constrained")
-    axis = figure.subplots()
+    at = [0.0, *(float(column[2:]) for column in days)]
     records = predictions.set_index("patient_id").to_dict("index")
-    colours = ("#0b5394", "#38761d", "#b45f06", "#741b47", "#666666")
-    for patient, colour in zip(chosen, colours, strict=False):
+    series: list[Series] = []
+    for patient in chosen:
         row = records[patient]
-        survival = np.array([1.0, *(float(row[column]) for column in days)])
-        known = ~np.isnan(survival)
         imputed = str(row["imputed"]).replace("+", ", ")
-        used = str(row["pattern"]).replace("+", " + ")
-        label = f"{patient}: {used}" + (f" ({imputed} imputed)" if imputed else "")
+        label = f"{patient}: {str(row['pattern']).replace('+', ' + ')}"
+        label += f" ({imputed} imputed)" if imputed else ""
         label += f", risk percentile {float(row['percentile']):.0f}"
-        axis.plot(at[known], survival[known], "o-", color=colour, markersize=4, label=label)
-    axis.axhline(0.5, color="0.6", linestyle=":", linewidth=1)
-    axis.set(xlabel="days", ylabel="predicted probability of being alive", ylim=(0, 1.03))
-    axis.set_xlim(0, at[-1] * 1.05)
-    axis.set_title("Unseen patients, scored with whatever they have", loc="left", fontsize=11)
-    axis.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", frameon=False, fontsize=8)
-    _save(figure, path)
+        series.append(Series(label, at, [1.0, *(float(row[column]) for column in days)]))
+    panel = Panel(
+        "",
+        "days",
+        "predicted probability of being alive",
+        tuple(series),
+        y_range=(0.0, 1.03),
+        references=(Reference(0.5),),
+    )
+    title = "Unseen patients, scored with whatever they have"
+    write_text(path, svg(Figure("survival_curves", title, "", (panel,))))

@@ -104,7 +104,7 @@ def _predict_unseen(out: Path, patients: int, endpoint: str, console: Console) -
     cohort = _simulated(out / "unseen", patients, NEW_SEED)
     store = _store(cohort, out / "unseen_store", console)
     predictions = predict(out / "model", store, out / "predictions.csv")
-    plot_survival(predictions, _shown_patients(predictions), out / "survival_curves.png")
+    plot_survival(predictions, _shown_patients(predictions), out / "survival_curves.svg")
     score = unseen_score(store, predictions, endpoint)
     every = (True,) * len(store.modalities)
     truth = predictions.assign(risk=true_risk(store, cohort.parent, every))
@@ -128,7 +128,7 @@ def _evaluated(
     oracle = oracle_summary(store, cohort.parent, predictions)
     with replacing(out / "evaluation" / "oracle.csv") as temporary:
         oracle.to_csv(temporary, index=False)
-    plot_patterns(summary, oracle, out / "patterns.png")
+    plot_patterns(summary, oracle, out / "patterns.svg")
     return summary, oracle
 
 
@@ -162,9 +162,9 @@ def run(
     step("Fitting on the whole cohort, and predicting for unseen patients with pieces missing")
     fit(store, config, out / "pretrained", ("all",), out / "model")
     _predict_unseen(out, unseen, config.evaluate.tasks[0].endpoint, screen)
-    with replacing(out / "curves.png") as temporary:
-        temporary.write_bytes((out / "pretrained" / "curves.png").read_bytes())
+    with replacing(out / "curves.svg") as temporary:
+        temporary.write_bytes((out / "pretrained" / "curves.svg").read_bytes())
     screen.print()
     screen.print(result_table(summary, oracle))
-    files = ("predictions.csv", "curves.png", "patterns.png", "survival_curves.png")
+    files = ("predictions.csv", "curves.svg", "patterns.svg", "survival_curves.svg")
     screen.print(f"In {out}: {', '.join(files)}, evaluation/  ({time.perf_counter() - started:.0f} s)")

@@ -1,33 +1,60 @@
 """The figure of a pretraining run."""
 
+import math
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
+from prime.files import write_text
+from prime.render.draw import svg
+from prime.render.figure import Figure, Panel, Reference, Series
 
-from prime.files import replacing
+Log = list[dict[str, Any]]
 
 
-def plot_curves(log: list[dict[str, Any]], path: Path) -> None:
-    """Loss parts, retrieval and health of a run against the epoch, one panel each."""
+def plot_curves(log: Log, path: Path) -> None:
+    """Draw the losses, the retrieval and the health of a run by epoch as SVG; `log` has a row an epoch."""
+    write_text(path, svg(curves(log)))
+
+
+def curves(log: Log) -> Figure:
+    """A panel a part of the loss, one of the retrieval between pairs of modalities, one of the embeddings."""
     parts = [name.removeprefix("train/") for name in log[0] if name.startswith("train/")]
+    losses = [
+        _panel(
+            log,
+            f"{part} loss",
+            {split: [row[f"{split}/{part}"] for row in log] for split in ("train", "validation")},
+        )
+        for part in parts
+    ]
+    last = log[-1]["retrieval"]
+    pairs = [pair for pair in last if not pair.endswith("/chance")]
+    chances = dict.fromkeys(last[f"{pair}/chance"] for pair in pairs)
+    retrieval = _panel(
+        log,
+        "retrieval, top-1",
+        {pair: [row["retrieval"].get(pair) for row in log] for pair in pairs},
+        notes=("dotted: chance of each pair",),
+        references=tuple(Reference(chance) for chance in chances),
+    )
+    health = _panel(
+        log,
+        "embeddings",
+        {
+            "cancer type, 5-NN accuracy": [row["cancer_type_knn"] for row in log],
+            "spread": [row["spread"] for row in log],
+        },
+        y_range=(0.0, 1.05),
+    )
+    panels = (*losses, retrieval, health)
+    return Figure("curves", "", "", panels, columns=min(4, len(panels)), share_y=False)
+
+
+def _panel(log: Log, title: str, values: dict[str, list[float | None]], **look: Any) -> Panel:
+    """The values of each label by epoch, counted from 1; None is a gap."""
     epochs = [row["epoch"] + 1 for row in log]
-    figure = Figure(figsize=(4 * (len(parts) + 2), 3.4), layout="constrained")
-    axes = figure.subplots(1, len(parts) + 2)
-    for axis, part in zip(axes, parts, strict=False):
-        for split, style in (("train", "-"), ("validation", "--")):
-            axis.plot(epochs, [row[f"{split}/{part}"] for row in log], style, label=split)
-        axis.set(title=f"{part} loss", xlabel="epoch")
-    axes[0].legend(frameon=False)
-    for pair in [p for p in log[-1]["retrieval"] if not p.endswith("/chance")]:
-        line = axes[-2].plot(epochs, [row["retrieval"].get(pair) for row in log], label=pair)[0]
-        chance = [row["retrieval"].get(f"{pair}/chance") for row in log]
-        axes[-2].plot(epochs, chance, ":", color=line.get_color())
-    axes[-2].set(title="retrieval, top-1 (dotted: chance)", xlabel="epoch", yscale="log")
-    axes[-2].legend(frameon=False)
-    axes[-1].plot(epochs, [row["cancer_type_knn"] for row in log], label="cancer type, 5-NN accuracy")
-    axes[-1].plot(epochs, [row["spread"] for row in log], label="embedding spread")
-    axes[-1].set(title="health", xlabel="epoch", ylim=(0, 1.05))
-    axes[-1].legend(frameon=False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+    series = tuple(
+        Series(label, epochs, [math.nan if value is None else value for value in found])
+        for label, found in values.items()
+    )
+    return Panel(title, "epoch", "", series, **look)

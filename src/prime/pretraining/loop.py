@@ -291,7 +291,7 @@ class Pretraining:
             if improved:
                 save_network(self.out, self.raw.prime, self.scaling)
             write_text(self.out / LOG, "".join(json.dumps(r) + "\n" for r in log))
-            plot_curves(log, self.out / "curves.png")
+            plot_curves(log, self.out / "curves.svg")
             self._save_state(epoch, best, log)
         self.fabric.barrier()
         return best
