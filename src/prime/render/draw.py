@@ -53,7 +53,7 @@ def vega_lite(figure: Figure, columns: int | None = None, width: float | None = 
 
     Args:
         columns: panels in a row; None takes the figure's own. 1 is for a phone.
-        width: of the whole picture in pixels, kept to about; None fits the columns.
+        width: approximate, of the whole picture in pixels; None chooses it by the number of columns.
     """
     sheet = _Sheet(replace(figure, columns=min(columns or figure.columns, len(figure.panels))), width)
     title = wrapped(figure.title, sheet.width, 1.1 * _TITLE) if figure.title else []
@@ -136,7 +136,7 @@ def _in_order(pdf: bytes) -> bytes:
 
 
 class _Sheet:
-    """Widths of a figure's panels and what they share."""
+    """The layout of a figure: the widths of its panels, and what they share."""
 
     def __init__(self, figure: Figure, width: float | None) -> None:
         columns = figure.columns
@@ -165,7 +165,7 @@ class _Sheet:
         return {"data": {"name": f"panel{place}"}} | view | {"layer": layers}
 
     def _legend(self, panel: Panel) -> Spec | None:
-        """None where there is at most one label."""
+        """The legend below a panel; None where there is at most one label."""
         named = [name for name in self.look.listed(panel) if name]
         if len(named) < 2:
             return None

@@ -34,10 +34,10 @@ def along_scale(panel: Panel) -> Spec:
         ends = [low, high, *panel.at_risk.times]
         return {"domain": [min(0.0, *ends), 1.02 * max(ends)], "nice": False, "zero": False}
     if panel.x_log:
-        room = (high / low) ** 0.05 if high > low else 2.0
-        return {"type": "log", "base": 2, "domain": [low / room, high * room], "nice": False}
-    room = 0.04 * (high - low) or 0.5
-    return {"domain": [low - room, high + room], "nice": False, "zero": False}
+        factor = (high / low) ** 0.05 if high > low else 2.0
+        return {"type": "log", "base": 2, "domain": [low / factor, high * factor], "nice": False}
+    spare = 0.04 * (high - low) or 0.5
+    return {"domain": [low - spare, high + spare], "nice": False, "zero": False}
 
 
 def quantity_scale(panels: list[Panel]) -> Spec:
@@ -53,10 +53,10 @@ def quantity_scale(panels: list[Panel]) -> Spec:
             values += [0.0] if series.kind == "bars" else []
     values = _finite(values)
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    room = 0.03 * (high - low) or 0.5
+    spare = 0.03 * (high - low) or 0.5
     bars = any(series.kind == "bars" for panel in panels for series in panel.series)
     return {
-        "domain": [0.0 if bars and low == 0 else low - room, 0.0 if bars and high == 0 else high + room],
+        "domain": [0.0 if bars and low == 0 else low - spare, 0.0 if bars and high == 0 else high + spare],
         "nice": True,
         "zero": False,
     }

@@ -20,19 +20,19 @@ from prime.render.draw_parts import (
 from prime.render.figure import PALETTE, HeatMap, RankPanel
 
 _CELL = 90  # pixels at most, of the width of a cell
-_COLOURS = 84  # pixels right of a heat map, for what its colours mean
+_COLOURS = 84  # pixels right of a heat map, for the legend of its colours
 _METHOD = 17  # pixels from one method to the next
 _GROUP = 9  # pixels from one group's bar to the next
 _GROUPS = "not told apart"
 
 
 def heat_map_margins(names: float) -> tuple[float, float]:
-    """Estimated pixels left and right of a heat map with so wide names of its rows."""
+    """Estimated pixels left and right of a heat map; `names` is the width of the names of its rows."""
     return names + 34, _COLOURS
 
 
 def heat_map_view(panel: HeatMap, width: float, names: float) -> Spec:
-    """Coloured cells with their values, the best one framed, and what the colours mean.
+    """Coloured cells with their values, the best one framed, and a legend of the colours.
 
     Args:
         width: of all cells, in pixels.
@@ -72,7 +72,7 @@ def heat_map_view(panel: HeatMap, width: float, names: float) -> Spec:
 
 
 def heat_map_rows(panel: HeatMap) -> list[Spec]:
-    """One row a cell: where it is, its value as number and text, whether it is dark, and the best."""
+    """One row per cell: its place, its value as number and text, whether it is dark, and best of all."""
     finite = [value for line in panel.values for value in line if math.isfinite(value)]
     middle = (min(finite) + max(finite)) / 2 if finite else math.nan
     rows: list[Spec] = []
@@ -95,7 +95,7 @@ def rank_margins(panel: RankPanel, names: float) -> tuple[float, float]:
 
 
 def rank_view(panel: RankPanel, width: float, names: float) -> Spec:
-    """A row a method from the best down, its mean rank as a point; bars on the right join those alike.
+    """One row per method, the best first, its mean rank as a point; bars on the right join groups.
 
     Args:
         width: of the plot, in pixels.
@@ -127,7 +127,7 @@ def rank_view(panel: RankPanel, width: float, names: float) -> Spec:
 
 
 def rank_rows(panel: RankPanel) -> list[Spec]:
-    """One row a method, the best first."""
+    """One row per method, the best first."""
     return [{"row": row, "method": name, "rank": rank} for row, (name, rank) in enumerate(panel.ordered())]
 
 
@@ -137,7 +137,7 @@ def rank_head(panel: RankPanel) -> int:
 
 
 def _groups(panel: RankPanel, width: float, height: float) -> list[Spec]:
-    """An upright bar a group beside its methods, with their names on hover."""
+    """An upright bar per group beside its methods, with their names on hover."""
     ordered, bars = panel.ordered(), list[Spec]()
     for low, high in panel.spans():
         rows = [row for row, (_, rank) in enumerate(ordered) if low <= rank <= high]
@@ -162,7 +162,7 @@ def _groups(panel: RankPanel, width: float, height: float) -> list[Spec]:
 
 
 def _distance(distance: float, unit: float) -> list[Spec]:
-    """The critical difference as a bar above the plot, from rank 1 on; `unit` is the pixels of a rank."""
+    """The critical difference as a bar above the plot, from rank 1 on; `unit` is the pixels of one rank."""
     start, end, level = 0.5 * unit, (0.5 + distance) * unit, -9.0
     strokes = (
         (start, level, end, level),

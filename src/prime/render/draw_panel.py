@@ -106,7 +106,7 @@ def panel_view(panel: Panel, look: Look, place: Place, legend: Spec | None) -> S
 
 
 def panel_rows(panel: Panel) -> list[Spec]:
-    """One row a value, and one a censoring mark; NaN is None.
+    """One row per value, and one per censoring mark; NaN is None.
 
     Columns: kind, label, at (position along the categories or x), x (what hover text calls it), y, low, high,
     interval (as text), n, and for bars the edges `start` and `end`.
@@ -131,7 +131,7 @@ def panel_rows(panel: Panel) -> list[Spec]:
 
 
 def _number(value: float) -> float | None:
-    """Six significant digits, which is more than is seen or shown on hover."""
+    """Rounded to six significant digits, more than a reader sees; None for what is not finite."""
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
@@ -223,7 +223,7 @@ def _height(panel: Panel, place: Place) -> float:
 
 
 def _reference(line: Reference, width: float, height: float) -> list[Spec]:
-    """A dotted line; its label stands outside the axes, where no data can be."""
+    """A dotted line; its label stands outside the axes, where it covers no data."""
     at: Spec = {"field": "value", "type": "quantitative"}
     across, extent = ("x", width) if line.axis == "y" else ("y", height)
     rule: Spec = {
@@ -241,7 +241,7 @@ def _reference(line: Reference, width: float, height: float) -> list[Spec]:
 
 
 def _at_risk(table: AtRisk, look: Look, height: float, named: bool) -> list[Spec]:
-    """Counts under their times, below the x label; the rows' names to the left."""
+    """Numbers at risk under their times, below the x label, with the names of the rows on the left."""
     layers = [label("At risk", -22, height + _RISK - LINE, align="right")] if named else []
     for row, (name, counts) in enumerate(table.rows.items()):
         colour, down = look.colours.get(name, GREY), height + _RISK + LINE * row

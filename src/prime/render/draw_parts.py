@@ -79,7 +79,7 @@ def names_step(names: Sequence[str], width: float) -> float:
 
 
 def names_scale(count: int, reverse: bool = False) -> Spec:
-    """A scale with one unit a name; `reverse` puts the first name at the top of a y axis."""
+    """A scale with one unit per name; `reverse` puts the first name at the top of a y axis."""
     return {"domain": [-0.5, count - 0.5], "nice": False, "zero": False, "reverse": reverse}
 
 

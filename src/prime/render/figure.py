@@ -1,7 +1,7 @@
 """What a figure shows, apart from how it is drawn.
 
-A study describes its figure once; `draw` turns the description into a Vega-Lite specification, which is the
-same for print and for the page. NaN is a gap everywhere; a value is never dropped because it looks bad.
+A study describes its figure once; `prime.render.draw` turns the description into a Vega-Lite specification,
+which serves print and the page. NaN is a gap everywhere; a value is never dropped because it looks bad.
 """
 
 import math
@@ -15,7 +15,7 @@ Values = Sequence[float] | NDArray[Any]
 Counts = Sequence[int] | NDArray[Any]
 Kind = Literal["line", "step", "points", "bars"]
 
-# Okabe and Ito, "Color universal design", 2008, without its yellow, which white paper swallows.
+# Okabe and Ito, "Color universal design", 2008, without its yellow, which is hard to see on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 
 
@@ -30,7 +30,7 @@ class Series:
         kind: `line` joins the points straight and marks them; `step` holds y until the next x (Kaplan-Meier);
             `points` marks them alone; `bars` runs from zero to y.
         censored: x of tick marks on a step curve, where patients were censored.
-        n: (n,) what each y rests on (patients at risk, folds), for hover text.
+        n: (n,) number behind each y (patients at risk, folds), for hover text.
         colour: as #rrggbb; None takes the next one of `PALETTE`.
 
     Raises:
@@ -88,7 +88,7 @@ class AtRisk:
 
     Attributes:
         times: on the x axis; the panel's ticks stand there too.
-        rows: by series label, one count a time.
+        rows: by series label, one count per time.
 
     Raises:
         ValueError: a row with another number of counts than there are times.
@@ -171,7 +171,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """A two-way sweep: one value a cell, written into it; the best one framed.
+    """A two-way sweep: one value per cell, written into it; the best one framed.
 
     Attributes:
         title, x_label, y_label: as of a panel.

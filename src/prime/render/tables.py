@@ -1,4 +1,4 @@
-"""A table of the paper, written three times: numbers as CSV, cells as Markdown and as LaTeX."""
+"""A table of the paper in three files: numbers as CSV, cells as Markdown and as LaTeX."""
 
 import math
 import re
@@ -29,7 +29,7 @@ _TEX = {
 
 @dataclass(frozen=True)
 class Table:
-    """A table twice over: as numbers and as what is read.
+    """A table in two forms: as numbers, and as the text that is read.
 
     Attributes:
         name: short, for file names and labels.
@@ -49,7 +49,7 @@ class Table:
 
 
 def cell(mean: float, spread: float = math.nan, digits: int = 3) -> str:
-    """`0.646 ± 0.008`; without a spread that is a number `0.646`, and without such a mean `-`."""
+    """`0.646 ± 0.008`; `0.646` where the spread is not a number, and `-` where the mean is not."""
     if not math.isfinite(mean):
         return ABSENT
     return _fixed(mean, digits) + (f" ± {_fixed(spread, digits)}" if math.isfinite(spread) else "")
@@ -171,7 +171,7 @@ def _missing(value: object) -> bool:
 
 
 def _numeric_columns(display: pd.DataFrame) -> list[bool]:
-    """Whether each column holds numbers, which stand to the right."""
+    """Whether each column holds numbers, which are set flush right."""
     flags: list[bool] = []
     for column in range(display.shape[1]):
         cells = [_unmarked(str(value))[1] for value in display.iloc[:, column] if not _missing(value)]
@@ -225,7 +225,7 @@ def _latex_row(cells: Iterable[str]) -> str:
 
 
 def _latex_head(names: list[str], headers: list[tuple[str, ...]]) -> list[str]:
-    """One line a level of the column headers; outer levels span the columns that share them."""
+    """One line per level of the column headers; outer levels span the columns that share them."""
     lines: list[str] = []
     depth = len(headers[0]) if headers else 1
     for level in range(depth - 1):

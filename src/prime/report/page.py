@@ -93,7 +93,7 @@ def _vega() -> Markup:
 
 
 def _facts(report: Studies) -> list[str]:
-    """What the page is about, in a few words each."""
+    """What the page holds, as short phrases."""
     studies = report.studies
     tables, figures = sum(len(s.tables) for s in studies), sum(len(s.figures) for s in studies)
     patients = max(

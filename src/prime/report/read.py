@@ -1,4 +1,4 @@
-"""What the studies left in a folder, read back and checked before anything is written."""
+"""Reads what studies wrote into a folder, and checks all of it before anything is written."""
 
 import json
 from itertools import pairwise
@@ -19,7 +19,7 @@ Name = Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*$")]
 
 
 class Step(BaseModel):
-    """One box of a flow chart: who remains, and who fell out on the way to it."""
+    """One box of a flow chart: how many remain, and how many were left out before it and why."""
 
     name: str
     patients: int = Field(ge=0)
@@ -28,13 +28,13 @@ class Step(BaseModel):
 
 
 class Cohort(BaseModel):
-    """What the patients are called together."""
+    """The cohort by name."""
 
     title: str
 
 
 class Flow(BaseModel):
-    """The way from everybody known to those who serve the evaluation of each task."""
+    """For each task, the steps from everybody known to the patients who serve its evaluation."""
 
     tasks: dict[str, list[Step]]
     cohort: Cohort
@@ -52,13 +52,13 @@ class Flow(BaseModel):
 
 
 class Arm(BaseModel):
-    """What the page tells of an arm."""
+    """What the report shows of an arm of a study."""
 
     protocol: str
 
 
 class Manifest(BaseModel):
-    """What a study says of itself: how it was made, and the names of its tables and figures."""
+    """How a study was made, and the names of its tables and figures."""
 
     study: str
     title: str
@@ -80,7 +80,7 @@ class Manifest(BaseModel):
     figures: list[Name]
 
     def protocols(self) -> list[str]:
-        """Whom pretraining saw, of every arm, or of the study where it has none, in words."""
+        """The pretraining protocols of its arms in words; that of the study where it has no arms."""
         named = dict.fromkeys([arm.protocol for arm in self.arms] or [self.protocol])
         return [name.replace("_", " ") for name in named]
 
@@ -90,7 +90,7 @@ class Manifest(BaseModel):
 
 
 class TableText(BaseModel):
-    """A table as it is read: headers by level and cells as text, the best ones marked."""
+    """A table as text: headers by level, and cells, the best ones marked."""
 
     title: str
     caption: str

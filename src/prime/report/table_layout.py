@@ -7,7 +7,7 @@ from itertools import groupby
 from prime.render.tables import ABSENT
 from prime.report.read import TableText
 
-MANY = 7  # columns from which a table is set closer
+MANY = 7  # columns from which on a table is set closer
 
 _NUMBER = re.compile(r"^[<>≤≥]?\s?[-+−]?\d")
 _MARKED = re.compile(r"^(?:\*\*(?P<b>.*)\*\*|<u>(?P<u>.*)</u>)$", re.DOTALL)
@@ -26,8 +26,8 @@ class Header:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its text, its mark (`b` is the best of its column, `u` the second best), whether its column is
-    one of numbers."""
+    """A cell: its text, its mark (`b` for the best of its column, `u` for the second), and whether its column
+    holds numbers."""
 
     text: str
     mark: str
@@ -68,7 +68,7 @@ def layout(table: TableText) -> TableLayout:
 
 
 def _heads(table: TableText, numeric: list[bool]) -> list[list[Header]]:
-    """One row a level of the column headers; an outer one spans the columns that share it."""
+    """One row per level of the column headers; an outer header spans the columns that share it."""
     depth = len(table.columns[0]) if table.columns else 1
     rows: list[list[Header]] = []
     for level in range(depth):
