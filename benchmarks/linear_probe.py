@@ -43,14 +43,14 @@ from prime.downstream.embeddings import EmbeddingCache, embed, read_out
 from prime.downstream.probe import FittedHead, Projection, fit_projection, probe_folds
 from prime.evaluation.missingness import patterns
 from prime.model.checkpoint import load_checkpoint
-from prime.model.prime import Prime
+from prime.model.prime import Prime, random_prime
 from prime.objectives.survival import assign_bins, nll
-from prime.pretraining.setup import build_model
 from prime.settings.evaluation import EvaluateConfig
 from prime.settings.experiment import ExperimentConfig, load_experiment
 from prime.splits.evaluation_folds import evaluation_folds
 from prime.splits.folds import Fold
 from prime.splits.outcomes import Outcome, read_outcome
+from prime.store.inputs import input_spec
 from prime.store.loading import PatientLoader, fit_scalings
 from prime.store.store import Store
 
@@ -317,7 +317,7 @@ def make_task(options: argparse.Namespace, folder: Path) -> Task:
         checkpoint = load_checkpoint(options.checkpoint)
         model, scaling = checkpoint.model, checkpoint.scaling
     else:
-        model = build_model(store, config).prime
+        model = random_prime(input_spec(store), config.model, config.seed)
         scaling = fit_scalings(store, np.flatnonzero(store.observed().any(axis=1)), config.clip)
     settings = config.evaluate
     outcome = read_outcome(store, settings.tasks[0])

@@ -24,8 +24,8 @@ from kill_resume import simulated_store
 from torch.utils.flop_counter import FlopCounterMode
 
 from prime.model.parameters import parameter_groups
-from prime.pretraining.losses import pretraining_losses
-from prime.pretraining.network import Wrapped
+from prime.pretraining.losses.interface import TrainingData
+from prime.pretraining.network import OpaqueBatch
 from prime.pretraining.setup import build_model, choose_patients
 from prime.settings.experiment import ExperimentConfig, load_experiment
 from prime.store.batch import Batch
@@ -36,11 +36,11 @@ Step = Callable[[], None]
 
 
 def make_step(
-    store: Store, config: ExperimentConfig, batch: Batch, device: str, precision: str, attention: str
+    data: TrainingData, config: ExperimentConfig, batch: Batch, device: str, precision: str, attention: str
 ) -> Step:
     """One training step as a function without arguments."""
     model_config = config.model.model_copy(update={"attention": attention})
-    model = build_model(store, config.model_copy(update={"model": model_config})).to(device).train()
+    model = build_model(config.model_copy(update={"model": model_config}), data).to(device).train()
     groups = parameter_groups(model, config.pretrain.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=config.pretrain.learning_rate)
     mixed = precision == "bf16-mixed"
@@ -48,8 +48,8 @@ def make_step(
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device, dtype=torch.bfloat16, enabled=mixed):
-            outputs = model(Wrapped(batch))
-        pretraining_losses(outputs, model.temperature(), config.pretrain)["total"].backward()
+            rows = model(OpaqueBatch(batch)).rows
+        model.weigh(rows)["total"].backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.pretrain.gradient_clip)
         optimizer.step()
 
@@ -123,13 +123,14 @@ def main() -> None:
             else ExperimentConfig.model_validate({"cohort": "cohort.yaml"})
         )
         able = choose_patients(store, config.pretrain, frozenset())
-        loader = PatientLoader(store, fit_scalings(store, able, config.clip))
+        data = TrainingData(store, fit_scalings(store, able, config.clip), able)
+        loader = PatientLoader(store, data.scaling)
         size = min(options.batch or config.pretrain.batch_size, len(able))
         chosen = np.sort(np.random.default_rng(0).choice(able, size, replace=False))
         batch = loader.batch(chosen).to(device)
+        plain = make_step(data, config, batch, device, "32-true", "sdpa")
+        default = make_step(data, config, batch, device, config.pretrain.precision, config.model.attention)
     large = options.product or (8192 if device == "cuda" else 2048)
-    plain = make_step(store, config, batch, device, "32-true", "sdpa")
-    default = make_step(store, config, batch, device, config.pretrain.precision, config.model.attention)
     work = {
         "plain": plain,
         "default": default,

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import numpy as np
@@ -10,17 +10,19 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from prime.catalogue.losses import LOSSES
 from prime.cohort.config import CohortConfig
 from prime.downstream.grid import Evaluation
 from prime.downstream.networks import CheckpointTemplate
 from prime.model.checkpoint import save_description, save_network
-from prime.model.prime import Prime
-from prime.pretraining.network import AugmentationSettings, PretrainingModel
-from prime.pretraining.setup import build_model
+from prime.model.prime import Prime, random_prime
+from prime.pretraining.losses.interface import TrainingData
+from prime.pretraining.network import OpaqueBatch, PretrainingModel
 from prime.settings.experiment import ExperimentConfig
 from prime.settings.model import ModelConfig
+from prime.settings.pretraining import PretrainConfig
 from prime.store.batch import Batch, SourceBatch
-from prime.store.inputs import InputSpec, SourceSpec
+from prime.store.inputs import InputSpec, SourceSpec, input_spec
 from prime.store.loading import fit_scalings
 from prime.store.packing import pack
 from prime.store.store import Store
@@ -66,30 +68,27 @@ def model_config(**changes: Any) -> ModelConfig:
 def pretraining_model(
     modalities: int = 3,
     seed: int = 0,
-    predict: bool = False,
     model: dict[str, Any] | None = None,
     spec: InputSpec | None = None,
-    **changes: Any,
+    weights: dict[str, float] | None = None,
+    **pretrain: Any,
 ) -> PretrainingModel:
-    """A small model with the augmentation of the defaults, changed as asked."""
-    settings: dict[str, Any] = {
-        "drop_modality": 0.3,
-        "drop_token": 0.2,
-        "kappa": 50.0,
-        "top_k": 4,
-        "noise": True,
-        "noise_on_missing": True,
-        "dropped_assignment": "own",
-        **changes,
-    }
+    """A small model with the pretraining of the defaults, changed as asked; `weights` of single losses.
+
+    It has no training data, which the retention loss would need.
+    """
+    losses = {name: {"weight": weight} for name, weight in (weights or {}).items()}
+    settings = PretrainConfig.model_validate({"top_k": 4, "losses": losses, **pretrain})
     torch.manual_seed(seed)
-    return PretrainingModel(
-        Prime(spec or inputs(modalities), model_config(**(model or {}))),
-        AugmentationSettings(**settings),
-        0.2,
-        False,
-        predict,
-    )
+    prime = Prime(spec or inputs(modalities), model_config(**(model or {})))
+    data = cast(TrainingData, None)
+    built = {n: LOSSES[n].build(own, prime, data) for n, own in settings.used_losses.items()}
+    return PretrainingModel(prime, settings, built)
+
+
+def losses_of(model: PretrainingModel, batch: Batch) -> dict[str, Tensor]:
+    """The losses of a forward pass and their weighted sum, `total`."""
+    return model.weigh(model(OpaqueBatch(batch)).rows)
 
 
 def patterns_without_nothing(patients: int, modalities: int, seed: int) -> Tensor:
@@ -243,7 +242,7 @@ def evaluation_settings(**changes: Any) -> ExperimentConfig:
 def write_checkpoint(folder: Path, store: Store, seen: list[str], seed: int = 0) -> Path:
     """What `prime pretrain` leaves, with random weights and a stated list of patients seen."""
     config = experiment().model_copy(update={"seed": seed})
-    model = build_model(store, config).prime
+    model = random_prime(input_spec(store), config.model, seed)
     folder.mkdir(parents=True)
     save_network(folder, model, fit_scalings(store, np.arange(len(store.patients)), 5.0))
     half = len(seen) // 2

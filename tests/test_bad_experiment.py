@@ -96,7 +96,21 @@ SETTINGS: list[tuple[str, Callable[[dict[str, Any]], object], tuple[str, ...]]] 
     ("heads that do not divide", lambda v: v["model"].update(heads=3), ("dim 16", "heads 3")),
     ("no cohort", lambda v: v.pop("cohort"), ("cohort", "required")),
     ("cohort file missing", lambda v: v.update(cohort="nowhere.yaml"), ("nowhere.yaml", "no such file")),
-    ("no loss left", lambda v: v["pretrain"].update(alignment_weight=0, consistency_weight=0), ("all zero",)),
+    (
+        "no loss left",
+        lambda v: v["pretrain"].update(losses={n: {"weight": 0} for n in ("alignment", "consistency")}),
+        ("pretrain", "nothing to learn from", "retention"),
+    ),
+    (
+        "unknown loss",
+        lambda v: v["pretrain"].update(losses={"aligment": {"weight": 1}}),
+        ("pretrain.losses", "no loss 'aligment'", "alignment, consistency, balance"),
+    ),
+    (
+        "unknown option of a loss",
+        lambda v: v["pretrain"].update(losses={"retention": {"component": 1}}),
+        ("pretrain.losses.retention.component", "no such key"),
+    ),
 ]
 
 

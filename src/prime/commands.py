@@ -95,15 +95,16 @@ def run_pretrain(arguments: Arguments) -> int:
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     from prime.cohort.exclusions import read_exclusions
-    from prime.pretraining.loop import Machine, pretrain
+    from prime.pretraining.devices import Devices
+    from prime.pretraining.loop import pretrain
 
     store = open_experiment_store(config)
     excluded: frozenset[str] = frozenset()
     if arguments.exclude is not None:
         excluded = read_exclusions(arguments.exclude, [str(p) for p in store.patients["patient_id"]])
-    machine = Machine(arguments.devices, arguments.nodes, arguments.accelerator, arguments.precision)
+    devices = Devices(arguments.devices, arguments.nodes, arguments.accelerator, arguments.precision)
     try:
-        pretrain(store, config, arguments.out, excluded, machine)
+        pretrain(store, config, arguments.out, excluded, devices)
     except MisconfigurationException as error:
         raise InputError(f"--accelerator, --devices or --nodes: {first_line(error)}") from None
     print(f"{arguments.out}: pretrained; the losses are in {arguments.out / 'curves.svg'}")

@@ -15,12 +15,12 @@ from prime.downstream.finetuning import Finetuning
 from prime.downstream.supervised import FoldBatches, drop_modalities
 from prime.errors import InputError
 from prime.evaluation.missingness import patterns
-from prime.model.prime import Prime
-from prime.pretraining.setup import build_model
+from prime.model.prime import Prime, random_prime
 from prime.settings.evaluation import EvaluateConfig, TaskConfig
 from prime.splits.folds import Fold
 from prime.splits.outcomes import Outcome, read_outcome
 from prime.store.batch import Batch
+from prime.store.inputs import input_spec
 from prime.store.loading import PatientLoader, fit_scalings
 from prime.store.store import Store
 
@@ -43,7 +43,8 @@ def settings(**changes: Any) -> EvaluateConfig:
 
 @pytest.fixture(scope="module")
 def network(made_up_store: Store) -> Prime:
-    return build_model(made_up_store, experiment()).prime.eval()
+    config = experiment()
+    return random_prime(input_spec(made_up_store), config.model, config.seed).eval()
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import torch
 from made_up import (
     experiment,
     inputs,
+    losses_of,
     make_batch,
     model_config,
     patterns_without_nothing,
@@ -22,11 +23,10 @@ from torch import Tensor
 from prime.model.attention import FeedForward
 from prime.model.constants import MeanTokens
 from prime.model.prime import Encoding, Prime
-from prime.pretraining.loop import Machine, Pretraining
-from prime.pretraining.losses import pretraining_losses
-from prime.pretraining.network import PretrainingModel, Wrapped
+from prime.pretraining.devices import Devices
+from prime.pretraining.loop import Pretraining
+from prime.pretraining.network import OpaqueBatch, PretrainingModel
 from prime.settings.model import ModelConfig
-from prime.settings.pretraining import PretrainConfig
 from prime.store.store import Store
 
 ABLATIONS: list[dict[str, Any]] = [
@@ -45,13 +45,8 @@ def pretrained(change: dict[str, Any], **augmentation: Any) -> PretrainingModel:
     """A model after one forward pass in training, which gives the running mean a value."""
     model = pretraining_model(model=change, **augmentation)
     with torch.no_grad():
-        model(Wrapped(make_batch(patterns_without_nothing(9, 3, 5), seed=5)))
+        model(OpaqueBatch(make_batch(patterns_without_nothing(9, 3, 5), seed=5)))
     return model
-
-
-def losses_of(model: PretrainingModel, observed: Tensor, **config: Any) -> dict[str, Tensor]:
-    outputs = model(Wrapped(make_batch(observed)))
-    return pretraining_losses(outputs, model.temperature(), PretrainConfig(**config))
 
 
 def encode(model: Prime, observed: Tensor) -> Encoding:
@@ -79,7 +74,7 @@ def test_shapes(change: dict[str, Any]) -> None:
 def test_every_parameter_learns(change: dict[str, Any]) -> None:
     model = pretrained(change, drop_modality=0.5)
     torch.manual_seed(0)
-    losses_of(model, torch.ones((32, 3), dtype=torch.bool))["total"].backward()
+    losses_of(model, make_batch(torch.ones((32, 3), dtype=torch.bool)))["total"].backward()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad is not None, name
@@ -92,7 +87,7 @@ def test_an_absent_modality_keeps_all_parameters_in_the_graph(change: dict[str, 
     model = pretrained(change)
     observed = torch.ones((6, 3), dtype=torch.bool)
     observed[:, absent] = False
-    losses_of(model, observed)["total"].backward()
+    losses_of(model, make_batch(observed))["total"].backward()
     gradients = {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
     assert [n for n, g in gradients.items() if g is None or not bool(g.isfinite().all())] == []
 
@@ -107,7 +102,7 @@ def test_what_stands_in_masked_places_changes_no_bit(change: dict[str, Any], val
         model.load_state_dict(start)
         model.train().zero_grad()
         torch.manual_seed(0)
-        losses = pretraining_losses(model(Wrapped(given)), model.temperature(), PretrainConfig())
+        losses = losses_of(model, given)
         losses["total"].backward()
         gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
         buffers = {name: tensor.clone() for name, tensor in model.named_buffers()}
@@ -150,7 +145,7 @@ def test_weights_come_back_from_disk(change: dict[str, Any], tmp_path: Path) -> 
 def test_a_run_of_pretraining_works_with_its_diagnostics(
     made_up_store: Store, tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    training = Pretraining(made_up_store, experiment(change), tmp_path, frozenset(), Machine())
+    training = Pretraining(made_up_store, experiment(change), tmp_path, frozenset(), Devices())
     training.train_epoch(0, 2, 0, lambda *_: None)
     row = training.validate()
     assert torch.tensor(row["validation/total"]).isfinite()
@@ -212,14 +207,12 @@ def test_without_refiner_tokens_enter_the_backbone_as_they_are() -> None:
 
 
 def test_without_mixture_all_blocks_are_vanilla_of_the_same_width() -> None:
-    model = pretraining_model(model={"mixture": False, "blocks": 4})
+    model = pretraining_model(model={"mixture": False, "blocks": 4}, weights={"balance": 7.0})
     for block in model.prime.backbone.blocks:
         assert isinstance(block.dense, FeedForward)
         assert [tuple(p.shape) for p in block.dense.parameters()] == [(32, 16), (32,), (16, 32), (16,)]
         assert block.experts is None
-    outputs = model(Wrapped(make_batch(patterns_without_nothing(5, 3, 0))))
-    assert outputs["probabilities"] == outputs["experts"] == []
-    losses = pretraining_losses(outputs, model.temperature(), PretrainConfig(balance_weight=7.0))
+    losses = losses_of(model, make_batch(patterns_without_nothing(5, 3, 0)))
     assert losses["balance"].item() == 0.0
     expected = 0.5 * (losses["alignment"] + losses["consistency"])
     assert torch.allclose(losses["total"], expected)

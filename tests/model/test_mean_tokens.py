@@ -7,12 +7,20 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from made_up import inputs, make_batch, model_config, patterns_without_nothing, pretraining_model, select
+from made_up import (
+    inputs,
+    losses_of,
+    make_batch,
+    model_config,
+    patterns_without_nothing,
+    pretraining_model,
+    select,
+)
 from torch import Tensor
 
 from prime.model.constants import MeanTokens
 from prime.model.prime import Prime
-from prime.pretraining.network import PretrainingModel, Wrapped
+from prime.pretraining.network import OpaqueBatch, PretrainingModel
 from prime.store.batch import Batch
 
 MEAN: dict[str, Any] = {"imputation": "mean"}
@@ -66,9 +74,11 @@ def test_training_steps_update_the_mean_as_a_loop_says(decay: float, whole: str)
         batch = make_batch(observed, seed=step)
         with torch.no_grad():
             seen.append((prime.tokenize(batch), observed))
-        loss = model(Wrapped(batch))["pooled"] if whole == "pretraining" else prime(batch).fused
         optimizer.zero_grad()
-        loss.square().sum().backward()
+        if whole == "pretraining":
+            losses_of(model, batch)["total"].backward()
+        else:
+            prime(batch).fused.square().sum().backward()
         optimizer.step()
         means, weights = looped(seen, decay)
         found = mean_of(prime)
@@ -102,10 +112,10 @@ def test_what_stands_where_nothing_was_observed_never_enters_the_mean() -> None:
 def test_evaluation_leaves_the_mean_alone() -> None:
     model = pretraining_model(model=MEAN)
     batch = make_batch(patterns_without_nothing(6, 3, 0))
-    model(Wrapped(batch))
+    model(OpaqueBatch(batch))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.eval()
-    model(Wrapped(make_batch(patterns_without_nothing(6, 3, 1), seed=1)))
+    model(OpaqueBatch(make_batch(patterns_without_nothing(6, 3, 1), seed=1)))
     model.prime(batch)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert float(before["prime.bank.weight"].min()) > 0
@@ -126,7 +136,7 @@ def test_a_training_step_imputes_the_mean_of_earlier_steps() -> None:
 def test_the_mean_carries_no_gradient_to_earlier_steps() -> None:
     model = pretraining_model(model=MEAN)
     for seed in (0, 1):
-        model(Wrapped(make_batch(patterns_without_nothing(6, 3, seed), seed)))["pooled"].sum().backward()
+        losses_of(model, make_batch(patterns_without_nothing(6, 3, seed), seed))["total"].backward()
     assert not mean_of(model.prime).tokens.requires_grad
 
 
@@ -150,16 +160,16 @@ def worker(rank: int, folder: str) -> None:
     pooled: list[Tensor] = []
     for batch in parallel_batches():
         mine = select(batch, torch.arange(rank * EACH, (rank + 1) * EACH))
-        outputs = parallel(Wrapped(mine))
-        sum(v.sum() for v in (outputs["pooled"], outputs["alignment"], outputs["views"])).backward()
-        pooled.append(outputs["pooled"].detach())
+        found = parallel(OpaqueBatch(mine))
+        model.weigh(found.rows)["total"].backward()
+        pooled.append(found.diagnosed["network"]["pooled"])
     torch.save({"state": model.state_dict(), "pooled": pooled}, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
 
 
 def test_two_processes_keep_the_mean_of_one(tmp_path: Path) -> None:
     model = parallel_model()
-    expected = [model(Wrapped(batch))["pooled"].detach() for batch in parallel_batches()]
+    expected = [model(OpaqueBatch(batch)).diagnosed["network"]["pooled"] for batch in parallel_batches()]
     mp.spawn(worker, args=(str(tmp_path),), nprocs=RANKS)
     ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(RANKS)]
     for name in ("prime.bank.tokens", "prime.bank.weight"):

@@ -10,6 +10,7 @@ from made_up import (
     MODALITIES,
     inputs,
     lengthen,
+    losses_of,
     make_batch,
     model_config,
     patterns_without_nothing,
@@ -22,10 +23,8 @@ from torch import Tensor
 
 from prime.model.backbone import Backbone
 from prime.model.prime import Encoding, Prime
-from prime.pretraining.losses import pretraining_losses
-from prime.pretraining.network import Wrapped
+from prime.pretraining.network import OpaqueBatch
 from prime.settings.model import ModelConfig
-from prime.settings.pretraining import PretrainConfig
 from prime.store.batch import Batch
 from prime.store.inputs import InputSpec
 
@@ -64,14 +63,14 @@ def test_what_stands_in_masked_places_leaves_outputs_bit_identical(
 def test_what_stands_in_masked_places_leaves_losses_and_gradients_bit_identical(
     patients: int, modalities: int, seed: int, value: float
 ) -> None:
-    model = pretraining_model(modalities, predict=True)
+    balance = {"balance": {"weight": 0.01, "imputed": bool(seed % 2)}, "prediction": {"weight": 0.5}}
+    model = pretraining_model(modalities, losses=balance)
     batch = make_batch(patterns_without_nothing(patients, modalities, seed), seed)
-    config = PretrainConfig(prediction_weight=0.5, balance_imputed=bool(seed % 2))
     results: list[tuple[dict[str, Tensor], list[Tensor | None]]] = []
     for given_batch in (batch, poison(batch, value)):
         model.zero_grad()
         torch.manual_seed(seed)
-        losses = pretraining_losses(model(Wrapped(given_batch)), model.temperature(), config)
+        losses = losses_of(model, given_batch)
         losses["total"].backward()
         results.append((losses, [p.grad for p in model.parameters()]))
     (clean, clean_gradients), (spoilt, spoilt_gradients) = results
@@ -150,7 +149,7 @@ def test_any_number_of_modalities_works(modalities: int) -> None:
     batch = make_batch(patterns_without_nothing(5, modalities, 0))
     assert encode(network(modalities), batch).fused.shape == (5, modalities, 3, 16)
     model = pretraining_model(modalities)
-    losses = pretraining_losses(model(Wrapped(batch)), model.temperature(), PretrainConfig())
+    losses = losses_of(model, batch)
     losses["total"].backward()
     assert losses["total"].isfinite()
     assert (losses["alignment"].item() == 0.0) == (modalities == 1)
@@ -226,15 +225,14 @@ def test_modalities_exchange_information_in_the_backbone() -> None:
 
 
 @pytest.mark.parametrize("absent", [0, 1, 2])
-@pytest.mark.parametrize("predict", [True, False])
+@pytest.mark.parametrize("prediction", [1.0, 0.0])
 def test_a_modality_absent_from_the_whole_batch_keeps_all_parameters_in_the_graph(
-    absent: int, predict: bool
+    absent: int, prediction: float
 ) -> None:
     observed = torch.ones((6, 3), dtype=torch.bool)
     observed[:, absent] = False
-    model = pretraining_model(predict=predict)
-    config = PretrainConfig(prediction_weight=float(predict))
-    pretraining_losses(model(Wrapped(make_batch(observed))), model.temperature(), config)["total"].backward()
+    model = pretraining_model(weights={"prediction": prediction})
+    losses_of(model, make_batch(observed))["total"].backward()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad is not None, name
@@ -245,7 +243,7 @@ def test_with_everything_observed_every_parameter_but_those_of_idle_experts_lear
     model = pretraining_model(drop_modality=0.5)
     torch.manual_seed(0)
     batch = make_batch(torch.ones((32, 3), dtype=torch.bool))
-    pretraining_losses(model(Wrapped(batch)), model.temperature(), PretrainConfig())["total"].backward()
+    losses_of(model, batch)["total"].backward()
     idle = [n for n, p in model.named_parameters() if p.requires_grad and not bool(p.grad.abs().max() > 0)]  # type: ignore[union-attr]
     assert idle == []
 
@@ -253,7 +251,9 @@ def test_with_everything_observed_every_parameter_but_those_of_idle_experts_lear
 @pytest.mark.parametrize("assigned", ["own", "consensus"])
 def test_views_fill_what_is_dropped_by_the_chosen_assignment(assigned: str) -> None:
     """Without noise the filling can be told exactly."""
-    model = pretraining_model(dropped_assignment=assigned, noise=False, top_k=8, drop_token=0.5).eval()
+    model = pretraining_model(
+        dropped_assignment=assigned, dirichlet_noise=False, top_k=8, drop_token=0.5
+    ).eval()
     observed = patterns_without_nothing(6, 3, 4)
     with torch.no_grad():
         own = model.prime.tokenize(make_batch(observed))
@@ -270,7 +270,7 @@ def test_views_fill_what_is_dropped_by_the_chosen_assignment(assigned: str) -> N
 def test_noise_on_missing_modalities_can_be_switched_off() -> None:
     observed = torch.tensor([[True, False, False]]).expand(4, 3)
     for noisy in (True, False):
-        model = pretraining_model(noise_on_missing=noisy, drop_token=0.0).eval()
+        model = pretraining_model(dirichlet_missing=noisy, drop_token=0.0).eval()
         with torch.no_grad():
             own = model.prime.tokenize(make_batch(observed))
             assignments = model.prime.bank.assign(own)
@@ -283,9 +283,10 @@ def test_the_two_views_differ() -> None:
     model = pretraining_model()
     torch.manual_seed(0)
     with torch.no_grad():
-        out = model(Wrapped(make_batch(torch.ones((5, 3), dtype=torch.bool))))
-    assert not torch.equal(out["views"][:, 0], out["views"][:, 1])
-    assert not torch.equal(out["kept"][:, 0], out["kept"][:, 1])
+        rows = model(OpaqueBatch(make_batch(torch.ones((5, 3), dtype=torch.bool)))).rows
+    views, kept = rows["consistency"]["views"], rows["balance"]["kept"]
+    assert not torch.equal(views[:, 0], views[:, 1])
+    assert not torch.equal(kept[:, 0], kept[:, 1])
 
 
 @pytest.mark.parametrize(("start", "end", "slope"), [(0.49, 0.5, -1.0), (0.0101, 0.01, 1.0)])
@@ -320,11 +321,11 @@ def test_a_fixed_temperature_may_be_anything() -> None:
 
 
 def test_finite_losses_under_bfloat16_autocast() -> None:
-    model = pretraining_model(predict=True)
+    model = pretraining_model(weights={"prediction": 1.0})
     batch = make_batch(patterns_without_nothing(8, 3, 0))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        out = model(Wrapped(batch))
-    losses = pretraining_losses(out, model.temperature(), PretrainConfig(prediction_weight=1.0))
+        rows = model(OpaqueBatch(batch)).rows
+    losses = model.weigh(rows)
     losses["total"].backward()
     assert all(loss.isfinite() and loss.dtype == torch.float32 for loss in losses.values())
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)

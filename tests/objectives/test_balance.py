@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from prime.objectives.balance import balance_loss, expert_use
+from prime.objectives.balance import balance_loss
 
 
 def routed(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -77,10 +77,3 @@ def test_no_valid_token_gives_a_zero_in_the_graph() -> None:
     loss = balance_loss(*routed(logits, 1), torch.zeros(4, dtype=torch.bool))
     assert loss.item() == 0.0
     loss.backward()
-
-
-def test_expert_use_counts_the_slots_of_each_modality() -> None:
-    experts = torch.tensor([[0, 1], [0, 2], [3, 1], [3, 0]])
-    modality = torch.tensor([0, 0, 1, 1])
-    expected = torch.tensor([[0.5, 0.25, 0.25, 0.0], [0.25, 0.25, 0.0, 0.5], [0.0, 0.0, 0.0, 0.0]])
-    assert torch.equal(expert_use(experts, modality, 4, 3), expected)

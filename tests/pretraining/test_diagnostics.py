@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from prime.pretraining.diagnostics import neighbour_accuracy, perplexity, retrieval, spread
+from prime.pretraining.diagnostics import (
+    expert_use,
+    neighbour_accuracy,
+    perplexity,
+    prototype_use,
+    retrieval,
+    spread,
+)
 
 NAMES = ["a", "b"]
 
@@ -61,3 +68,22 @@ def test_spread_is_one_for_even_directions_and_zero_in_collapse() -> None:
     z = normalize(torch.randn((4000, 32), generator=torch.Generator().manual_seed(0)), dim=-1)
     assert spread(z) == pytest.approx(1.0, abs=0.02)
     assert spread(z[:1].expand(50, -1)) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_use_of_prototypes() -> None:
+    consensus = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.5, 0.48, 0.02, 0.0]])
+    assert prototype_use(consensus)["prototypes_dead"] == 2  # below a tenth of a quarter
+    even = prototype_use(torch.full((3, 4), 0.25))
+    assert even == {"prototype_perplexity": pytest.approx(4.0), "prototypes_dead": 0}
+
+
+def test_use_of_experts_counts_the_slots_of_each_modality() -> None:
+    """Two patients, two blocks, tokens of modalities 0, 0 and 1, two experts each; expert 3 never serves."""
+    modality = torch.tensor([0, 0, 1])
+    first = torch.tensor([[[0, 1], [0, 2], [2, 1]], [[0, 1], [0, 1], [2, 1]]])
+    found = expert_use(torch.stack([first, first], dim=1), modality, 2, 4)
+    assert found["expert_use"] == [pytest.approx([4 / 8, 3 / 8, 1 / 8, 0.0]), pytest.approx([0, 0.5, 0.5, 0])]
+    assert found["experts_dead"] == 2
+    other = torch.stack([first, torch.full_like(first, 3)], dim=1)
+    assert expert_use(other, modality, 2, 4)["expert_use"][1] == pytest.approx([0, 0.25, 0.25, 0.5])
+    assert expert_use(torch.zeros(2, 0), modality, 2, 4) == {"expert_use": [], "experts_dead": 0}

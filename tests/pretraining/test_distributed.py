@@ -11,24 +11,25 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from made_up import make_batch, patterns_without_nothing, pretraining_model, select
+from made_up import losses_of, make_batch, patterns_without_nothing, pretraining_model, select
 from torch import Tensor
 
-from prime.pretraining.losses import gather_outputs, pretraining_losses
-from prime.pretraining.network import PretrainingModel, Wrapped
-from prime.settings.pretraining import PretrainConfig
+from prime.pretraining.gather import gather
+from prime.pretraining.network import OpaqueBatch, PretrainingModel
+from prime.pretraining.setup import freeze_unread
 from prime.store.batch import Batch
 from prime.store.store import Store
 
 RANKS, EACH = 2, 6
-CASES: dict[str, dict[str, Any]] = {
+CASES: dict[str, dict[str, dict[str, Any]]] = {
     "plain": {},
     "options": {
-        "prediction_weight": 0.5,
-        "balance_imputed": False,
-        "pair_weighting": "patients",
-        "negatives": "both_views",
+        "alignment": {"pair_weighting": "patients"},
+        "consistency": {"negatives": "both_views"},
+        "balance": {"weight": 0.01, "imputed": False},
+        "prediction": {"weight": 0.5},
     },
+    "alone": {name: {"weight": 0.0} for name in ("consistency", "balance")},
     "absent": {},  # the second rank has no patient with the third modality
 }
 
@@ -41,13 +42,12 @@ def joined_batch(case: str) -> Batch:
     return make_batch(observed)
 
 
-def model_and_config(case: str) -> tuple[PretrainingModel, PretrainConfig]:
+def small_model(case: str) -> PretrainingModel:
     """No dropping and no noise: nothing random, whatever the rank."""
-    config = PretrainConfig(**CASES[case])
-    predict = config.prediction_weight > 0
-    model = pretraining_model(drop_modality=0.0, drop_token=0.0, noise=False, predict=predict)
-    model.log_temperature.requires_grad_(True)
-    return model, config
+    quiet = {"drop_modality": 0.0, "drop_token": 0.0, "dirichlet_noise": False}
+    model = pretraining_model(losses=CASES[case], learn_temperature=True, **quiet)
+    freeze_unread(model, make_batch(patterns_without_nothing(4, 3, 1)))
+    return model.train()
 
 
 def worker(rank: int, case: str, folder: str) -> None:
@@ -55,11 +55,14 @@ def worker(rank: int, case: str, folder: str) -> None:
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/{case}.rendezvous", rank=rank, world_size=RANKS
     )
-    model, config = model_and_config(case)
+    model = small_model(case)
     parallel = torch.nn.parallel.DistributedDataParallel(model)
     mine = select(joined_batch(case), torch.arange(rank * EACH, (rank + 1) * EACH))
-    losses = pretraining_losses(gather_outputs(parallel(Wrapped(mine))), model.temperature(), config)
-    losses["total"].backward()
+    for _ in range(2):  # a parameter without a gradient would be missed at the second step
+        model.zero_grad()
+        rows = parallel(OpaqueBatch(mine)).rows
+        losses = model.weigh({name: gather(tensors) for name, tensors in rows.items()})
+        losses["total"].backward()
     gradients = {n: p.grad for n, p in model.named_parameters()}
     torch.save({"losses": losses, "gradients": gradients}, Path(folder) / f"{case}-{rank}.pt")
     dist.destroy_process_group()
@@ -72,8 +75,8 @@ def two_processes(case: str, folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_gradients_equal_those_of_one_process(case: str, tmp_path: Path) -> None:
-    model, config = model_and_config(case)
-    losses = pretraining_losses(model(Wrapped(joined_batch(case))), model.temperature(), config)
+    model = small_model(case)
+    losses = losses_of(model, joined_batch(case))
     losses["total"].backward()
     results = two_processes(case, tmp_path)
     for result in results:
@@ -93,10 +96,11 @@ import sys, torch
 from pathlib import Path
 from made_up import experiment
 from prime.store.store import Store
-from prime.pretraining.loop import Machine, pretrain
+from prime.pretraining.devices import Devices
+from prime.pretraining.loop import pretrain
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    pretrain(Store.open(sys.argv[1]), experiment(), Path(sys.argv[2]), machine=Machine(2, 1, "cpu"))
+    pretrain(Store.open(sys.argv[1]), experiment(), Path(sys.argv[2]), devices=Devices(2, 1, "cpu"))
 """
 
 
@@ -106,7 +110,7 @@ def test_pretraining_on_two_devices_writes_one_run(made_up_store: Store, tmp_pat
     tests = Path(__file__).resolve().parents[1]
     result = subprocess.run(
         [sys.executable, str(script), str(made_up_store.path), str(out)],
-        env={**os.environ, "PYTHONPATH": str(tests)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), os.environ.get("PYTHONPATH", "")])},
         capture_output=True,
         text=True,
         check=False,

@@ -13,7 +13,8 @@ from made_up import experiment, pretraining_model, write_store
 from prime.errors import InputError
 from prime.model.checkpoint import load_checkpoint
 from prime.model.parameters import parameter_groups
-from prime.pretraining.loop import Machine, Pretraining, pretrain
+from prime.pretraining.devices import Devices
+from prime.pretraining.loop import Pretraining, pretrain
 from prime.pretraining.setup import choose_patients, learning_rate_at
 from prime.settings.pretraining import PretrainConfig
 from prime.store.store import Store
@@ -63,14 +64,14 @@ def test_the_checkpoint_holds_the_epoch_of_the_lowest_validation_loss(
     log = log_of(run)
     best = min(log, key=lambda row: row["validation/total"])
     training = Pretraining(
-        made_up_store, experiment(epochs=6, learning_rate=5e-3), tmp_path, frozenset(), Machine()
+        made_up_store, experiment(epochs=6, learning_rate=5e-3), tmp_path, frozenset(), Devices()
     )
     training.raw.prime.load_state_dict(load_checkpoint(run).model.state_dict())
     assert training.validate()["validation/total"] == pytest.approx(best["validation/total"], abs=1e-5)
 
 
 def test_validation_draws_the_same_masks_every_time(made_up_store: Store, tmp_path: Path) -> None:
-    training = Pretraining(made_up_store, experiment(), tmp_path, frozenset(), Machine())
+    training = Pretraining(made_up_store, experiment(), tmp_path, frozenset(), Devices())
     first = training.validate()
     torch.rand(100)
     assert training.validate() == first
@@ -78,7 +79,7 @@ def test_validation_draws_the_same_masks_every_time(made_up_store: Store, tmp_pa
 
 def test_who_takes_part_is_disjoint_and_recorded(made_up_store: Store, tmp_path: Path) -> None:
     excluded = frozenset({"p003", "p010", "p050"})
-    training = Pretraining(made_up_store, experiment(), tmp_path, excluded, Machine())
+    training = Pretraining(made_up_store, experiment(), tmp_path, excluded, Devices())
     train = set(training.manifest["train_patients"])
     validation = set(training.manifest["validation_patients"])
     assert not train & validation
@@ -92,8 +93,8 @@ def test_an_excluded_patient_changes_no_scaling(tmp_path: Path) -> None:
     """Values of excluded and validation patients never reach the scaling."""
     store = write_store(tmp_path / "a")
     config = experiment()
-    first = Pretraining(store, config, tmp_path / "run", frozenset({"p003"}), Machine())
-    everyone = Pretraining(store, config, tmp_path / "run", frozenset(), Machine())
+    first = Pretraining(store, config, tmp_path / "run", frozenset({"p003"}), Devices())
+    everyone = Pretraining(store, config, tmp_path / "run", frozenset(), Devices())
     rows = store.index("genes")[first.train]
     used = np.concatenate([np.arange(start, start + length) for start, length in rows])
     expected = np.nanmedian(store.values("genes")[used], axis=0)
@@ -122,11 +123,12 @@ def test_too_few_patients_are_one_clear_error(made_up_store: Store, tmp_path: Pa
     [
         {"precision": "bf16-mixed"},
         {"within_type": 1.0},
-        {"prediction_weight": 0.5},
+        {"losses": {"prediction": {"weight": 0.5}}},
+        {"losses": {"retention": {"weight": 0.5, "components": 4}}},
         {"learn_temperature": True},
-        {"negatives": "both_views"},
-        {"pair_weighting": "patients"},
-        {"balance_imputed": False},
+        {"losses": {"consistency": {"negatives": "both_views"}}},
+        {"losses": {"alignment": {"pair_weighting": "patients"}}},
+        {"losses": {"balance": {"imputed": False}}},
         {"dirichlet_noise": False},
         {"dirichlet_missing": False},
         {"dropped_assignment": "consensus"},
@@ -135,7 +137,7 @@ def test_too_few_patients_are_one_clear_error(made_up_store: Store, tmp_path: Pa
         {"kappa": 5.0},
         {"top_k": 1},
         {"temperature": 0.5},
-        {"alignment_weight": 0.0},
+        {"losses": {"alignment": {"weight": 0.0}}},
         {"patients": "complete"},
     ],
     ids=str,
@@ -144,7 +146,7 @@ def test_every_setting_runs_and_changes_the_training(
     made_up_store: Store, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     def weights(name: str, **settings: Any) -> dict[str, torch.Tensor]:
-        training = Pretraining(made_up_store, experiment(**settings), tmp_path / name, frozenset(), Machine())
+        training = Pretraining(made_up_store, experiment(**settings), tmp_path / name, frozenset(), Devices())
         training.train_epoch(0, 2, 0, lambda *_: None)
         return {k: v.clone() for k, v in training.raw.prime.state_dict().items()}
 
@@ -188,7 +190,7 @@ def test_a_learned_temperature_must_start_in_its_range() -> None:
 
 def test_a_learned_temperature_is_held_in_training(made_up_store: Store, tmp_path: Path) -> None:
     config = experiment(learn_temperature=True, temperature=0.5, learning_rate=0.5)
-    training = Pretraining(made_up_store, config, tmp_path, frozenset(), Machine())
+    training = Pretraining(made_up_store, config, tmp_path, frozenset(), Devices())
     training.train_epoch(0, 2, 0, lambda *_: None)
     assert 0.01 - 1e-6 <= training.raw.temperature().item() <= 0.5 + 1e-6
 

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from prime.pretraining.losses.retention import RetentionDecoder
 from prime.pretraining.principal import fit_components, patient_means
-from prime.pretraining.retention import RetentionDecoder
 from prime.store.batch import Batch, SourceBatch
 from prime.store.inputs import InputSpec, SourceSpec
 

@@ -14,7 +14,8 @@ from made_up import experiment
 
 from prime.errors import InputError
 from prime.files import sha256_file
-from prime.pretraining.loop import Machine, Pretraining, pretrain
+from prime.pretraining.devices import Devices
+from prime.pretraining.loop import Pretraining, pretrain
 from prime.settings.experiment import ExperimentConfig
 from prime.store.store import Store
 
@@ -153,8 +154,9 @@ def test_a_run_of_other_code_is_refused(
         with pytest.raises(Interrupted):
             pretrain(made_up_store, whole[0], tmp_path)
     edit_code("prime.downstream.probe")  # pretraining does not need it
-    assert Pretraining(made_up_store, whole[0], tmp_path, frozenset(), Machine())._resume()[0] == 1
-    edit_code("prime.pretraining.losses")
+    edit_code("prime.pretraining.losses.retention")  # nor this run, where its weight is 0
+    assert Pretraining(made_up_store, whole[0], tmp_path, frozenset(), Devices())._resume()[0] == 1
+    edit_code("prime.pretraining.losses.alignment")
     with pytest.raises(InputError, match=r"a run of other code of PRIME .* go on with that code"):
         pretrain(made_up_store, whole[0], tmp_path)
 

@@ -84,8 +84,9 @@ def test_other_code_is_another_pretraining(
     config = study_config()
     found = [key(study_store, config)]
     edit_code("prime.downstream.probe")
+    edit_code("prime.pretraining.losses.retention")  # its weight is 0
     assert key(study_store, config) == found[0]
-    for name in ("prime.pretraining.losses", "prime.model.moe", "prime.objectives.alignment"):
+    for name in ("prime.pretraining.losses.balance", "prime.model.moe", "prime.objectives.alignment"):
         edit_code(name)
         found.append(key(study_store, config))
     assert len(set(found)) == 4

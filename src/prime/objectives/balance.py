@@ -1,6 +1,5 @@
 """Load balancing of the experts (paper III-D; the form of Switch Transformer, Fedus et al. 2022, Eq. 4-6)."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -19,15 +18,3 @@ def balance_loss(probabilities: Tensor, experts: Tensor, valid: Tensor | None = 
     count = probabilities.shape[1]
     share = F.one_hot(experts.flatten(), count).to(probabilities.dtype).mean(dim=0)
     return count * (share * probabilities.mean(dim=0)).sum()
-
-
-def expert_use(experts: Tensor, modality: Tensor, count: int, modalities: int) -> Tensor:
-    """Share of each modality's routed slots that each expert received: (modalities, count), rows sum to 1.
-
-    experts (S, k) int64; modality (S,) int64.
-    """
-    use = torch.zeros(modalities, count)
-    for m in range(modalities):
-        chosen = experts[modality == m].flatten().cpu()
-        use[m] = torch.bincount(chosen, minlength=count).float() / max(1, len(chosen))
-    return use

@@ -17,7 +17,7 @@ def plot_curves(log: Log, path: Path) -> None:
 
 
 def curves(log: Log) -> Figure:
-    """A panel a part of the loss, one of the retrieval between pairs of modalities, one of the embeddings."""
+    """A panel a loss, one of the retrieval between modalities where it is logged, one of the embeddings."""
     parts = [name.removeprefix("train/") for name in log[0] if name.startswith("train/")]
     losses = [
         _panel(
@@ -27,16 +27,6 @@ def curves(log: Log) -> Figure:
         )
         for part in parts
     ]
-    last = log[-1]["retrieval"]
-    pairs = [pair for pair in last if not pair.endswith("/chance")]
-    chances = dict.fromkeys(last[f"{pair}/chance"] for pair in pairs)
-    retrieval = _panel(
-        log,
-        "retrieval, top-1",
-        {pair: [row["retrieval"].get(pair) for row in log] for pair in pairs},
-        notes=("dotted: chance of each pair",),
-        references=tuple(Reference(chance) for chance in chances),
-    )
     health = _panel(
         log,
         "embeddings",
@@ -46,8 +36,26 @@ def curves(log: Log) -> Figure:
         },
         y_range=(0.0, 1.05),
     )
-    panels = (*losses, retrieval, health)
+    panels = (*losses, *_retrieval(log), health)
     return Figure("curves", "", "", panels, columns=min(4, len(panels)), share_y=False)
+
+
+def _retrieval(log: Log) -> list[Panel]:
+    """None without the alignment loss, or where no two modalities meet in a patient."""
+    last = log[-1].get("retrieval", {})
+    pairs = [pair for pair in last if not pair.endswith("/chance")]
+    if not pairs:
+        return []
+    chances = dict.fromkeys(last[f"{pair}/chance"] for pair in pairs)
+    return [
+        _panel(
+            log,
+            "retrieval, top-1",
+            {pair: [row["retrieval"].get(pair) for row in log] for pair in pairs},
+            notes=("dotted: chance of each pair",),
+            references=tuple(Reference(chance) for chance in chances),
+        )
+    ]
 
 
 def _panel(log: Log, title: str, values: dict[str, list[float | None]], **look: Any) -> Panel:

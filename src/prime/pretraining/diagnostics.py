@@ -1,6 +1,7 @@
 """What the losses do not tell: retrieval, spread, expert and prototype use. Pure functions of tensors."""
 
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,3 +56,27 @@ def perplexity(distribution: Tensor) -> float:
 def spread(embeddings: Tensor) -> float:
     """Mean standard deviation of unit-length embeddings over patients, times sqrt(D): 1 even, 0 collapsed."""
     return float(normalise(embeddings).std(dim=0).mean() * embeddings.shape[-1] ** 0.5)
+
+
+def prototype_use(consensus: Tensor) -> dict[str, Any]:
+    """How many prototypes serve: consensus (B, N). A prototype is dead below a tenth of an even share."""
+    use = consensus.mean(dim=0)
+    dead = int((use < 0.1 / len(use)).sum())
+    return {"prototype_perplexity": perplexity(use), "prototypes_dead": dead}
+
+
+def expert_use(experts: Tensor, modality: Tensor, modalities: int, count: int) -> dict[str, Any]:
+    """Share of each modality's routed tokens that each of `count` experts got, a mean over L sparse blocks.
+
+    experts (B, L, S, k) int64; modality (S,) int64. An expert of a block is dead below a hundredth of an even
+    share of all its tokens. Without a sparse block, (B, 0), the shares are an empty list.
+    """
+    counts = torch.zeros(experts.shape[1], modalities, count)
+    for block, of_block in enumerate(experts.unbind(1)):
+        for m in range(modalities):
+            counts[block, m] = torch.bincount(of_block[:, modality == m].flatten(), minlength=count).float()
+    if not len(counts):
+        return {"expert_use": [], "experts_dead": 0}
+    share = counts / counts.sum(dim=2, keepdim=True).clamp_min(1)
+    dead = counts.sum(dim=1) < 0.01 * counts.sum(dim=(1, 2))[:, None] / count
+    return {"expert_use": share.mean(dim=0).tolist(), "experts_dead": int(dead.sum())}

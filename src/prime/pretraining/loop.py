@@ -5,13 +5,11 @@ import math
 import pickle
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from prime import __version__
@@ -21,13 +19,13 @@ from prime.files import replacing, sole_process, write_text
 from prime.model.checkpoint import save_description, save_network
 from prime.model.parameters import parameter_groups
 from prime.pretraining.curves import plot_curves
-from prime.pretraining.diagnostics import neighbour_accuracy, perplexity, retrieval, spread
-from prime.pretraining.losses import gather_outputs, pretraining_losses
-from prime.pretraining.network import Wrapped
+from prime.pretraining.devices import Devices
+from prime.pretraining.gather import gather
+from prime.pretraining.losses.interface import Tensors, TrainingData
+from prime.pretraining.network import Found, OpaqueBatch
 from prime.pretraining.sampler import epoch_batches
-from prime.pretraining.setup import build_model, choose_patients, fit_summaries, learning_rate_at
+from prime.pretraining.setup import build_model, choose_patients, code_of, freeze_unread, learning_rate_at
 from prime.progress import progress_display
-from prime.provenance import source_digest
 from prime.seeds import named_seed
 from prime.settings.experiment import ExperimentConfig
 from prime.splits.folds import pretraining_split
@@ -37,37 +35,14 @@ from prime.store.store import Store
 STATE, LOG = "state.pt", "log.jsonl"
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Where to run: Lightning Fabric's devices, nodes, accelerator and precision (None: the config's)."""
-
-    devices: int = 1
-    nodes: int = 1
-    accelerator: str = "auto"
-    precision: str | None = None
-
-    def fabric(self, configured: str) -> Fabric:
-        """A launched Fabric."""
-        many = self.devices * self.nodes > 1
-        fabric = Fabric(
-            accelerator=self.accelerator,
-            devices=self.devices,
-            num_nodes=self.nodes,
-            strategy="ddp" if many else "auto",
-            precision=cast(Any, self.precision or configured),
-        )
-        fabric.launch()
-        return fabric
-
-
 class Pretraining:
     """One pretraining run: its model, data split and optimiser; `run` trains it to the end."""
 
     def __init__(
-        self, store: Store, config: ExperimentConfig, out: Path, excluded: frozenset[str], machine: Machine
+        self, store: Store, config: ExperimentConfig, out: Path, excluded: frozenset[str], devices: Devices
     ) -> None:
         self.config, self.settings, self.out, self.store = config, config.pretrain, out, store
-        self.fabric = machine.fabric(self.settings.precision)
+        self.fabric = devices.fabric(self.settings.precision)
         patients = choose_patients(store, self.settings, excluded)
         cohorts = store.patients["cohort"].to_numpy(dtype=str)
         self.train, self.validation = pretraining_split(
@@ -80,10 +55,8 @@ class Pretraining:
             )
         self.scaling = fit_scalings(store, self.train, config.clip)
         self.loader = PatientLoader(store, self.scaling)
-        summaries = None
-        if self.settings.retention_weight > 0:
-            summaries = fit_summaries(store, self.scaling, self.train, self.settings.retention_components)
-        model = build_model(store, config, summaries)
+        model = build_model(config, TrainingData(store, self.scaling, self.train))
+        freeze_unread(model, self.loader.batch(self.train[:8]))
         optimizer = torch.optim.AdamW(parameter_groups(model, self.settings.weight_decay), lr=0.0)
         self.raw = model
         self.model, self.optimizer = self.fabric.setup(model, optimizer)
@@ -93,7 +66,7 @@ class Pretraining:
         ids = self.store.patients["patient_id"].to_numpy(dtype=object)
         return {
             "version": __version__,
-            "code": source_digest("prime.pretraining.loop"),
+            "code": code_of(self.settings),
             "torch": torch.__version__,
             "seed": self.config.seed,
             "store": {name: s.sha256 for name, s in self.store.sources.items()},
@@ -123,12 +96,16 @@ class Pretraining:
         each = len(batch) // self.fabric.world_size
         return batch[self.fabric.global_rank * each : (self.fabric.global_rank + 1) * each]
 
-    def forward(self, batch: Indices, *seed_names: object) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Losses and outputs of one batch; all randomness comes from the seed and `seed_names`."""
+    def forward(self, batch: Indices, *seed_names: object) -> tuple[dict[str, Tensor], Found]:
+        """The losses of one batch, scalars of all processes' patients, and what this process' patients gave.
+
+        All randomness comes from the seed and `seed_names`.
+        """
         torch.manual_seed(named_seed(self.config.seed, *seed_names, self.fabric.global_rank))
         data = self.loader.batch(self._mine(batch)).to(self.fabric.device)
-        outputs = gather_outputs(self.model(Wrapped(data)))
-        return pretraining_losses(outputs, self.raw.temperature(), self.settings), outputs
+        found: Found = self.model(OpaqueBatch(data))
+        rows = {name: gather(tensors) for name, tensors in found.rows.items()}
+        return self.raw.weigh(rows), found
 
     def train_epoch(self, epoch: int, total_steps: int, first_step: int, progress: Any) -> dict[str, float]:
         """One pass over the training patients. Returns the mean of every loss part and the speed."""
@@ -171,55 +148,20 @@ class Pretraining:
             self.validation, self.loader.cohort_codes, self.settings.batch_size, 0.0, self.config.seed, -1
         )
         sums: dict[str, float] = {}
-        kept: dict[str, list[Tensor]] = {
-            name: [] for name in ("alignment", "observed", "consensus", "pooled", "own")
-        }
-        use: list[Tensor] = []
+        kept: list[dict[str, Tensors]] = []
         for number, batch in enumerate(plan):
-            losses, outputs = self.forward(batch, "validation", number)
+            losses, found = self.forward(batch, "validation", number)
             for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach()) * len(batch)
-            for name in kept:
-                kept[name].append(outputs[name].float().mean(dim=(2, 3)) if name == "own" else outputs[name])
-            use.append(self._expert_counts(outputs))
+                sums[name] = sums.get(name, 0.0) + float(value) * len(batch)
+            kept.append({name: gather(tensors) for name, tensors in found.diagnosed.items()})
         total = sum(map(len, plan))
-        result: dict[str, Any] = {f"validation/{name}": value / total for name, value in sums.items()}
-        codes = torch.from_numpy(self.loader.cohort_codes[np.concatenate([self._shared(b) for b in plan])])
-        joined = {name: torch.cat(parts).float().cpu() for name, parts in kept.items()}
-        return result | self._diagnose(joined, codes, torch.stack(use).sum(dim=0))
-
-    def _expert_counts(self, outputs: dict[str, Any]) -> Tensor:
-        """Routed slots by sparse block, modality and expert: (blocks, M, E)."""
-        modality = self.raw.prime.backbone.modality.repeat(2).cpu()  # (V*M*K,)
-        counts = torch.zeros(len(outputs["experts"]), len(self.store.modalities), self.config.model.experts)
-        for block, experts in enumerate(outputs["experts"]):
-            for m in range(counts.shape[1]):
-                chosen = experts.cpu()[:, modality == m].flatten()
-                counts[block, m] = torch.bincount(chosen, minlength=counts.shape[2]).float()
-        return counts
-
-    def _diagnose(self, joined: dict[str, Tensor], codes: Tensor, counts: Tensor) -> dict[str, Any]:
-        names = list(self.store.modalities)
-        observed = joined["observed"].bool()
-        pooled, use = joined["pooled"][:, 0], joined["consensus"].mean(dim=0)
-        share = counts / counts.sum(dim=2, keepdim=True).clamp_min(1)
-        return {
-            "retrieval": retrieval(joined["alignment"], observed, None, names),
-            "retrieval_within_type": retrieval(joined["alignment"], observed, codes, names),
-            "cancer_type_knn": neighbour_accuracy(pooled, codes),
-            "spread": spread(pooled),
-            "prototype_perplexity": perplexity(use),
-            "prototypes_dead": int((use < 0.1 / len(use)).sum()),
-            "expert_use": share.mean(dim=0).tolist() if len(share) else [],
-            "experts_dead": int(
-                (
-                    counts.sum(dim=1)
-                    < 0.01 * counts.sum(dim=(1, 2), keepdim=False)[:, None] / max(1, counts.shape[2])
-                ).sum()
-            )
-            if len(share)
-            else 0,
+        types = torch.from_numpy(self.loader.cohort_codes[np.concatenate([self._shared(b) for b in plan])])
+        joined = {
+            name: {key: torch.cat([part[name][key] for part in kept]).cpu() for key in tensors}
+            for name, tensors in kept[0].items()
         }
+        result = {f"validation/{name}": value / total for name, value in sums.items()}
+        return result | self.raw.diagnose(joined, types)
 
     def _save_state(self, epoch: int, best: float, log: list[dict[str, Any]]) -> None:
         state = {
@@ -302,13 +244,13 @@ def pretrain(
     config: ExperimentConfig,
     out: Path,
     excluded: frozenset[str] = frozenset(),
-    machine: Machine | None = None,
+    devices: Devices | None = None,
     progress: bool = True,
 ) -> None:
     """Pretrain into the folder `out`; a killed run resumes there, a finished one returns at once.
 
     Raises InputError where `out` holds another run, or another process is training there.
     """
-    run = Pretraining(store, config, out, excluded, machine or Machine())
+    run = Pretraining(store, config, out, excluded, devices or Devices())
     with sole_process(out) if run.fabric.is_global_zero else nullcontext():
         run.run(progress)

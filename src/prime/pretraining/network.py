@@ -1,7 +1,9 @@
-"""PRIME under pretraining: one forward pass gives all that the losses read (paper III-E)."""
+"""PRIME under pretraining: two augmented views of a batch, and the losses that are made of them."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -9,143 +11,126 @@ from torch import Tensor, nn
 from prime.model.prime import Prime, reliability_pool
 from prime.model.prototypes import PrototypeBank, consensus
 from prime.objectives.augmentation import dirichlet_weights, fill_dropped, sample_kept
-from prime.pretraining.principal import Components
-from prime.pretraining.retention import RetentionDecoder
-from prime.settings.pretraining import LEARNED_TEMPERATURE
+from prime.pretraining.diagnostics import expert_use, neighbour_accuracy, prototype_use, spread
+from prime.pretraining.losses.interface import VIEWS, ForwardPass, PretrainingLoss, Tensors
+from prime.settings.pretraining import LEARNED_TEMPERATURE, PretrainConfig
 from prime.store.batch import Batch
 
-VIEWS = 2
+NETWORK = "network"
 
 
-@dataclass(frozen=True)
-class AugmentationSettings:
-    """Eq. 12: drop rates, Dirichlet concentration, sparsity, and the choices the paper leaves open."""
-
-    drop_modality: float
-    drop_token: float
-    kappa: float
-    top_k: int
-    noise: bool
-    noise_on_missing: bool
-    dropped_assignment: str
-
-
-class Wrapped:
-    """Carries a batch through Fabric's forward, which would otherwise try to rebuild the frozen dataclass."""
+class OpaqueBatch:
+    """A batch that Fabric hands on as it is; it would try to rebuild the frozen dataclass."""
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
 
 
-class Predictor(nn.Module):
-    """Predicts hidden tokens from fused ones; used only by the optional prediction loss."""
+@dataclass
+class Found:
+    """What a forward pass gives for B patients, by the name of a loss.
 
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
-        )
+    Attributes:
+        rows: the tensors that each loss reads.
+        diagnosed: those that diagnostics read, of each loss and of the `network` itself, without gradients.
+    """
 
-    def forward(self, fused: Tensor) -> Tensor:
-        """(..., D) to (..., D)."""
-        return self.layers(fused)
+    rows: dict[str, Tensors]
+    diagnosed: dict[str, Tensors]
 
 
 class PretrainingModel(nn.Module):
-    """PRIME, its two views, and the temperature."""
+    """PRIME, the losses that train it, and their temperature."""
 
-    def __init__(
-        self,
-        prime: Prime,
-        augmentation: AugmentationSettings,
-        temperature: float,
-        learn_temperature: bool,
-        predict: bool,
-        summaries: dict[str, Components] | None = None,
-        hide_input: float = 0.0,
-    ) -> None:
+    def __init__(self, prime: Prime, settings: PretrainConfig, losses: Mapping[str, PretrainingLoss]) -> None:
         super().__init__()
         self.prime = prime
-        self.augmentation = augmentation
-        self.log_temperature = nn.Parameter(torch.tensor(temperature).log(), requires_grad=learn_temperature)
-        self.predictor = Predictor(prime.config.dim) if predict else None
-        self.retention = (
-            None if summaries is None else RetentionDecoder(prime.inputs, summaries, prime.config.dim)
-        )
-        self.hide_input = hide_input
+        self.settings = settings
+        learn = settings.learn_temperature
+        self.log_temperature = nn.Parameter(torch.tensor(settings.temperature).log(), requires_grad=learn)
+        self.losses = nn.ModuleDict(losses)
+
+    @property
+    def loss_of(self) -> Mapping[str, PretrainingLoss]:
+        """The losses by name."""
+        return cast(Mapping[str, PretrainingLoss], self.losses)
 
     def temperature(self) -> Tensor:
-        """The InfoNCE temperature, a scalar."""
+        """The temperature of InfoNCE, a scalar."""
         return self.log_temperature.exp()
 
     @torch.no_grad()
     def hold_temperature(self) -> None:
-        """Bring a learned temperature that left its range back to the nearer end; once after each step."""
+        """Bring a learned temperature that a step took out of its range back to the nearer end."""
         if self.log_temperature.requires_grad:
             self.log_temperature.clamp_(*map(math.log, LEARNED_TEMPERATURE))
 
     def view(
         self, own: Tensor, observed: Tensor, assignments: Tensor, agreed: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """One augmented view before refinement: tokens (B, M, K, D) and kept (B, M, K)."""
-        settings = self.augmentation
+        """One augmented view before refinement (Eq. 12): tokens (B, M, K, D) and kept (B, M, K)."""
+        settings = self.settings
         kept = sample_kept(observed, own.shape[2], settings.drop_modality, settings.drop_token)
         return fill_dropped(own, self._filling(observed, assignments, agreed).expand_as(own), kept), kept
 
     def _filling(self, observed: Tensor, assignments: Tensor, agreed: Tensor) -> Tensor:
-        """What replaces dropped and missing tokens, shaped to fit (B, M, K, D)."""
-        settings, bank = self.augmentation, self.prime.bank
+        """What replaces dropped and missing tokens, of a shape that expands to (B, M, K, D)."""
+        settings, bank = self.settings, self.prime.bank
         if not isinstance(bank, PrototypeBank):
             return bank.fill(agreed)
         use_own = observed if settings.dropped_assignment == "own" else torch.zeros_like(observed)
         base = torch.where(use_own[..., None], assignments, agreed[:, None])  # (B, M, N)
-        weights = dirichlet_weights(base, settings.kappa, settings.top_k, settings.noise)
-        if not settings.noise_on_missing:
+        weights = dirichlet_weights(base, settings.kappa, settings.top_k, settings.dirichlet_noise)
+        if not settings.dirichlet_missing:
             weights = torch.where(observed[..., None], weights, base)
         return bank.mix(weights)
 
-    def forward(self, wrapped: Wrapped) -> dict[str, Tensor | list[Tensor]]:
-        """All tensors the losses read, for B patients and V = 2 views.
-
-        observed (B, M); own (B, M, K, D); alignment (B, M, P); views (B, V, P); pooled (B, V, D);
-        kept (B, V, M, K); consensus (B, N), or (B, 1) without prototypes; probabilities and experts of every
-        sparse block, (B, V*M*K, E) and (B, V*M*K, k), none without the mixture; predicted (B, V, M, K, D)
-        where the prediction loss is on; decoded and summaries (B, S, C), has_source (B, S) and components
-        (B, S) where the retention loss is on.
-        """
-        batch = wrapped.batch
+    def forward(self, opaque: OpaqueBatch) -> Found:
+        """Two views of B patients through the network, and what losses and diagnostics read of them."""
+        batch = opaque.batch
         observed = batch.observed
-        own = self.prime.tokenize(batch, self.hide_input if self.training else 0.0)
+        own = self.prime.tokenize(batch, self.settings.hide_input if self.training else 0.0)
         assignments = self.prime.bank.assign(own)  # (B, M, N)
         agreed = consensus(assignments, observed)  # (B, N)
-        made = [self.view(own, observed, assignments, agreed) for _ in range(VIEWS)]
+        views = [self.view(own, observed, assignments, agreed) for _ in range(VIEWS)]
         self.prime.learn_mean(own, observed)
-        tokens = torch.cat([tokens for tokens, _ in made])  # (V*B, M, K, D)
-        kept = torch.cat([kept for _, kept in made])  # (V*B, M, K)
+        tokens = torch.cat([tokens for tokens, _ in views])  # (V*B, M, K, D)
+        kept = torch.cat([kept for _, kept in views])  # (V*B, M, K)
         refined = self.prime.refine(tokens, kept.any(dim=-1))
         fused, routings = self.prime.backbone(refined)
         pooled = reliability_pool(fused, kept)  # (V*B, D)
+        made = ForwardPass(self.prime, batch, observed, own, kept, fused, pooled, routings)
+        rows = {name: loss.tensors(made) for name, loss in self.loss_of.items()}
+        diagnosed = {n: {key: rows[n][key] for key in loss.diagnosed} for n, loss in self.loss_of.items()}
+        first_view = pooled[: len(own)]
+        diagnosed[NETWORK] = {
+            "pooled": first_view, "consensus": agreed, "experts": made.routed("experts")
+        }  # fmt: skip
+        detached = {n: {key: x.detach() for key, x in tensors.items()} for n, tensors in diagnosed.items()}
+        return Found(rows, detached)
 
-        def by_patient(x: Tensor) -> Tensor:
-            return x.view(VIEWS, -1, *x.shape[1:]).transpose(0, 1)  # (B, V, ...)
+    def weigh(self, rows: dict[str, Tensors]) -> dict[str, Tensor]:
+        """The losses and `total`, their weighted sum (Eq. 16), of the tensors of all processes; scalars."""
+        temperature, losses = self.temperature(), self.loss_of
+        terms = {name: losses[name].term(tensors, temperature) for name, tensors in rows.items()}
+        weighted = [losses[name].settings.weight * term for name, term in terms.items()]
+        return {**terms, "total": torch.stack(weighted).sum()}
 
-        def slots(x: Tensor) -> Tensor:
-            return by_patient(x.view(len(fused), -1, x.shape[-1])).flatten(1, 2)  # (B, V*M*K, ...)
+    def diagnose(self, diagnosed: dict[str, Tensors], types: Tensor) -> dict[str, Any]:
+        """What the log says of patients beside their losses, from the tensors of `Found.diagnosed`, as JSON.
 
-        out: dict[str, Tensor | list[Tensor]] = {
-            "observed": observed,
-            "own": own,
-            "alignment": self.prime.align(own),
-            "views": by_patient(self.prime.fusion_head(pooled)),
-            "pooled": by_patient(pooled),
-            "kept": by_patient(kept),
-            "consensus": agreed,
-            "probabilities": [slots(r.probabilities) for r in routings],
-            "experts": [slots(r.experts) for r in routings],
+        types (B,) int64: their cancer types.
+        """
+        modalities = list(self.prime.inputs.modalities)
+        result: dict[str, Any] = {}
+        for name, loss in self.loss_of.items():
+            result |= loss.diagnose(diagnosed[name], types, modalities)
+        seen = diagnosed[NETWORK]
+        places = self.prime.backbone.modality.repeat(VIEWS).cpu()  # (V*M*K,)
+        return {
+            **result,
+            "cancer_type_knn": neighbour_accuracy(seen["pooled"], types),
+            "spread": spread(seen["pooled"]),
+            **prototype_use(seen["consensus"]),
+            **expert_use(seen["experts"], places, len(modalities), self.prime.config.experts),
         }
-        if self.predictor is not None:
-            out["predicted"] = by_patient(self.predictor(fused).float())
-        if self.retention is not None:
-            out["decoded"], out["summaries"], out["has_source"] = self.retention(own, batch)
-            out["components"] = self.retention.components.expand(len(observed), -1)
-        return out

@@ -9,7 +9,7 @@ LEAST_PATIENTS = 20
 
 
 @dataclass(frozen=True)
-class Components:
+class LinearSummary:
     """A whitened linear summary of a source: (x - centre) @ loadings.
 
     Attributes:
@@ -28,7 +28,7 @@ def patient_means(rows: NDArray[np.float32], owner: NDArray[np.int64], count: in
     return sums / np.maximum(np.bincount(owner, minlength=count), 1)[:, None]
 
 
-def fit_components(means: NDArray[np.float64], types: NDArray[np.int64], count: int) -> Components:
+def fit_components(means: NDArray[np.float64], types: NDArray[np.int64], count: int) -> LinearSummary:
     """Leading `count` components of the patients' deviations from the mean of their cancer type.
 
     means (n, d) scaled features, types (n,) cancer types by number. Fewer components where the features or
@@ -36,7 +36,7 @@ def fit_components(means: NDArray[np.float64], types: NDArray[np.int64], count: 
     """
     centre = means.mean(axis=0) if len(means) else np.zeros(means.shape[1])
     if len(means) < LEAST_PATIENTS:
-        return Components(centre.astype(np.float32), np.zeros((means.shape[1], 0), dtype=np.float32))
+        return LinearSummary(centre.astype(np.float32), np.zeros((means.shape[1], 0), dtype=np.float32))
     number = np.unique(types, return_inverse=True)[1]
     type_means = np.stack([means[number == t].mean(axis=0) for t in range(number.max() + 1)])
     residual = means - type_means[number]
@@ -44,4 +44,4 @@ def fit_components(means: NDArray[np.float64], types: NDArray[np.int64], count: 
     values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count]
     strong = values > 1e-6 * max(float(values[0]), 1e-12)
     loadings = vectors[:, strong] / np.sqrt(values[strong])
-    return Components(centre.astype(np.float32), loadings.astype(np.float32))
+    return LinearSummary(centre.astype(np.float32), loadings.astype(np.float32))

@@ -1,59 +1,49 @@
-"""What a pretraining run starts from: its patients, network, optimiser groups and learning rates."""
+"""What a pretraining run starts from: its patients, its network and the learning rate of each step."""
 
 import math
 
 import numpy as np
 
 from prime.arrays import Indices
+from prime.catalogue.losses import LOSSES
 from prime.errors import InputError
 from prime.model.prime import random_prime
-from prime.pretraining.network import AugmentationSettings, PretrainingModel
-from prime.pretraining.principal import Components, fit_components, patient_means
+from prime.pretraining.losses.interface import TrainingData
+from prime.pretraining.network import OpaqueBatch, PretrainingModel
+from prime.provenance import source_digest
 from prime.settings.experiment import ExperimentConfig
 from prime.settings.pretraining import PretrainConfig
+from prime.store.batch import Batch
 from prime.store.inputs import input_spec
-from prime.store.loading import gather_rows
-from prime.store.scaling import Scaling
 from prime.store.store import Store
 
 
-def fit_summaries(
-    store: Store, scaling: Scaling, patients: Indices, components: int
-) -> dict[str, Components]:
-    """Principal components of every source within cancer types, from the rows of these patients only."""
-    types = np.unique(store.patients["cohort"].to_numpy(dtype=str), return_inverse=True)[1]
-    summaries: dict[str, Components] = {}
-    for name in store.sources:
-        index = store.index(name)
-        owners = patients[index[patients, 1] > 0]
-        rows = scaling[name](store.values(name)[gather_rows(index, owners)])
-        owner = np.repeat(np.arange(len(owners)), index[owners, 1])
-        summaries[name] = fit_components(patient_means(rows, owner, len(owners)), types[owners], components)
-    return summaries
+def build_model(config: ExperimentConfig, data: TrainingData) -> PretrainingModel:
+    """The network of an experiment and the losses that it uses, with the random weights of its seed."""
+    prime = random_prime(input_spec(data.store), config.model, config.seed)
+    used = config.pretrain.used_losses
+    losses = {name: LOSSES[name].build(settings, prime, data) for name, settings in used.items()}
+    return PretrainingModel(prime, config.pretrain, losses)
 
 
-def build_model(
-    store: Store, config: ExperimentConfig, summaries: dict[str, Components] | None = None
-) -> PretrainingModel:
-    """The network of an experiment, initialised from the experiment's seed."""
-    settings = config.pretrain
-    return PretrainingModel(
-        random_prime(input_spec(store), config.model, config.seed),
-        AugmentationSettings(
-            settings.drop_modality,
-            settings.drop_token,
-            settings.kappa,
-            settings.top_k,
-            settings.dirichlet_noise,
-            settings.dirichlet_missing,
-            settings.dropped_assignment,
-        ),
-        settings.temperature,
-        settings.learn_temperature,
-        settings.prediction_weight > 0,
-        summaries,
-        settings.hide_input,
-    )
+def freeze_unread(model: PretrainingModel, batch: Batch) -> None:
+    """Switch off the gradients of all parameters that no loss of this run reads, whatever the batch.
+
+    Such are the alignment heads without the alignment loss. Several processes would wait for their gradients,
+    and weight decay would shrink them.
+    """
+    model.eval()
+    model.weigh(model(OpaqueBatch(batch)).rows)["total"].backward()
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter.grad is not None)
+        parameter.grad = None
+
+
+def code_of(settings: PretrainConfig) -> str:
+    """The digest of the code that a run depends on, that of the losses it uses included."""
+    places = [LOSSES[name].place.partition(":")[0] for name in settings.used_losses]
+    ours = [module for module in places if module.startswith("prime.")]
+    return source_digest("prime.pretraining.loop", *ours)
 
 
 def choose_patients(store: Store, config: PretrainConfig, excluded: frozenset[str]) -> Indices:

@@ -1,9 +1,9 @@
 """The experiment file: cohort, model, pretraining and evaluation in one YAML. Unknown keys are refused."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from prime.errors import InputError
 from prime.settings.evaluation import EvaluateConfig
@@ -27,19 +27,6 @@ class ExperimentConfig(Strict):
     evaluate: EvaluateConfig = EvaluateConfig()
     comparison: ComparisonConfig = ComparisonConfig()
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "ExperimentConfig":
-        if (
-            self.pretrain.alignment_weight
-            + self.pretrain.consistency_weight
-            + self.pretrain.prediction_weight
-            == 0
-        ):
-            raise ValueError(
-                "pretrain: alignment_weight, consistency_weight and prediction_weight are all zero"
-            )
-        return self
-
 
 def _put(raw: dict[str, Any], key: str, value: object) -> None:
     """Set the dotted `key` of nested mappings. Raises InputError where a part of it is a single setting."""
@@ -50,6 +37,17 @@ def _put(raw: dict[str, Any], key: str, value: object) -> None:
         if not isinstance(node, dict):
             raise InputError(f"{key}: {parent} is not a group of settings")
     node[last] = value
+
+
+def merge(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Nested settings with some of them changed; groups that both have are merged, all else is replaced."""
+    merged = dict(settings)
+    for key, value in changes.items():
+        own = merged.get(key)
+        if isinstance(own, dict) and isinstance(value, dict):
+            value = merge(cast(dict[str, Any], own), cast(dict[str, Any], value))
+        merged[key] = value
+    return merged
 
 
 def _experiment(raw: dict[str, Any], where: Path | str) -> ExperimentConfig:

@@ -1,16 +1,30 @@
 """Settings of pretraining."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, create_model, model_validator
 
+from prime.catalogue.losses import LOSSES, LossSettings
 from prime.settings.strict import Strict
 
 LEARNED_TEMPERATURE = (0.01, 0.5)  # a learned temperature is held within it
 
 
+def _every_loss(given: Any) -> dict[str, LossSettings]:
+    """The settings of every registered loss, in the registry's order; its defaults where none are given."""
+    if isinstance(given, dict):
+        for name in given:
+            LOSSES.find(str(name))
+    fields: dict[str, Any] = {name: (loss.settings, loss.settings()) for name, loss in LOSSES.items()}
+    return dict(create_model("Losses", __config__=ConfigDict(extra="forbid"), **fields).model_validate(given))
+
+
 class PretrainConfig(Strict):
-    """Settings of paper III-E and IV-C2; the paper lost its values, so all of them are assumed."""
+    """Settings of paper III-E and IV-C2; the paper lost its values, so all of them are assumed.
+
+    `losses`: by name; one that is not given keeps its default weight, which is 0 for those that are ours.
+    `temperature` is that of both InfoNCE losses.
+    """
 
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=256, ge=2)
@@ -22,17 +36,12 @@ class PretrainConfig(Strict):
     validation_share: float = Field(default=0.2, gt=0, lt=1)
     patients: Literal["all", "complete"] = "all"
     within_type: float = Field(default=0.0, ge=0, le=1)
-    alignment_weight: float = Field(default=0.5, ge=0)
-    consistency_weight: float = Field(default=0.5, ge=0)
-    balance_weight: float = Field(default=0.01, ge=0)
-    prediction_weight: float = Field(default=0.0, ge=0)
-    retention_weight: float = Field(default=0.0, ge=0)
-    retention_components: int = Field(default=32, ge=1)
-    hide_input: float = Field(default=0.0, ge=0, lt=1)
+    losses: Annotated[dict[str, SerializeAsAny[LossSettings]], BeforeValidator(_every_loss)] = Field(
+        default_factory=lambda: _every_loss({})
+    )
     temperature: float = Field(default=0.2, gt=0)
     learn_temperature: bool = False
-    pair_weighting: Literal["pairs", "patients"] = "pairs"
-    negatives: Literal["other_view", "both_views"] = "other_view"
+    hide_input: float = Field(default=0.0, ge=0, lt=1)
     drop_modality: float = Field(default=0.3, ge=0, lt=1)
     drop_token: float = Field(default=0.2, ge=0, lt=1)
     kappa: float = Field(default=50.0, gt=0)
@@ -40,7 +49,23 @@ class PretrainConfig(Strict):
     dirichlet_noise: bool = True
     dirichlet_missing: bool = True
     dropped_assignment: Literal["own", "consensus"] = "own"
-    balance_imputed: bool = True
+
+    @property
+    def used_losses(self) -> dict[str, Any]:
+        """Settings of the losses with a weight above 0, in the registry's order."""
+        return {name: settings for name, settings in self.losses.items() if settings.weight > 0}
+
+    @property
+    def sufficient_losses(self) -> list[str]:
+        """The losses in use that pretraining could learn from alone."""
+        return [name for name in self.used_losses if LOSSES[name].sufficient]
+
+    @model_validator(mode="after")
+    def _something_to_learn_from(self) -> "PretrainConfig":
+        if not self.sufficient_losses:
+            names = ", ".join(name for name, loss in LOSSES.items() if loss.sufficient)
+            raise ValueError(f"losses: nothing to learn from; give one of {names} a weight above 0")
+        return self
 
     @model_validator(mode="after")
     def _temperature_in_range(self) -> "PretrainConfig":

@@ -17,6 +17,8 @@ def validation_message(path: Path | str, error: ValidationError) -> str:
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"]) or "(top level)"
         found = "" if item["type"] in ("missing", "value_error") else f", found {item['input']!r:.80}"
-        wrong = "no such key" if item["type"] == "extra_forbidden" else item["msg"]
+        wrong = (
+            "no such key" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
+        )
         lines.append(f"{path}: {key}: {wrong}{found}")
     return "\n".join(lines)

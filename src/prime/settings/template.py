@@ -26,15 +26,29 @@ def _lines(settings: type[BaseModel], depth: int) -> list[str]:
     for name, field in settings.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            title = (inner.__doc__ or "").strip().splitlines()[0]
-            lines += ([""] if depth == 0 else []) + [f"{indent}# {title}", f"{indent}{name}:"]
-            lines += _lines(inner, depth + 1)
+            lines += ([""] if depth == 0 else []) + _group(name, inner, depth)
             continue
         value = EXAMPLES.get(name) if field.is_required() else field.get_default(call_default_factory=True)
+        if groups := _groups(value):
+            lines.append(f"{indent}{name}:")
+            lines += [line for key, group in groups.items() for line in _group(key, group, depth + 1)]
+            continue
         text = f"{indent}{name}: {_yaml(value)}"
         note = _allowed(field)
         lines.append(f"{text:<{COMMENT_COLUMN - 1}} # {note}" if note else text)
     return lines
+
+
+def _group(name: str, settings: type[BaseModel], depth: int) -> list[str]:
+    """What the settings are for, their name, and each of them."""
+    indent, title = "  " * depth, (settings.__doc__ or "").strip().splitlines()[0]
+    return [f"{indent}# {title}", f"{indent}{name}:", *_lines(settings, depth + 1)]
+
+
+def _groups(value: object) -> dict[str, type[BaseModel]]:
+    """The settings that a mapping holds by name; none where it holds something else."""
+    held = cast(dict[str, object], value) if isinstance(value, dict) else {}
+    return {name: type(item) for name, item in held.items() if isinstance(item, BaseModel)}
 
 
 def _yaml(value: Any) -> str:

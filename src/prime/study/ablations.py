@@ -7,6 +7,8 @@ import pandas as pd
 from prime.render.figure import Figure, Panel, Reference, Series
 from prime.render.tables import ABSENT, Table, cell, mark_best
 from prime.settings.evaluation import TaskConfig
+from prime.settings.experiment import merge
+from prime.settings.pretraining import PretrainConfig
 from prime.study.arms import Arm
 from prime.study.averages import cohort_means, macro_means, paired_difference
 from prime.study.context import Context, Output, Results, Study
@@ -20,35 +22,36 @@ BEFORE_FUSION = (
     " happens after them (refiner, backbone, experts) counts only through what it taught the tokenizers."
 )
 
-# The first four are the paper's; each changes one thing of the full recipe.
-PAPER: dict[str, dict[str, dict[str, Any]]] = {
+# Each changes one thing of the full recipe, as nested settings. The paper's are these and, of the losses, the
+# alignment and the consistency loss.
+Change = dict[str, dict[str, Any]]
+PAPER: dict[str, Change] = {
     "Zero tokens for prototypes": {"model": {"imputation": "zero"}},
     "Complete patients only": {"pretrain": {"patients": "complete"}},
-    "No alignment loss": {"pretrain": {"alignment_weight": 0.0}},
-    "No consistency loss": {"pretrain": {"consistency_weight": 0.0}},
 }
-OURS: dict[str, dict[str, dict[str, Any]]] = {
+OURS: dict[str, Change] = {
     "No mixture of experts": {"model": {"mixture": False}},
     "No refiner": {"model": {"refiner": False}},
     "No Dirichlet noise": {"pretrain": {"dirichlet_noise": False}},
     "Mean imputation": {"model": {"imputation": "mean"}},
     "Learned mask tokens": {"model": {"imputation": "mask"}},
-    "No retention loss": {"pretrain": {"retention_weight": 0.0}},
 }
 
 
-def variants(context: Context) -> dict[str, dict[str, dict[str, Any]]]:
+def without_losses(settings: PretrainConfig) -> dict[str, Change]:
+    """Each loss in use taken away, where another one is left to learn from."""
+    return {
+        f"No {name} loss": {"pretrain": {"losses": {name: {"weight": 0.0}}}}
+        for name in settings.used_losses
+        if settings.sufficient_losses != [name]
+    }
+
+
+def variants(context: Context) -> dict[str, Change]:
     """The ablations that change this experiment."""
-    return {name: change for name, change in (PAPER | OURS).items() if _changes(context, change)}
-
-
-def _changes(context: Context, change: dict[str, dict[str, Any]]) -> bool:
-    """Whether a change makes another experiment, and one that still has a loss to learn from."""
     own = context.config.model_dump(mode="json")
-    weights = own["pretrain"] | change.get("pretrain", {})
-    losses = ("alignment_weight", "consistency_weight", "prediction_weight")
-    differs = any(own[group][key] != value for group, keys in change.items() for key, value in keys.items())
-    return differs and any(weights[name] > 0 for name in losses)
+    every = PAPER | without_losses(context.config.pretrain) | OURS
+    return {name: change for name, change in every.items() if merge(own, change) != own}
 
 
 def arms(context: Context) -> list[Arm]:

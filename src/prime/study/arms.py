@@ -11,7 +11,7 @@ import numpy as np
 from prime.downstream.grid import Evaluation
 from prime.errors import InputError
 from prime.files import sha256_text
-from prime.provenance import source_digest
+from prime.pretraining.setup import code_of
 from prime.settings.experiment import ExperimentConfig
 from prime.splits.folds import Fold, read_folds
 from prime.store.inputs import data_identity
@@ -97,7 +97,7 @@ class Pretrained:
             "model": config.model.model_dump(mode="json"),
             "pretrain": config.pretrain.model_dump(mode="json"),
             "excluded": sorted(excluded),
-            "code": source_digest("prime.pretraining.loop"),
+            "code": code_of(config.pretrain),
         }
         return sha256_text(json.dumps(facts, sort_keys=True))[:16]
 

@@ -13,7 +13,7 @@ from prime.downstream.grid import Evaluation
 from prime.evaluation.summary import PRIMARY
 from prime.render.figure import Figure
 from prime.render.tables import Table
-from prime.settings.experiment import ExperimentConfig
+from prime.settings.experiment import ExperimentConfig, merge
 from prime.store.store import Store
 from prime.study.arms import Arm, ArmWork, Protocol
 
@@ -72,7 +72,7 @@ class Context:
         return given if len(given) > 1 else FULL_SEEDS
 
     def experiment(self, evaluate: dict[str, Any], **groups: dict[str, Any]) -> ExperimentConfig:
-        """The experiment with changed settings of `evaluate`, and of `model` or `pretrain`.
+        """The experiment with settings of `evaluate`, and of `model` or `pretrain`, changed: nested mappings.
 
         Where the experiment names several of `train_on` or `shares`, a table shows the first.
         """
@@ -80,9 +80,7 @@ class Context:
         own = value["evaluate"]
         own |= {"seeds": list(self.seeds), "bootstrap": 0}
         own |= {"train_on": own["train_on"][:1], "shares": own["shares"][:1], "methods": [], **evaluate}
-        for group, changes in groups.items():
-            value[group] |= changes
-        return ExperimentConfig.model_validate(value)
+        return ExperimentConfig.model_validate(merge(value, groups))
 
     def main_arms(self) -> list[Arm]:
         """The rows of Tables II to IV: other methods (evaluate.methods), PRIME in every way of training.

@@ -17,7 +17,8 @@ from prime.files import sha256_file, sole_process, write_text
 from prime.libraries import quiet_libraries
 from prime.machines import Machines
 from prime.model.checkpoint import WEIGHTS
-from prime.pretraining.loop import STATE, Machine, Pretraining
+from prime.pretraining.devices import Devices
+from prime.pretraining.loop import STATE, Pretraining
 from prime.progress import watched
 from prime.study.arms import ArmWork, PretrainingRun, open_store
 
@@ -48,7 +49,7 @@ def do_pretraining(run: PretrainingRun) -> None:
     with sole_process(run.folder, wait=True):  # a worker of a killed study may still be at it
         if (run.folder / FINISHED).is_file():
             return
-        Pretraining(open_store(run.store), run.config, run.folder, run.excluded, Machine()).run(shown=False)
+        Pretraining(open_store(run.store), run.config, run.folder, run.excluded, Devices()).run(shown=False)
         write_text(run.folder / FINISHED, f"{sha256_file(run.folder / WEIGHTS)}\n")
         (run.folder / STATE).unlink(missing_ok=True)  # three times the weights, and only for going on
 

@@ -17,6 +17,7 @@ from prime.study.method_tables import metric_name
 
 BANKS, QUICK_BANKS = (16, 32, 64, 128, 256, 512), (32, 128, 512)
 BALANCES, QUICK_BALANCES = (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 0.5, 1.0)
+BALANCED = ("alignment", "consistency")  # the two losses of the paper's figure
 MODE = "lp_missing"
 
 
@@ -29,9 +30,14 @@ def _balance_values(context: Context) -> list[float]:
     return sorted({*(QUICK_BALANCES if context.quick else BALANCES), round(_own_balance(context), 3)})
 
 
+def _weights(context: Context) -> list[float]:
+    """Those of the alignment and of the consistency loss."""
+    return [context.config.pretrain.losses[name].weight for name in BALANCED]
+
+
 def _own_balance(context: Context) -> float:
-    weights = context.config.pretrain
-    return weights.alignment_weight / (weights.alignment_weight + weights.consistency_weight)
+    alignment, consistency = _weights(context)
+    return alignment / (alignment + consistency)
 
 
 def _name(setting: str, value: Any) -> str:
@@ -45,16 +51,16 @@ def arms(context: Context) -> list[Arm]:
         context.probe_arm(_name("bank", value), evaluate=evaluate, model={"prototypes": value})
         for value in _bank_values(context)
     ]
-    weights = context.config.pretrain
-    total = weights.alignment_weight + weights.consistency_weight
+    total = sum(_weights(context))
     if not total:
         raise InputError(
-            "figure4: pretrain.alignment_weight and consistency_weight are zero; nothing to balance"
+            "figure4: pretrain.losses gives alignment and consistency the weight 0; nothing to balance"
         )
     for share in _balance_values(context):
         own = abs(share - _own_balance(context)) < 1e-3
-        split = {"alignment_weight": share * total, "consistency_weight": (1 - share) * total}
-        changes = {} if own else {"pretrain": split}
+        weights = zip(BALANCED, (share * total, (1 - share) * total), strict=True)
+        split = {name: {"weight": weight} for name, weight in weights}
+        changes = {} if own else {"pretrain": {"losses": split}}
         result.append(context.probe_arm(_name("balance", share), evaluate=evaluate, **changes))
     return result
 

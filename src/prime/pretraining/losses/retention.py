@@ -1,13 +1,37 @@
-"""Decoders from a modality's tokens to its sources' principal components (see objectives/retention.py)."""
+"""Retention: a modality's tokens decode to the principal components of its sources; ours, not the paper's.
 
+The components are those within cancer types (`prime.pretraining.principal`), so that it is not enough to know
+the cancer type.
+"""
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prime.pretraining.principal import Components
+from prime.catalogue.losses import LossSettings
+from prime.model.prime import Prime
+from prime.objectives.retention import retention_loss
+from prime.pretraining.losses.interface import ForwardPass, PretrainingLoss, Tensors, TrainingData
+from prime.pretraining.principal import LinearSummary, fit_components, patient_means
 from prime.store.batch import Batch, SourceBatch
 from prime.store.inputs import InputSpec
+from prime.store.loading import gather_rows
 
 CLIP = 5.0
+
+
+def fit_summaries(data: TrainingData, components: int) -> dict[str, LinearSummary]:
+    """Principal components of every source within cancer types, from the training patients only."""
+    store, patients = data.store, data.patients
+    types = np.unique(store.patients["cohort"].to_numpy(dtype=str), return_inverse=True)[1]
+    summaries: dict[str, LinearSummary] = {}
+    for name in store.sources:
+        index = store.index(name)
+        owners = patients[index[patients, 1] > 0]
+        rows = data.scaling[name](store.values(name)[gather_rows(index, owners)])
+        owner = np.repeat(np.arange(len(owners)), index[owners, 1])
+        summaries[name] = fit_components(patient_means(rows, owner, len(owners)), types[owners], components)
+    return summaries
 
 
 def summarise_source(source: SourceBatch, centre: Tensor, loadings: Tensor) -> Tensor:
@@ -24,7 +48,7 @@ class RetentionDecoder(nn.Module):
 
     components: Tensor
 
-    def __init__(self, inputs: InputSpec, summaries: dict[str, Components], dim: int) -> None:
+    def __init__(self, inputs: InputSpec, summaries: dict[str, LinearSummary], dim: int) -> None:
         super().__init__()
         self.sources = [(m, s) for m, names in enumerate(inputs.modalities.values()) for s in names]
         self.width = max(summaries[s].loadings.shape[1] for _, s in self.sources)
@@ -50,3 +74,21 @@ class RetentionDecoder(nn.Module):
                 decoded.append(self.decoders[i](own[:, modality].float().mean(dim=1)))
                 present.append(source.token_mask.any(dim=1))
         return torch.stack(decoded, dim=1), torch.stack(targets, dim=1), torch.stack(present, dim=1)
+
+
+class Retention(PretrainingLoss):
+    """Squared error of the decoded components, in units of their variance within cancer types."""
+
+    def __init__(self, settings: LossSettings, prime: Prime, data: TrainingData) -> None:
+        super().__init__(settings, prime, data)
+        summaries = fit_summaries(data, self.settings.components)
+        self.decoder = RetentionDecoder(prime.inputs, summaries, prime.config.dim)
+
+    def tensors(self, made: ForwardPass) -> Tensors:
+        """decoded and target (B, S, C) of S sources; present (B, S) bool."""
+        decoded, target, present = self.decoder(made.own, made.batch)
+        return {"decoded": decoded, "target": target, "present": present}
+
+    def term(self, rows: Tensors, temperature: Tensor) -> Tensor:
+        """The mean over sources."""
+        return retention_loss(rows["decoded"], rows["target"], rows["present"], self.decoder.components)

@@ -1,0 +1,1 @@
+"""The losses of pretraining, one a file; `prime.catalogue.losses` lists them."""
