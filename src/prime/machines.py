@@ -4,10 +4,15 @@ import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
+from cyclopts import Parameter
+
+from prime.arguments import Count, about
 from prime.errors import InputError
 
 
+@Parameter("*")
 @dataclass(frozen=True)
 class Machines:
     """Where jobs run: `jobs` at once, each with `threads` processor threads, here or on a Ray cluster.
@@ -16,9 +21,9 @@ class Machines:
     cluster is the one that RAY_ADDRESS names, or one that is started on this machine.
     """
 
-    jobs: int | None = None
-    threads: int = 1
-    cluster: str | None = None
+    jobs: Annotated[Count | None, about("How many at once (1; on a cluster all processors).")] = None
+    threads: Annotated[Count, about("Processor threads of each.")] = 1
+    cluster: Annotated[Literal["ray"] | None, about("Run on a Ray cluster.")] = None
 
     @contextmanager
     def backend(self) -> Generator[None]:

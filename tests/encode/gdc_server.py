@@ -4,7 +4,6 @@ Written from the GDC's API guide; nothing of it is the client's. Filters are eva
 unknown fields are refused as the GDC refuses them, and pages are 10 hits unless a size is asked for.
 """
 
-import argparse
 import hashlib
 import json
 import random
@@ -19,7 +18,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from prime.encode.gdc.command import add_arguments, run
+from prime.cli import run
 
 Json = dict[str, Any]
 CHUNK = 8192
@@ -342,9 +341,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def run_gdc(*arguments: object) -> int:
     """`prime gdc ARGUMENTS`, in this process. Returns the exit status."""
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return run(parser.parse_args([str(argument) for argument in arguments]))
+    return run(["gdc", *map(str, arguments)])
 
 
 def values_of(record: Any, path: str) -> list[Any]:

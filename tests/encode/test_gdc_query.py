@@ -1,6 +1,5 @@
 """What `prime gdc query` asks, counts and keeps."""
 
-import argparse
 import json
 import re
 from pathlib import Path
@@ -10,7 +9,8 @@ import pytest
 from gdc_server import GdcServer, run_gdc, serving
 
 import prime.encode.gdc.server as server_module
-from prime.encode.gdc.command import add_arguments
+from prime.cli import build_app
+from prime.encode.gdc.command import Connection
 from prime.encode.gdc.kinds import FILE_FIELDS, kind_of
 from prime.encode.gdc.manifest import GdcFile, read_manifest, refuse_clashes, write_manifest
 from prime.encode.gdc.query import find_cases, find_files, with_metadata
@@ -204,14 +204,15 @@ def test_kinds_by_name() -> None:
 
 def test_the_server_is_an_option_or_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     def default() -> str:
-        parser = argparse.ArgumentParser()
-        add_arguments(parser)
-        return parser.parse_args(["query"]).server
+        given = build_app().parse_args(["gdc", "query"])[1].arguments
+        return given.get("connection", Connection()).open().url
 
     monkeypatch.delenv("PRIME_GDC", raising=False)
     assert default() == "https://api.gdc.cancer.gov"
     monkeypatch.setenv("PRIME_GDC", "http://mirror")
     assert default() == "http://mirror"
+    monkeypatch.setenv("PRIME_GDC", "")
+    assert default() == "https://api.gdc.cancer.gov"
 
 
 def test_the_kept_cases_are_json(gdc: GdcServer, tmp_path: Path) -> None:

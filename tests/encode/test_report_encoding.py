@@ -1,6 +1,5 @@
 """From reports to features and tables: long reports, what is written, resuming, failures, many workers."""
 
-import argparse
 import sys
 from io import StringIO
 from pathlib import Path
@@ -11,13 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from cyclopts import CycloptsError
 from numpy.typing import NDArray
 from rich.console import Console
 
+from prime import cli
 from prime.cohort.readers import read_source, report
 from prime.cohort.readers.report import ReportSource
 from prime.cohort.readers.tokens import TokenSource
-from prime.encode.reports import command
 from prime.encode.reports.encoder import (
     ReportEncoder,
     TokenSettings,
@@ -379,9 +379,7 @@ def test_an_empty_folder_and_a_name_twice(tmp_path: Path) -> None:
 
 
 def run(*arguments: str | Path) -> int:
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return command.run(parser.parse_args([str(item) for item in arguments]))
+    return cli.run(["encode", "reports", *map(str, arguments)])
 
 
 @pytest.fixture
@@ -424,7 +422,7 @@ def test_the_command(tmp_path: Path, reports: Path, folder: Path, capsys: pytest
 def test_command_mistakes(tmp_path: Path, reports: Path, folder: Path) -> None:
     with pytest.raises(InputError, match="--overlap 50: must be below"):
         run(reports, "--out", tmp_path / "out", "--encoder", folder, "--max-tokens", "52", "--long", "joined")
-    with pytest.raises(SystemExit):
+    with pytest.raises(CycloptsError):
         run(reports, "--out", tmp_path / "out", "--psm", "14")
 
 
@@ -433,8 +431,7 @@ def test_nothing_heavy_is_imported_for_help() -> None:
 
     heavy = ("torch", "transformers", "pandas", "h5py", "numpy", "PIL", "boto3")
     code = (
-        "import sys, prime.encode.reports.command as c, argparse; c.add_arguments(argparse.ArgumentParser());"
-        f"print([name for name in {heavy} if name in sys.modules])"
+        f"import sys, prime.encode.reports.command;print([name for name in {heavy} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,6 +1,5 @@
 """`prime encode rna` from files to features: what is written, resumed, refused, and read by PRIME again."""
 
-import argparse
 import hashlib
 import subprocess
 import sys
@@ -12,9 +11,9 @@ import pandas as pd
 import pytest
 from rna_oracle import config_values, slow_bins, slow_tokens, write_weights
 
+from prime.cli import run
 from prime.cohort.readers.tokens import TokenSource, read_tokens
 from prime.cohort.readers.vector import VectorSource, read_vector
-from prime.encode.rna import command
 from prime.errors import InputError
 from prime.files import read_json
 
@@ -55,9 +54,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def encode(*arguments: str | Path) -> int:
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return command.run(parser.parse_args([str(argument) for argument in arguments]))
+    return run(["encode", "rna", *map(str, arguments)])
 
 
 def tokens_of(path: Path) -> np.ndarray:

@@ -1,6 +1,5 @@
 """`prime encode slides` from slides to centroid files: made-up slides, DICOM, and the real ones."""
 
-import argparse
 import hashlib
 import json
 import os
@@ -12,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from cyclopts import CycloptsError
 from PIL import Image
 from slide_files import tissue, write_dicom, write_slide
 from transformers import ViTConfig, ViTModel
 
+from prime.cli import run
 from prime.cohort.readers.tokens import TokenSource, read_tokens
-from prime.encode.slides.command import add_arguments, run
 from prime.encode.slides.encoders.colour import colour_features
 from prime.encode.slides.filters import entropy, grey
 from prime.encode.slides.pictures import LINE, kept_picture
@@ -27,9 +27,7 @@ REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "tcga" / "slides"
 
 
 def command(*arguments: object) -> int:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return run(parser.parse_args([str(argument) for argument in arguments]))
+    return run(["encode", "slides", *map(str, arguments)])
 
 
 def outputs(out: Path) -> dict[str, str]:
@@ -220,9 +218,9 @@ def test_two_series_in_one_folder_are_two_slides(tmp_path: Path) -> None:
 def test_nothing_starts_without_an_encoder(slides: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--encoder: name one to encode slides"):
         command(slides, "--out", tmp_path / "out")
-    with pytest.raises(SystemExit):
+    with pytest.raises(CycloptsError):
         command(slides, "--out", tmp_path / "out", "--encoder", "colour", "--mpp", 0)
-    with pytest.raises(SystemExit):
+    with pytest.raises(CycloptsError):
         command(slides, "--out", tmp_path / "out", "--encoder", "colour", "--jobs", 0)
     assert not (tmp_path / "out").exists()
 

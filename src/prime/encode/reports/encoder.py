@@ -5,13 +5,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from prime.encode.record import UNKNOWN, EncoderRecord
+from prime.encode.reports.settings import TokenSettings
 from prime.errors import InputError
 from prime.files import read_json, replacing, sha256_paths
 from prime.hub import recorded_name
@@ -32,27 +33,6 @@ KNOWN = {  # name: licence, trained on; from the models' cards
     ),
     "emilyalsentzer/Bio_ClinicalBERT": ("MIT", "PubMed, PMC, MIMIC-III"),
 }
-
-
-@dataclass(frozen=True)
-class TokenSettings:
-    """What becomes of a report that is longer than the encoder's window.
-
-    Attributes:
-        max_tokens: word pieces of a window, special ones included.
-        long: `head` keeps the first window; `pooled` makes every window one token, the mean of its word
-            pieces; `joined` keeps every word piece of all windows.
-        overlap: word pieces that a window shares with the one before (`pooled`, `joined`).
-        limit: tokens kept of a patient (`pooled`, `joined`).
-        precision: the encoder's arithmetic. float32 gives the same numbers on every run, bfloat16 is faster
-            on processors that have it.
-    """
-
-    max_tokens: int = 200
-    long: Literal["head", "pooled", "joined"] = "head"
-    overlap: int = 50
-    limit: int = 1000
-    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 @dataclass(frozen=True)

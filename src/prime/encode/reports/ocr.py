@@ -3,12 +3,12 @@
 import io
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, Literal
+from typing import Any
 
 from PIL.Image import Image
 
+from prime.encode.reports.settings import OcrSettings
 from prime.encode.reports.specks import without_specks
 from prime.errors import InputError
 
@@ -20,27 +20,6 @@ INSTALL = (
     "tesseract; Windows: github.com/UB-Mannheim/tesseract/wiki; conda: conda install -c conda-forge "
     "tesseract) or use --engine textract"
 )
-
-
-@dataclass(frozen=True)
-class OcrSettings:
-    """How pages that are images are read.
-
-    Attributes:
-        engine: `tesseract` runs here; `textract` sends the image to AWS.
-        language: Tesseract's names joined by `+`, such as `eng` or `deu+eng`.
-        psm: Tesseract's page segmentation mode, 0 to 13; 3 finds columns and blocks by itself.
-        dpi: at which pages are drawn.
-        region: of AWS; None takes that of the AWS configuration.
-        endpoint_url: another address that speaks Textract's protocol.
-    """
-
-    engine: Literal["tesseract", "textract"] = "tesseract"
-    language: str = "eng"
-    psm: int = 3
-    dpi: int = 300
-    region: str | None = None
-    endpoint_url: str | None = None
 
 
 def ocr_reader(settings: OcrSettings) -> Reader:

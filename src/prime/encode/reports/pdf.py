@@ -2,16 +2,17 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 from PIL.Image import Image
 
 from prime.encode.reports.garbage import garbage_ratio
-from prime.encode.reports.ocr import OcrSettings, Reader
+from prime.encode.reports.ocr import Reader
+from prime.encode.reports.settings import ReadSettings
 from prime.errors import InputError
 
 POINTS_AN_INCH = 72
@@ -19,23 +20,6 @@ MOST_PIXELS = 60_000_000  # of a drawn page; larger pages are drawn with fewer d
 SCAN_SHARE = 0.5  # of the page, covered by images: it counts as a scan
 SCAN_FACTOR = 8  # so many times the characters are asked of a scan's text layer, which may be but a stamp
 LAYER_GARBAGE = 0.5  # a text layer with more tokens that are no words is not believed
-
-
-@dataclass(frozen=True)
-class ReadSettings:
-    """How reports are read.
-
-    Attributes:
-        ocr: `auto` decides page by page, `always` ignores text layers, `never` uses nothing else.
-        min_characters: that a text layer needs to be used, blanks not counted.
-        max_pages: of a PDF; those after are left out, and counted.
-        engine: how images are read.
-    """
-
-    ocr: Literal["auto", "always", "never"] = "auto"
-    min_characters: int = 50
-    max_pages: int = 100
-    engine: OcrSettings = field(default_factory=OcrSettings)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from prime.cohort.tables import patient_ids, read_table, require_columns
 from prime.encode.rna.genes import GeneList, align, base_id, mostly_symbols, refuse_twice
+from prime.encode.rna.options import MatrixOptions
 from prime.encode.rna.symbols import read_symbols
 from prime.encode.rna.units import check_unit, detect_unit, refuse_bad_numbers, to_tpm
 from prime.errors import InputError
@@ -24,25 +25,6 @@ class Matrix:
     samples: list[str]
     genes: list[str]
     values: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class MatrixOptions:
-    """What the user says of a matrix; None: find out.
-
-    Attributes:
-        unit: one of `units.UNITS`.
-        lengths: a table gene_id,length (base pairs), for counts.
-        symbols: a table gene_id,gene_name, where the matrix has symbols and the list Ensembl ids.
-        id_column: the column with the samples' (or genes') ids.
-        genes_in: "columns" or "rows".
-    """
-
-    unit: str | None = None
-    lengths: Path | None = None
-    symbols: Path | None = None
-    id_column: str | None = None
-    genes_in: str | None = None
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from rich.console import Console
 
+from prime.cohort.patient_names import PATIENT_FROM
 from prime.encode.record import EncoderRecord
 from prime.encode.rna import slices
 from prime.encode.rna.encoders import LogTpm, TokenEncoder, loaded_model
 from prime.encode.rna.genes import PUBLISHED_SHA256, GeneList
-from prime.encode.rna.matrix import MatrixOptions
+from prime.encode.rna.options import RnaOptions
 from prime.encode.rna.profiles import (
     Profiles,
     choose_genes,
@@ -33,50 +34,6 @@ from prime.machines import Machines
 BULKRNABERT, LOG_TPM = "bulkrnabert", "log-tpm"
 TOKENS, VECTORS = "tokens", "vectors"
 TABLE, GENES, PATIENTS, RECORD = "rna.parquet", "genes.txt", "patients.csv", "rna.json"
-
-
-@dataclass(frozen=True)
-class RnaOptions:
-    """What `prime encode rna` is asked for; None: the default, or find out.
-
-    Attributes:
-        source: a folder of STAR-Counts files, one of them, or a matrix.
-        out: the folder of the features.
-        encoder: "bulkrnabert" or "log-tpm".
-        mode: which genes are kept, see `slices`.
-        matrix: what the user says of a matrix.
-        patient_from: regular expression of the patient in a file's or sample's name.
-        weights: folder or hub name of BulkRNABert's weights.
-        genes: file of the list of genes.
-        mapping: table of which file is whose.
-        tokens: how many genes are kept.
-        seed: draws them, for "random".
-        train: file of the patients over which variance is taken, for "variance_topk".
-        log_base: 2 or 10, for "log-tpm".
-        normalisation, key_map: instead of what lies with the weights, see `weights`.
-        precision, device: of the network, see `encoders`.
-        licence, trained_on: of the weights, for the record.
-    """
-
-    source: Path
-    out: Path
-    encoder: str
-    mode: str
-    matrix: MatrixOptions
-    patient_from: str
-    weights: str | None = None
-    genes: Path | None = None
-    mapping: Path | None = None
-    tokens: int = 2048
-    seed: int = 0
-    train: Path | None = None
-    log_base: int = 10
-    normalisation: float | None = None
-    key_map: Path | None = None
-    precision: str = "float32"
-    device: str = "cpu"
-    licence: str | None = None
-    trained_on: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,21 +70,22 @@ class RnaRun:
         _say(self.console, text)
 
 
-def encode_rna(options: RnaOptions, machines: Machines, console: Console) -> int:
-    """Do it all; what is done is skipped. Returns the exit status, 1 where a patient failed.
+def encode_rna(source: Path, options: RnaOptions, machines: Machines, console: Console) -> int:
+    """Do it all with a folder of STAR-Counts files, one of them, or a matrix; what is done is skipped.
 
-    Raises InputError for what spoils it as a whole: weights, lists, options, a matrix.
+    Returns the exit status, 1 where a patient failed. Raises InputError for what spoils it as a whole:
+    weights, lists, options, a matrix.
     """
     if options.mode == slices.VARIANCE and options.train is None:
         raise InputError(
             "--slice variance_topk needs --train, the training patients: no others may choose genes"
         )
     if options.encoder == BULKRNABERT:
-        return _bulkrnabert(options, machines, console)
-    return _log_tpm(options, machines, console)
+        return _bulkrnabert(source, options, machines, console)
+    return _log_tpm(source, options, machines, console)
 
 
-def _bulkrnabert(options: RnaOptions, machines: Machines, console: Console) -> int:
+def _bulkrnabert(source: Path, options: RnaOptions, machines: Machines, console: Console) -> int:
     from prime.encode.rna.weights import find_weights, gene_file, load_model, record
 
     if options.weights is None:
@@ -144,7 +102,7 @@ def _bulkrnabert(options: RnaOptions, machines: Machines, console: Console) -> i
         raise InputError(
             f"--weights {options.weights}: no list of genes there; give --genes common_gene_id.txt"
         )
-    run = _first_step(options, path, weights.config.n_genes, machines, console)
+    run = _first_step(source, options, path, weights.config.n_genes, machines, console)
     if not run.genes.is_published:
         run.say(f"warning: {path} is not BulkRNABert's published list (sha256 {PUBLISHED_SHA256[:12]}...)")
     attributes = {
@@ -166,26 +124,32 @@ def _bulkrnabert(options: RnaOptions, machines: Machines, console: Console) -> i
     return _second_step(run, encoder, attributes, settings, columns)
 
 
-def _log_tpm(options: RnaOptions, machines: Machines, console: Console) -> int:
-    run = _first_step(options, options.genes, None, machines, console)
+def _log_tpm(source: Path, options: RnaOptions, machines: Machines, console: Console) -> int:
+    run = _first_step(source, options, options.genes, None, machines, console)
     assert run.rows is not None
-    nothing = EncoderRecord(f"log{options.log_base}(1 + TPM)", "none", "none", "none", "none")
-    encoder = LogTpm(tuple(run.rows.tolist()), options.log_base, run.profiles.broken)
+    nothing = EncoderRecord(f"log{options.log}(1 + TPM)", "none", "none", "none", "none")
+    encoder = LogTpm(tuple(run.rows.tolist()), options.log, run.profiles.broken)
     return _second_step(run, encoder, {**nothing.attributes(), **run.details()}, {}, run.kept)
 
 
 def _first_step(
-    options: RnaOptions, path: Path | None, expected: int | None, machines: Machines, console: Console
+    source: Path,
+    options: RnaOptions,
+    path: Path | None,
+    expected: int | None,
+    machines: Machines,
+    console: Console,
 ) -> RnaRun:
     """Read everybody and choose genes. Raises InputError where the list has not the `expected` length."""
-    source = open_source(options.source, options.matrix, options.patient_from, options.mapping)
-    genes = choose_genes(source, path)
+    pattern = options.patient_from or PATIENT_FROM
+    opened = open_source(source, options.matrix, pattern, options.mapping)
+    genes = choose_genes(opened, path)
     if expected is not None and len(genes.names) != expected:
         raise InputError(
             f"{path}: {len(genes.names):,} genes, but the network has {expected:,}; give the list that it was"
             " trained with, in its order"
         )
-    profiles = make_profiles(source, genes, options.out, machines, console)
+    profiles = make_profiles(opened, genes, options.out, machines, console)
     return RnaRun(options, genes, profiles, _rows(options, genes, profiles, console), machines, console)
 
 

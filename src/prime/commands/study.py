@@ -1,0 +1,110 @@
+"""Commands of the paper's tables and figures: study, methods, report."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from prime.arguments import ConfigFile, Folder, Settings, Words, about
+from prime.commands.shared import open_experiment_store, read_experiment
+from prime.errors import InputError
+from prime.machines import Machines
+
+if TYPE_CHECKING:
+    from prime.study.context import Other
+
+
+def study(
+    name: Annotated[str, about("table1 .. table5, figure2 .. figure4, all, and more; see docs.")],
+    /,
+    *,
+    config: ConfigFile,
+    settings: Settings = (),
+    out: Annotated[Folder, about("Results; taken up again.")],
+    preset: Annotated[Literal["quick", "full"], about("Size of the grid.")] = "full",
+    protocol: Annotated[
+        Literal["transductive", "inductive", "leave_cohort_out"],
+        about("Whom pretraining sees: everyone, not the test fold, not the tested cohort."),
+    ] = "transductive",
+    reference: Annotated[Path | None, about("Others' results to print beside.", "FILE.csv")] = None,
+    setting: Annotated[Words, about("What study sweep varies.", "KEY=A,B")] = (),
+    also: Annotated[
+        Words,
+        about(
+            "Another experiment whose PRIME stands beside, such as one with one more modality.",
+            "NAME=CONFIG.yaml",
+        ),
+    ] = (),
+    machines: Machines = Machines(),
+) -> int:
+    """Make a table or figure of the paper, or all of them."""
+    experiment = read_experiment(config, settings)
+    from rich.console import Console
+
+    from prime.study.context import Context
+    from prime.study.registry import choose
+    from prime.study.run import read_reference, run_studies
+    from prime.study.sweeps import read_setting
+
+    studies = choose(name)
+    theirs = None if reference is None else read_reference(reference)
+    varied = tuple(read_setting(text) for text in setting)
+    if (name == "sweep") != bool(varied):
+        raise InputError("--setting key=a,b and study sweep go together: --setting model.queries=2,4,8")
+    store = open_experiment_store(experiment)
+    others = tuple(_other(text) for text in also)
+    context = Context(store, experiment, preset, theirs, varied, protocol, others)
+    command = " ".join(["prime", *sys.argv[1:]])
+    return 1 if run_studies(studies, context, out, machines, command, Console()) else 0
+
+
+def _other(text: str) -> "Other":
+    """`--also NAME=CONFIG.yaml`: another experiment and its data."""
+    from prime.study.context import Other
+
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise InputError(f"--also {text}: write it as NAME=CONFIG.yaml, for example clinical=clinical.yaml")
+    experiment = read_experiment(Path(path))
+    return Other(name, open_experiment_store(experiment), experiment)
+
+
+def methods(
+    *,
+    config: Annotated[Path | None, about("Count parameters for this one.", "CONFIG.yaml")] = None,
+    settings: Settings = (),
+    markdown: Annotated[Path | None, about("Write the page of the docs instead.", "PAGE.md")] = None,
+) -> None:
+    """List the methods that PRIME is compared with."""
+    from shutil import get_terminal_size
+
+    from prime.catalogue.listing import methods_list
+
+    if markdown is not None:
+        from prime.files import write_text
+        from prime.study.methods_page import methods_page
+
+        write_text(markdown, methods_page())
+        print(markdown)
+        return
+    counts: dict[str, str] = {}
+    if config is not None:
+        from prime.study.methods_page import parameter_counts
+
+        experiment = read_experiment(config, settings)
+        counts = parameter_counts(experiment, open_experiment_store(experiment))
+    print(methods_list(get_terminal_size().columns, counts))
+
+
+def report(
+    folder: Annotated[Folder, about("The --out of prime study.")],
+    /,
+    *,
+    out: Annotated[Path | None, about("(FOLDER/report.html)", "PAGE.html")] = None,
+    markdown: Annotated[Folder | None, about("Also README.md and the files, into this folder.")] = None,
+) -> None:
+    """One HTML page of everything that prime study made."""
+    from prime.report import write_markdown, write_report
+
+    print(write_report(folder, out))
+    if markdown is not None:
+        print(write_markdown(folder, markdown))

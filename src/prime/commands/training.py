@@ -1,0 +1,84 @@
+"""Commands that train on a whole cohort: pretrain, evaluate."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from prime.arguments import ConfigFile, Count, File, Folder, Settings, Threads, about
+from prime.commands.shared import open_experiment_store, read_experiment, set_threads
+from prime.errors import InputError, first_line
+
+
+def pretrain(
+    config: ConfigFile,
+    /,
+    *,
+    settings: Settings = (),
+    threads: Threads = None,
+    out: Annotated[Folder, about("Folder of the run; taken up again.")],
+    exclude: Annotated[
+        File | None, about("Patients to keep out: one id a line, or a csv with a column patient_id.")
+    ] = None,
+    devices: Annotated[Count, about("Processes a node.")] = 1,
+    nodes: Annotated[Count, about("Machines.")] = 1,
+    accelerator: Annotated[Literal["auto", "cpu", "gpu", "cuda", "mps"], about("Where to run.")] = "auto",
+    precision: Annotated[
+        Literal["bf16-mixed", "32-true"] | None, about("Instead of pretrain.precision.")
+    ] = None,
+) -> None:
+    """Pretrain on everyone who has anything, without labels."""
+    experiment = read_experiment(config, settings)
+    set_threads(threads)
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+    from prime.cohort.exclusions import read_exclusions
+    from prime.pretraining.devices import Devices
+    from prime.pretraining.loop import pretrain as train
+
+    store = open_experiment_store(experiment)
+    excluded: frozenset[str] = frozenset()
+    if exclude is not None:
+        excluded = read_exclusions(exclude, [str(p) for p in store.patients["patient_id"]])
+    try:
+        train(store, experiment, out, excluded, Devices(devices, nodes, accelerator, precision))
+    except MisconfigurationException as error:
+        raise InputError(f"--accelerator, --devices or --nodes: {first_line(error)}") from None
+    print(f"{out}: pretrained; the losses are in {out / 'curves.svg'}")
+
+
+def evaluate(
+    config: ConfigFile,
+    /,
+    *,
+    settings: Settings = (),
+    threads: Threads = None,
+    checkpoint: Annotated[
+        Path | None, about("A pretraining run; not needed for scratch alone.", "RUN")
+    ] = None,
+    out: Annotated[Folder, about("Folder of the tables; taken up again.")],
+    folds: Annotated[File | None, about("Folds (csv) or splits (json).")] = None,
+) -> None:
+    """Cross-validate survival heads under every missing pattern."""
+    given = () if folds is None else (f"evaluate.folds={folds.resolve()}",)
+    experiment = read_experiment(config, (*settings, *given))
+    set_threads(threads)
+    from prime.downstream.grid import evaluate as cross_validate
+
+    cross_validate(open_experiment_store(experiment), experiment, checkpoint, out)
+    print_summary(out)
+
+
+def print_summary(out: Path) -> None:
+    """The mean C-index or AUROC over cohorts, a row a method and a column a pattern."""
+    import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
+
+    from prime.evaluation.summary import macro_table
+
+    table = macro_table(pd.read_csv(out / "summary.csv"))
+    shown = Table(title=f"Mean over cohorts ({out / 'summary.csv'})", title_justify="left")
+    for column in ("", *table.columns):
+        shown.add_column(str(column), justify="right" if column else "left")
+    for label, values in zip(table.index, table.to_numpy(dtype=float).tolist(), strict=True):
+        shown.add_row(" ".join(map(str, label)), *(f"{value:.3f}" for value in values))
+    Console().print(shown)

@@ -1,0 +1,82 @@
+"""The options of `prime encode rna`, each in one place: its name, kind, words of help and default."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from prime.arguments import Count, File, Folder, Licence, PatientFrom, TrainedOn, Whole, about
+from prime.errors import InputError
+
+SLICES = {
+    "bulkrnabert": ("first", "random", "variance_topk", "all_mean"),
+    "log-tpm": ("all", "variance_topk"),
+}
+
+
+@Parameter("*")
+@dataclass(frozen=True)
+class MatrixOptions:
+    """What the user says of a matrix; None: find out."""
+
+    unit: Annotated[
+        Literal["tpm", "counts", "log2-tpm", "ln-tpm", "log10-tpm"] | None,
+        about("Of the matrix (found out)."),
+    ] = None
+    lengths: Annotated[File | None, about("gene_id,length in base pairs, for counts.")] = None
+    symbols: Annotated[File | None, about("gene_id,gene_name, for a matrix of symbols.")] = None
+    id_column: Annotated[str | None, about("Of the matrix: column of the ids.", "NAME")] = None
+    genes_in: Annotated[
+        Literal["columns", "rows"] | None, about("Of the matrix: where they are (found out).")
+    ] = None
+
+
+@Parameter("*")
+@dataclass(frozen=True)
+class RnaOptions:
+    """What `prime encode rna` is asked for, beside its source; None: the default, or find out."""
+
+    out: Annotated[Folder, about("The features; taken up again.")]
+    encoder: Annotated[
+        Literal["bulkrnabert", "log-tpm"], about("Tokens of a network, or a table of log TPM.")
+    ] = "bulkrnabert"
+    weights: Annotated[
+        str | None,
+        about("Folder with model.safetensors and config.json, or InstaDeepAI/BulkRNABert.", "FOLDER|NAME"),
+    ] = None
+    normalisation: Annotated[float | None, about("Instead of the weights' own.", "X")] = None
+    key_map: Annotated[Path | None, about("Names of tensors, where they differ.", "FILE.json")] = None
+    precision: Annotated[Literal["float32", "bfloat16"], about("Of the network's arithmetic.")] = "float32"
+    device: Annotated[str, about("Where the network runs: cpu, cuda.", "NAME")] = "cpu"
+    licence: Licence = None
+    trained_on: TrainedOn = None
+    genes: Annotated[
+        File | None, about("Genes, one id a line (beside the weights; log-tpm: all of a file).")
+    ] = None
+    slice: Annotated[
+        Literal["all", "all_mean", "first", "random", "variance_topk"] | None,
+        about("Which genes are kept (bulkrnabert: first; log-tpm: all)."),
+    ] = None
+    tokens: Annotated[Count, about("How many of them.")] = 2048
+    seed: Annotated[Whole, about("Draws them, for --slice random.")] = 0
+    train: Annotated[File | None, about("Training patients, for --slice variance_topk: one id a line.")] = (
+        None
+    )
+    log: Annotated[Literal[2, 10], about("Base, for log-tpm.")] = 10
+    mapping: Annotated[
+        Path | None, about("patient_id,path (from the folder): which file is whose.", "FILE.csv")
+    ] = None
+    patient_from: PatientFrom = None
+    matrix: MatrixOptions = MatrixOptions()
+
+    @property
+    def mode(self) -> str:
+        """Which genes are kept, see `slices`. Raises InputError where the encoder has no such slice."""
+        allowed = SLICES[self.encoder]
+        mode = self.slice or allowed[0]
+        if mode not in allowed:
+            raise InputError(
+                f"--slice {mode}: with --encoder {self.encoder} it is one of {', '.join(allowed)}"
+            )
+        return mode
