@@ -25,14 +25,14 @@ from prime.settings.experiment import ExperimentConfig
 from prime.store.store import Store
 
 FOLD_COLUMNS = (
-    "method,init,mode,train_on,share,task,cohort,fold,seed,pattern,test_on,metric,value,n,events,reason"
+    "method,init,mode,train_on,share,task,cohort,fold,seed,pattern,test_on,metric,value,n,events,pairs,reason"
+    ",note"
 )
 PREDICTION_COLUMNS = (
     "method,init,mode,train_on,share,task,pattern,patient_id,cohort,fold,seed,complete,risk,event,time_days"
 )
 SURVIVAL_METRICS = {
     "c_index", "ipcw_c_index", "mean_time_dependent_auc", "integrated_brier_score", "calibration_slope",
-    "d_calibration_p",
 }  # fmt: skip
 TABLES = ("predictions.csv", "folds.csv", "summary.csv", "intervals.csv", "manifest.json")
 
@@ -159,14 +159,24 @@ def test_summary_intervals_and_manifest(finished: Path) -> None:
     folds = pd.read_csv(finished / "folds.csv")
     summary = pd.read_csv(finished / "summary.csv")
     chosen = (summary["metric"] == "c_index") & (summary["test_on"] == "everyone")
+    calibrated = summary[(summary["metric"] == "d_calibration_p") & (summary["cohort"] == "macro")]
+    assert len(calibrated) == 2 * 2 * 7 * 2
+    assert calibrated["mean"].isna().all()
+    assert calibrated["compatible"].between(0, calibrated["n_cohorts"]).all()
     summary = summary[chosen].set_index(["init", "mode", "pattern", "cohort"])
     mine = folds[(folds["init"] == "scratch") & (folds["mode"] == "ft") & (folds["pattern"] == "all")]
     mine = mine[(mine["metric"] == "c_index") & (mine["test_on"] == "everyone")]
     means = mine.groupby("cohort")["value"].mean()
-    assert summary.loc[("scratch", "ft", "all", "A"), "mean"] == pytest.approx(means["A"])
-    assert summary.loc[("scratch", "ft", "all", "macro"), "mean"] == pytest.approx(means.mean())
+    assert summary.loc[("scratch", "ft", "all", "A"), "fold_mean"] == pytest.approx(means["A"])
+    assert summary.loc[("scratch", "ft", "all", "macro"), "fold_mean"] == pytest.approx(means.mean())
     intervals = pd.read_csv(finished / "intervals.csv")
     assert len(intervals) == 2 * 2 * 2 * 7
+    pooled = intervals.set_index(["init", "mode", "pattern", "cohort"])["value"].sort_index()
+    shared = summary.loc[pooled.index, "mean"]
+    assert shared.tolist() == pytest.approx(pooled.tolist(), nan_ok=True), "pairs within folds, pooled"
+    assert len(set(shared)) > 20
+    macro = summary.loc[("scratch", "ft", "all", "macro"), "mean"]
+    assert macro == pytest.approx(pooled["scratch", "ft", "all"].mean())
     usable = intervals[intervals["low"].notna()]
     assert len(usable) > 0
     assert (usable["low"] <= usable["high"]).all()

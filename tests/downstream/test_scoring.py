@@ -6,9 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prime.downstream.scoring import cohort_intervals, curve_columns, score_folds
-from prime.evaluation.metrics import concordance
-from prime.evaluation.step_curves import step_survival
+from prime.downstream.scoring import cohort_intervals, curve_columns, score_cohorts, score_folds
+from prime.evaluation.averages import CONSTANT
+from prime.evaluation.d_calibration import d_calibration
+from prime.evaluation.metrics import Score, concordance
+from prime.evaluation.reported import REPORTED, FoldPredictions, Metric
+from prime.evaluation.step_curves import own_time_survival, step_survival
+from prime.evaluation.summary import summarise
 from prime.evaluation.survival_metrics import integrated_brier_score, ipcw_concordance
 
 TRAIN = (np.linspace(10.0, 2000.0, 60), np.arange(60) % 3 > 0)
@@ -62,7 +66,11 @@ def test_each_score_is_that_of_its_patients() -> None:
             assert np.isfinite(score.value)
     whole = table[table["test_on"] == "everyone"]
     assert (whole["n"] <= 80).all()
-    assert 0 <= value(table, "d_calibration_p") <= 1
+    everyone = table[(table["metric"] == "c_index") & (table["test_on"] == "everyone")].iloc[0]
+    time, event = frame["time_days"].to_numpy(), frame["event"].to_numpy() == 1
+    assert everyone["pairs"] == sum((event[i] & (time[i] < time)).sum() for i in range(80))
+    assert table.loc[table["metric"] != "c_index", "pairs"].isna().all()
+    assert "d_calibration_p" not in set(table["metric"]), "one in a cohort"
 
 
 def test_training_patients_give_the_censoring() -> None:
@@ -107,9 +115,11 @@ HARD: dict[str, dict[str, Any]] = {
 def test_what_is_undefined_has_a_reason(n: int, binary: bool, changes: dict[str, Any]) -> None:
     edges = np.array([-np.inf, 365.0]) if binary else EDGES
     table = scored(rows(n, edges=edges, complete=True, **changes))
-    assert len(table) == (4 if binary else 6) * 2
+    assert len(table) == (4 if binary else 5) * 2
     assert (table["value"].isna() == table["reason"].notna()).all()
     undefined = {"auroc", "average_precision"} if binary else {"c_index", "ipcw_c_index"}
+    constant = n > 1 and changes == {"risk": -1.0}
+    assert (table["note"] == CONSTANT).all() if constant else table["note"].isna().all()
     if changes == {"event": 0}:
         assert table[table["metric"].isin(undefined)]["value"].isna().all()
 
@@ -130,3 +140,61 @@ def test_intervals_hold_their_value() -> None:
     assert row["metric"] == "c_index_within_fold"
     assert row["low"] < row["value"] < row["high"]
     assert row["n"] == 80
+
+
+def test_d_calibration_pools_the_folds_of_a_cohort() -> None:
+    """Each fold by its own edges, each patient once for all seeds, events beyond the last edge censored."""
+    other = np.array([-np.inf, 300.0, 800.0, np.inf])
+    frame = pd.concat(
+        [
+            rows(60, seed=s + 2 * fold, edges=(EDGES, other)[fold], fold=fold).assign(seed=s)
+            for fold in (0, 1)
+            for s in (0, 1)
+        ]
+    )
+    facts = frame[["patient_id", "event", "time_days"]].groupby("patient_id").transform("first")
+    frame = frame.assign(**facts)
+    table = score_cohorts(frame).set_index("test_on")
+    parts = []
+    for _, part in frame.groupby(["fold", "seed"]):
+        edges, survival = curve_columns(part)
+        time, event = part["time_days"].to_numpy(), part["event"].to_numpy() == 1
+        parts.append((time, event & (time <= edges[-2]), own_time_survival(edges, survival, time)))
+    expected = d_calibration(
+        *(np.concatenate(column) for column in zip(*parts, strict=True)), weight=np.full(240, 0.5)
+    )
+    assert table.loc["everyone", "value"] == pytest.approx(expected.p_value)
+    assert table.loc["everyone", ["n", "n_folds", "n_seeds"]].tolist() == [120, 2, 2]
+    assert table["metric"].tolist() == ["d_calibration_p"] * 2
+    single = score_cohorts(rows(20, edges=np.array([-np.inf, np.inf])))
+    assert single["value"].isna().all()
+    assert single["reason"].tolist()[0].startswith("a single time bin")
+    assert score_cohorts(rows(20, edges=np.array([-np.inf, 365.0]))).empty, "none of a binary task"
+    assert score_cohorts(frame.assign(label="x"), ["label"])["value"].tolist() == table["value"].tolist()
+
+
+@pytest.mark.parametrize("scope", ["fold", "cohort"])
+def test_a_metric_is_one_function_and_one_entry(scope: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def youth(folds: FoldPredictions | list[FoldPredictions]) -> Score:
+        given = folds if isinstance(folds, list) else [folds]
+        time = np.concatenate([fold.time for fold in given])
+        return (
+            Score(float("nan"), len(time), 0, "nobody is young")
+            if len(given) == 1
+            else Score(time.mean(), len(time), 0)
+        )
+
+    toy = Metric("toy", "Mean time", "low", {"survival": youth}, scope)
+    monkeypatch.setitem(REPORTED, "toy", toy)
+    frame = pd.concat([rows(30), rows(30, seed=1, fold=1)], ignore_index=True)
+    folds, cohorts = scored(frame), score_cohorts(frame)
+    mine, other = (folds, cohorts) if scope == "fold" else (cohorts, folds)
+    assert "toy" not in set(other["metric"])
+    mine = mine[(mine["metric"] == "toy") & (mine["test_on"] == "everyone")]
+    summary = summarise(folds, cohorts).query("metric == 'toy' and test_on == 'everyone'").set_index("cohort")
+    if scope == "cohort":
+        assert mine["value"].tolist() == [frame["time_days"].mean()] == [summary.loc["macro", "mean"]]
+    else:
+        assert mine["reason"].tolist() == ["nobody is young"] * 2
+        assert summary.loc["macro", "undefined"] == 2
+    assert "toy" not in set(scored(rows(30, edges=np.array([-np.inf, 365.0])))["metric"]), "of survival alone"

@@ -1,7 +1,7 @@
 """The paired bootstrap against plain loops and resampled rows."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -9,8 +9,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prime.evaluation import comparison
-from prime.evaluation.comparison import PairedCohort, paired_bootstrap
-from prime.evaluation.metrics import auroc, concordance
+from prime.evaluation.comparison import CohortPredictions, Difference, bootstrap_draws, difference
+from prime.evaluation.metrics import auroc, concordance_within
+
+
+@dataclass(frozen=True)
+class PairedCohort:
+    """Two methods on the patients of one cohort."""
+
+    fold: np.ndarray
+    event: np.ndarray
+    risk_a: np.ndarray
+    risk_b: np.ndarray
+    time: np.ndarray | None = None
+
+
+def paired_bootstrap(
+    metric: comparison.Metric,
+    groups: list[PairedCohort],
+    replicates: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Difference:
+    """The difference of two methods from the draws of each."""
+    cohorts = [
+        [CohortPredictions(g.fold, g.event, risk, g.time) for g, risk in zip(groups, risks, strict=True)]
+        for risks in ([g.risk_a for g in groups], [g.risk_b for g in groups])
+    ]
+    a, b = (bootstrap_draws(metric, mine, replicates, seed) for mine in cohorts)
+    return difference(a, b, level)
 
 
 def cohort(seed: int, n: int = 40, folds: int = 3, seeds: int = 2, gain: float = 1.0) -> PairedCohort:
@@ -27,24 +54,25 @@ def cohort(seed: int, n: int = 40, folds: int = 3, seeds: int = 2, gain: float =
     )
 
 
-def metric_of(metric: str, group: PairedCohort, rows: np.ndarray, risk: np.ndarray) -> float:
-    if metric == "auroc":
-        return auroc(group.event[rows], risk[rows]).value
-    assert group.time is not None
-    return concordance(group.time[rows], group.event[rows], risk[rows]).value
+def pooled(metric: str, group: PairedCohort, rows: np.ndarray, risk: np.ndarray) -> float:
+    """The metric of these rows over the pairs within folds."""
+    if metric == "concordance":
+        assert group.time is not None
+        return concordance_within(group.time[rows], group.event[rows], risk[rows], group.fold[rows]).value
+    parts = [rows[group.fold[rows] == label] for label in np.unique(group.fold)]
+    scores = [auroc(group.event[part], risk[part]) for part in parts]
+    pairs = sum(score.pairs or 0 for score in scores)
+    earned = sum(score.value * score.pairs for score in scores if score.pairs)
+    return earned / pairs if pairs else math.nan
 
 
-def cohort_difference(metric: str, group: PairedCohort, drawn: list[np.ndarray]) -> float:
-    """a less b, the mean over seeds and over the folds with a value."""
-    means: list[float] = []
-    for risks in (np.atleast_2d(group.risk_a.T).T, np.atleast_2d(group.risk_b.T).T):
-        values = [
-            np.mean([metric_of(metric, group, rows, risks[:, seed]) for seed in range(risks.shape[1])])
-            for rows in drawn
-        ]
-        defined = [value for value in values if not np.isnan(value)]
-        means.append(float(np.mean(defined)) if defined else math.nan)
-    return means[0] - means[1]
+def cohort_difference(metric: str, group: PairedCohort, drawn: np.ndarray) -> float:
+    """a less b, the mean over seeds of the folds pooled."""
+    means = [
+        np.mean([pooled(metric, group, drawn, risks[:, seed]) for seed in range(risks.shape[1])])
+        for risks in (np.atleast_2d(group.risk_a.T).T, np.atleast_2d(group.risk_b.T).T)
+    ]
+    return float(means[0] - means[1])
 
 
 def loop_bootstrap(metric: str, groups: list[PairedCohort], replicates: int, seed: int) -> np.ndarray:
@@ -57,7 +85,10 @@ def loop_bootstrap(metric: str, groups: list[PairedCohort], replicates: int, see
             rows = np.flatnonzero(group.fold == label)
             drawn.append(rows[generator.integers(0, len(rows), (replicates, len(rows)))])
         by_cohort.append(
-            [cohort_difference(metric, group, [rows[index] for rows in drawn]) for index in range(replicates)]
+            [
+                cohort_difference(metric, group, np.concatenate([rows[index] for rows in drawn]))
+                for index in range(replicates)
+            ]
         )
     return np.mean(by_cohort, axis=0)
 
@@ -67,8 +98,7 @@ def test_bootstrap_equals_resampling_the_rows(metric: comparison.Metric) -> None
     groups = [cohort(0, gain=0.4), cohort(1, n=25, folds=2, gain=0.2)]
     found = paired_bootstrap(metric, groups, replicates=60, seed=5, level=0.9)
     values = loop_bootstrap(metric, groups, 60, 5)
-    folds = [[np.flatnonzero(group.fold == label) for label in np.unique(group.fold)] for group in groups]
-    expected = [cohort_difference(metric, group, drawn) for group, drawn in zip(groups, folds, strict=True)]
+    expected = [cohort_difference(metric, group, np.arange(len(group.event))) for group in groups]
     assert found.value == pytest.approx(np.mean(expected), abs=1e-12)
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(values, [0.05, 0.95])), abs=1e-12)
     smaller = min((values <= 0).sum(), (values >= 0).sum())
@@ -77,15 +107,33 @@ def test_bootstrap_equals_resampling_the_rows(metric: comparison.Metric) -> None
     assert (found.replicates, found.undefined, found.reason) == (60, 0, None)
 
 
-def test_folds_that_lose_their_value_in_a_draw_are_left_out_of_it() -> None:
-    """Four patients a fold: many draws have no comparable pair in one fold, some in both."""
-    group = cohort(2, n=8, folds=2)
-    values = loop_bootstrap("concordance", [group, cohort(3)], 200, 1)
+def test_draws_without_a_pair_in_any_fold_are_left_out() -> None:
+    """Three patients a fold: some draws have a comparable pair in neither fold, and only those go."""
+    group = cohort(2, n=6, folds=2)
+    values = loop_bootstrap("concordance", [group, cohort(3)], 300, 1)
     undefined = int(np.isnan(values).sum())
     assert 0 < undefined < 150
-    found = paired_bootstrap("concordance", [group, cohort(3)], 200, 1)
-    assert (found.replicates, found.undefined) == (200 - undefined, undefined)
+    found = paired_bootstrap("concordance", [group, cohort(3)], 300, 1)
+    assert (found.replicates, found.undefined) == (300 - undefined, undefined)
     assert found.low == pytest.approx(np.nanquantile(values, 0.025), abs=1e-12)
+
+
+def test_a_fold_with_one_negative_counts_by_its_pairs() -> None:
+    """Of 29 x 1 and 15 x 15 pairs the one negative, ranked wrongly by a, costs 29 / 254 and not one half.
+
+    A third of the draws lose that negative. They keep the other fold and so stay near the point.
+    """
+    event = np.array([True] * 29 + [False] + [True] * 15 + [False] * 15)
+    right = event.astype(float)
+    wrong = right.copy()
+    wrong[29] = 2.0
+    group = PairedCohort(np.repeat([0, 1], 30), event, wrong, right)
+    found = paired_bootstrap("auroc", [group], 2000)
+    assert found.value == pytest.approx(-29 / (29 + 225), abs=1e-12)
+    assert found.undefined == 0
+    drawn = bootstrap_draws("auroc", [CohortPredictions(group.fold, event, wrong)], 2000).drawn[0]
+    assert drawn.mean() == pytest.approx(1 - 29 / 254, abs=0.02)
+    assert found.low < found.value < found.high == 0.0
 
 
 def test_bootstrap_in_chunks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +212,7 @@ def test_a_cohort_without_a_value_is_left_out() -> None:
         assert math.isnan(nothing.value)
         assert math.isnan(nothing.p_value)
         assert (nothing.replicates, nothing.undefined) == (0, 50)
-        assert nothing.reason == "no cohort with a fold that has a value"
+        assert nothing.reason == "no cohort with a comparable pair"
 
 
 def test_no_replicate_with_a_value_is_said() -> None:
@@ -187,8 +235,8 @@ def test_bootstrap_misuse_is_refused() -> None:
         (replace(group, event=group.event.astype(float)), "event must be one bool"),
         (replace(group, fold=group.fold[:-1]), "fold must be of shape"),
         (replace(group, time=None), "time is needed"),
-        (replace(group, risk_a=group.risk_a[:-1]), "risk_a must have 40 rows"),
-        (replace(group, risk_b=group.risk_b * np.nan), "risk_b has 80 values"),
+        (replace(group, risk_a=group.risk_a[:-1]), "risk must have 40 rows"),
+        (replace(group, risk_b=group.risk_b * np.nan), "risk has 80 values"),
     ]
     for broken, message in bad:
         with pytest.raises(ValueError, match=message):
@@ -198,3 +246,13 @@ def test_bootstrap_misuse_is_refused() -> None:
         paired_bootstrap("accuracy", [group], 10)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="replicates"):
         paired_bootstrap("auroc", [group], 0)
+    with pytest.raises(ValueError, match="level"):
+        paired_bootstrap("auroc", [group], 5, level=1.0)
+    silent = replace(group, event=np.zeros(40, dtype=bool))
+    one, two, none = (
+        bootstrap_draws("auroc", [CohortPredictions(g.fold, g.event, g.risk_a) for g in groups], 5)
+        for groups in ([group], [group, group], [silent])
+    )
+    for other in (two, none):
+        with pytest.raises(ValueError, match="the same patients"):
+            difference(one, other)

@@ -58,3 +58,20 @@ def test_bad_survival_and_bins_are_refused() -> None:
         d_calibration(time, event, chance - 1)
     with pytest.raises(ValueError, match="bins"):
         d_calibration(time, event, chance, bins=1)
+    with pytest.raises(ValueError, match="weights not negative"):
+        d_calibration(time, event, chance, weight=-np.ones(len(time)))
+
+
+def test_predictions_of_one_patient_share_its_weight() -> None:
+    """Two predictions each: the expected patients in a bin are the mean of what each prediction gives."""
+    generator = np.random.default_rng(5)
+    event, time = generator.random(70) < 0.6, generator.random(70)
+    own = generator.random((2, 70))
+    apart = [d_calibration(time, event, chance) for chance in own]
+    both = d_calibration(np.tile(time, 2), np.tile(event, 2), own.ravel(), weight=np.full(140, 0.5))
+    assert both.n == 70
+    observed = (apart[0].observed + apart[1].observed) / 2
+    assert both.observed == pytest.approx(observed)
+    assert both.statistic == pytest.approx(((observed - 7) ** 2 / 7).sum())
+    twice = d_calibration(np.tile(time, 2), np.tile(event, 2), np.tile(own[0], 2), weight=np.full(140, 0.5))
+    assert twice.p_value == pytest.approx(apart[0].p_value)

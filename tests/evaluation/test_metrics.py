@@ -248,3 +248,13 @@ def test_bootstrap_arguments_are_checked() -> None:
         bootstrap_interval(concordance, np.zeros(3), level=1.0)
     with pytest.raises(ValueError, match="replicates"):
         bootstrap_interval(concordance, np.zeros(3), replicates=0)
+
+
+def test_pairs_are_those_that_can_be_compared() -> None:
+    """Times 1 (event), 2 (censored), 3 (event), 4: the first event has three pairs, the second one."""
+    time, event = np.array([1.0, 2.0, 3.0, 4.0]), np.array([True, False, True, False])
+    assert concordance(time, event, -time).pairs == 4
+    assert concordance_within(time, event, -time, np.array([0, 0, 1, 1])).pairs == 2
+    assert concordance(time, event & False, -time).pairs == 0
+    assert auroc(np.array([True] * 5 + [False] * 2), np.arange(7.0)).pairs == 10
+    assert auroc(event[:1], time[:1]).pairs == 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from prime.evaluation.fold_tests import wilcoxon_folds
-from prime.evaluation.ranking import critical_difference
+from prime.evaluation.ranking import critical_difference, identical
 
 # Demsar 2006: table 5 (a), alpha 0.05 and 0.10; AUC of four classifiers on 14 data sets. The two
 # methods printed with 0.975 have ranks 2 and 3 there, so a digit that was not printed is put back here.
@@ -135,3 +135,12 @@ def test_ranking_misuse_is_refused() -> None:
         critical_difference(pd.DataFrame({"a": [1.0, math.inf], "b": [1.0, 2.0]}))
     with pytest.raises(ValueError, match="level"):
         critical_difference(DEMSAR, level=1.0)
+
+
+def test_identical_methods_are_found_in_their_order() -> None:
+    nan = float("nan")
+    scores = pd.DataFrame(
+        {"x": [0.5, nan, 0.7], "y": [0.6, 0.5, 0.7], "z": [0.5, nan, 0.7 + 1e-15], "w": [0.5, 0.4, 0.7]}
+    )
+    assert identical(scores) == [("x", "z"), ("y",), ("w",)]
+    assert identical(scores[:0]) == [("x", "y", "z", "w")]

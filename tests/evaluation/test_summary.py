@@ -5,7 +5,16 @@ import pandas as pd
 import pytest
 
 from prime.errors import InputError
-from prime.evaluation.summary import FOLD_COLUMNS, SUMMARY_COLUMNS, macro_table, primary_macro, summarise
+from prime.evaluation.averages import CONSTANT
+from prime.evaluation.summary import (
+    FOLD_COLUMNS,
+    POOLED_COLUMNS,
+    SETTING,
+    SUMMARY_COLUMNS,
+    macro_table,
+    primary_macro,
+    summarise,
+)
 
 
 def row(cohort: str, fold: int, value: float, **changes: object) -> dict[str, object]:
@@ -25,7 +34,9 @@ def row(cohort: str, fold: int, value: float, **changes: object) -> dict[str, ob
         "value": value,
         "n": 50,
         "events": 20,
+        "pairs": None,
         "reason": None,
+        "note": None,
     }
     return base | changes
 
@@ -49,6 +60,82 @@ def test_folds_then_cohorts_by_hand() -> None:
     assert macro["mean"] == pytest.approx((0.7 + 0.45) / 2)  # of cohorts, not of the five folds
     assert macro["std"] == pytest.approx(np.std([0.7, 0.45], ddof=1))
     assert (macro["n_folds"], macro["n_cohorts"], macro["n"]) == (5, 2, 250)
+
+
+def test_folds_count_by_their_comparable_pairs() -> None:
+    """A fold with one negative: 0.2 on 29 pairs beside 0.8 on 171 is 0.713 and not one half."""
+    rows = [row("A", 0, 0.2, pairs=29), row("A", 1, 0.8, pairs=171), row("B", 0, 0.6, pairs=7)]
+    summary = summarise(pd.DataFrame(rows))
+    a, b, macro = (pick(summary, name) for name in ("A", "B", "macro"))
+    assert a["mean"] == pytest.approx((0.2 * 29 + 0.8 * 171) / 200)
+    assert a["fold_mean"] == pytest.approx(0.5)
+    assert (a["pairs"], a["fewest_pairs"]) == (200, 29)
+    assert macro["mean"] == pytest.approx((0.713 + 0.6) / 2)
+    assert macro["fold_mean"] == pytest.approx(0.55)
+    assert macro["std"] == pytest.approx(np.std([0.713, 0.6], ddof=1))
+    assert a["std"] == pytest.approx(np.std([0.2, 0.8], ddof=1)), "over folds it says how folds differ"
+    assert b["note"] == macro["note"] == "a fold with 7 comparable pairs"
+    assert a["note"] is None
+    assert np.isnan(pick(summarise(pd.DataFrame([row("A", 0, 0.6)])), "A")["pairs"])
+
+
+def test_the_interval_draws_folds_with_their_pairs() -> None:
+    """Of two folds a quarter of the draws are twice the one, a quarter twice the other, half both."""
+    rows = [row("A", 0, 0.2, pairs=29), row("A", 1, 0.8, pairs=171)]
+    a = pick(summarise(pd.DataFrame(rows)), "A")
+    assert (a["low"], a["high"]) == pytest.approx((0.2, 0.8))
+    rows = [
+        row("A", fold, value, pairs=pairs) for fold, (value, pairs) in enumerate([(0.5, 1)] + [(0.8, 99)] * 9)
+    ]
+    a = pick(summarise(pd.DataFrame(rows)), "A")
+    assert a["low"] > 0.79, "the fold with one pair hardly counts, however often it is drawn"
+
+
+def test_seeds_with_folds_of_their_own_count_by_their_pairs() -> None:
+    rows = [row("A", 0, 0.0, pairs=1), row("A", 0, 0.7, seed=1, pairs=99), row("A", 1, 0.5, pairs=50)]
+    a = pick(summarise(pd.DataFrame(rows)), "A")
+    first, weight = 0.7 * 99 / 100, (1 + 99) / 2
+    assert a["mean"] == pytest.approx((first * weight + 0.5 * 50) / (weight + 50))
+    assert a["fold_mean"] == pytest.approx((0.35 + 0.5) / 2)
+    by_seed = [(0.0 * 1 + 0.5 * 50) / 51, 0.7]
+    assert a["std_seeds"] == pytest.approx(np.std(by_seed, ddof=1))
+
+
+def test_constant_predictions_are_counted() -> None:
+    rows = [row("A", 0, 0.5, note=CONSTANT), row("A", 1, 0.7), row("B", 0, 0.5, note=CONSTANT)]
+    rows += [row("A", 0, 0.6, seed=1), row("B", 0, 0.5, note=CONSTANT, seed=1)]
+    summary = summarise(pd.DataFrame(rows))
+    a, b, macro = (pick(summary, name) for name in ("A", "B", "macro"))
+    assert [found["constant_folds"] for found in (a, b, macro)] == [0, 1, 1], "with every seed"
+    assert b["note"] == "constant prediction in 1 of 1 folds"
+    assert macro["note"] == "constant prediction in 1 of 3 folds"
+
+
+def test_p_values_have_no_mean() -> None:
+    """A metric with one value in a cohort: the macro row counts the cohorts that are compatible at 5%."""
+    setting = {name: row("A", 0, 0.0)[name] for name in SETTING} | {"metric": "d_calibration_p"}
+    facts = {"n": 100, "events": 40, "n_folds": 5, "n_seeds": 3}
+    values = {"B": 0.05, "A": 0.04, "C": float("nan"), "D": 0.9}
+    pooled = pd.DataFrame(
+        [
+            setting | facts | {"cohort": name, "value": value, "reason": None if value == value else "nobody"}
+            for name, value in values.items()
+        ],
+        columns=list(POOLED_COLUMNS),
+    )
+    summary = summarise(pd.DataFrame([row("A", 0, 0.6)]), pooled)
+    summary = summary[summary["metric"] == "d_calibration_p"].set_index("cohort")
+    assert list(summary.index) == ["A", "B", "C", "D", "macro"]
+    assert summary["mean"].tolist()[:2] == [0.04, 0.05]
+    assert summary.loc["C", "note"] == "nobody"
+    macro = summary.loc["macro"]
+    assert np.isnan(macro["mean"])
+    assert (macro["compatible"], macro["n_cohorts"], macro["undefined"]) == (2, 3, 1)
+    assert (macro["n"], macro["events"], macro["n_folds"], macro["n_seeds"]) == (400, 160, 20, 3)
+    assert summary["compatible"].isna().tolist() == [True] * 4 + [False]
+    high = pooled.assign(metric="a share of the cohort")
+    macro = summarise(pd.DataFrame([row("A", 0, 0.6)]), high).iloc[-1]
+    assert macro["mean"] == pytest.approx(np.mean([0.05, 0.04, 0.9]))
 
 
 def test_macro_std_is_the_one_that_the_paper_prints() -> None:

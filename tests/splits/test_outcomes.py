@@ -8,7 +8,7 @@ from made_up import changed_store
 from numpy.typing import NDArray
 
 from prime.errors import InputError
-from prime.evaluation.binary_metrics import horizon_label
+from prime.evaluation.horizon import horizon_label
 from prime.objectives.survival import bin_edges
 from prime.settings.evaluation import EvaluateConfig, TaskConfig
 from prime.splits.evaluation_folds import evaluation_folds

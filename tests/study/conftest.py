@@ -9,6 +9,7 @@ import pytest
 from made_up import experiment, write_store
 from rich.console import Console
 
+from prime.downstream import differences
 from prime.machines import Machines
 from prime.pretraining import loop as pretrain_module
 from prime.settings.experiment import ExperimentConfig
@@ -75,7 +76,8 @@ def small_grids() -> Any:
     """Few ablations, values and replicates; losses of an epoch, quicker learnt than drawn, are not drawn."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pretrain_module, "plot_curves", lambda *_: None)
-        patch.setattr(averages.paired_difference, "__defaults__", (50,))
+        patch.setattr(differences.paired_difference, "__defaults__", (50,))
+        patch.setattr(differences.compare, "__defaults__", (50,))
         patch.setattr(averages.macro_means, "__defaults__", (200,))
         patch.setattr(ablations, "OURS", {"No refiner": ablations.OURS["No refiner"]})
         patch.setattr(sweeps, "QUICK_BANKS", (4,))

@@ -25,8 +25,8 @@ GRID = [{"learning_rate": 1e-3, "dropout": 0.1}, {"learning_rate": 3e-3, "dropou
 REFERENCE = pd.DataFrame(
     [("Theirs", "os", "mean", "all", 0.876)], columns=["method", "task", "cohort", "pattern", "mean"]
 )
-OURS = {"Scratch LP", "Scratch FT", "Pretrained LP", "Pretrained LP+Missing", "Pretrained FT",
-        "Pretrained FT+Missing"}  # fmt: skip
+SAME = {"Pretrained LP", "Pretrained LP+Missing"}  # one fit where everything is observed: one entry
+OURS = {"Scratch LP", "Scratch FT", "Pretrained LP = LP+Missing", "Pretrained FT", "Pretrained FT+Missing"}
 BESIDE = {"Pretrained LP, other seed of weights", "Pretrained FT, other seed of weights"}
 
 
@@ -59,11 +59,11 @@ def test_the_table_has_every_method_and_says_what_it_reads(compared: Path) -> No
     table = shown(compared, "table2", "methods_os")
     titles = {METHODS[name].title for name in ("early", "rna_only", "late_ridge")}
     assert set(table.index) == {"Theirs"} | titles | OURS | BESIDE
-    assert table.loc["Early", "Uses"] == table.loc["Pretrained LP", "Uses"] == "all"
+    assert table.loc["Early", "Uses"] == table.loc["Pretrained FT", "Uses"] == "all"
     assert table.loc["RNA-only", "Uses"] == "rna"
     assert table.loc["Theirs", "Uses"] == ABSENT
     patterns = shown(compared, "table4", "patterns_os")
-    assert set(patterns.index) == set(table.index)
+    assert set(patterns.index) == set(table.index) - {"Pretrained LP = LP+Missing"} | SAME
 
 
 def test_a_method_that_cannot_see_a_modality_is_at_chance_without_it(compared: Path) -> None:
@@ -71,11 +71,19 @@ def test_a_method_that_cannot_see_a_modality_is_at_chance_without_it(compared: P
     alone = rows[rows["label"] == "RNA-only"].set_index("pattern")["mean"]
     assert alone["image"] == alone["report"] == alone["-rna"] == 0.5
     assert alone["rna"] != 0.5
+    table = shown(compared, "table4", "patterns_os")
+    assert table.loc["RNA-only", "image"] == "0.500 (constant)"
+    assert "constant" not in table.loc["RNA-only", "rna"]
+    assert not [text for text in table["image"] if "constant" in text and ("**" in text or "<u>" in text)]
+    constant = rows[rows["constant_folds"] == rows["folds"]]
+    assert set(zip(constant["label"], constant["pattern"], strict=True)) == {
+        ("RNA-only", pattern) for pattern in ("image", "report", "-rna")
+    }
 
 
 def test_every_rival_is_compared_with_the_main_ways(compared: Path) -> None:
     pairs = pd.read_csv(compared / "comparison" / "rivals_os.csv")
-    mine = {"Pretrained LP", "Pretrained FT", "Pretrained LP, other seed of weights"}
+    mine = {"Pretrained LP = LP+Missing", "Pretrained FT", "Pretrained LP, other seed of weights"}
     assert set(pairs["a"]) == mine
     assert set(pairs["b"]) == {"Early", "RNA-only", METHODS["late_ridge"].title}
     assert len(pairs) == 9

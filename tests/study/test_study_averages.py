@@ -1,12 +1,11 @@
-"""Averages of the tables against plain loops; paired differences against a direct calculation."""
+"""Averages of the tables against plain loops."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from prime.evaluation.comparison import paired_bootstrap
-from prime.evaluation.metrics import auroc, concordance
-from prime.study.averages import cohort_means, fold_means, macro_means, paired_cohorts, paired_difference
+from prime.evaluation.averages import fold_means
+from prime.study.averages import cohort_means, entries, macro_means, one_entry_each
 
 COHORTS = {"A": 3, "B": 4, "C": 2}
 
@@ -22,7 +21,7 @@ def scores() -> pd.DataFrame:
         for cohort, folds in COHORTS.items()
         for fold in range(folds)
     ]
-    frame = pd.DataFrame(rows).assign(n=20, events=5)
+    frame = pd.DataFrame(rows).assign(n=20, events=5, pairs=None, note=None)
     undefined = (frame["cohort"] == "B") & (frame["fold"] == 3)  # for every seed
     undefined |= (frame["cohort"] == "A") & (frame["fold"] == 1) & (frame["seed"] == 2)
     return frame.assign(value=frame["value"].mask(undefined))
@@ -114,112 +113,40 @@ def test_no_scores_give_no_rows(scores: pd.DataFrame) -> None:
     assert list(macro_means(scores[:0], ["label"]).columns) == list(macro_means(scores, ["label"]).columns)
 
 
-# Paired differences -----------------------------------------------------------------------------------------
+def test_both_averages_weigh_folds_by_their_pairs(scores: pd.DataFrame) -> None:
+    weighed = scores.assign(pairs=1 + 10 * scores["fold"])
+    means = cohort_means(weighed, ["label"]).set_index(["label", "cohort"])
+    expected = []
+    for cohort in COHORTS:
+        mine = weighed[(weighed["label"] == "x") & (weighed["cohort"] == cohort)]
+        folds = mine.dropna(subset="value").groupby("fold")[["value", "pairs"]].mean()
+        expected.append(np.average(folds["value"], weights=folds["pairs"]))
+        row = means.loc[("x", cohort)]
+        assert row["mean"] == pytest.approx(expected[-1])
+        assert row["fold_mean"] == pytest.approx(folds["value"].mean())
+        assert (row["pairs"], row["fewest_pairs"]) == (folds["pairs"].sum(), 1)
+    macro = macro_means(weighed, ["label"]).set_index("label").loc["x"]
+    assert macro["mean"] == pytest.approx(np.mean(expected))
+    plain = macro_means(scores, ["label"]).set_index("label").loc["x"]
+    assert macro["fold_mean"] == pytest.approx(plain["mean"]) == plain["fold_mean"]
 
 
-def predictions(seed: int, seeds: tuple[int, ...] = (0, 1), noise: float = 1.0) -> pd.DataFrame:
-    """Risks of eighty patients of two cohorts in two folds, the same for every seed."""
-    facts = np.random.default_rng(11)
-    time, event = facts.exponential(size=80) * 100 + 1, facts.random(80) < 0.6
-    rng = np.random.default_rng(seed)
-    frames = [
-        pd.DataFrame(
-            {
-                "patient_id": [f"p{i:02d}" for i in range(80)],
-                "cohort": ["A", "B"] * 40,
-                "fold": np.arange(80) // 2 % 2,
-                "seed": number,
-                "event": event.astype(int),
-                "time_days": time,
-                "risk": -np.log(time) + noise * rng.normal(size=80),
-            }
-        )
-        for number in seeds
-    ]
-    return pd.concat(frames, ignore_index=True)
-
-
-def macro(frame: pd.DataFrame, binary: bool) -> float:
-    """Mean over cohorts of the mean over folds of the mean over seeds."""
-    cohorts = []
-    for _, mine in frame.groupby("cohort"):
-        folds = []
-        for _, fold in mine.groupby("fold"):
-            values = []
-            for _, part in fold.groupby("seed"):
-                event, risk = part["event"].to_numpy(dtype=bool), part["risk"].to_numpy()
-                score = (
-                    auroc(event, risk) if binary else concordance(part["time_days"].to_numpy(), event, risk)
-                )
-                values.append(score.value)
-            folds.append(np.mean(values))
-        cohorts.append(np.mean(folds))
-    return float(np.mean(cohorts))
-
-
-@pytest.mark.parametrize("binary", [False, True])
-def test_the_difference_is_that_of_the_macro_averages(binary: bool) -> None:
-    a, b = predictions(1, noise=0.3), predictions(2, seeds=(0, 1, 2), noise=2.0)
-    found = paired_difference(a, b, binary, replicates=50)
-    assert found.value == pytest.approx(macro(a, binary) - macro(b, binary))
-    assert found.low < found.value < found.high
-    swapped = paired_difference(b, a, binary, replicates=50)
-    assert swapped.value == pytest.approx(-found.value)
-
-
-def test_a_method_does_not_differ_from_itself() -> None:
-    found = paired_difference(predictions(1), predictions(1), False, replicates=50)
-    assert (found.value, found.low, found.high, found.p_value) == (0.0, 0.0, 0.0, 1.0)
-
-
-def test_the_interval_against_plain_resampling() -> None:
-    """Patients are drawn within each fold of each cohort, the same for both methods."""
-    a, b = predictions(1, seeds=(0,), noise=0.5), predictions(2, seeds=(0,), noise=1.5)
-    found = paired_difference(a, b, False, replicates=2000)
-    rng = np.random.default_rng(5)
-    draws = []
-    for _ in range(250):
-        rows = np.concatenate(
-            [rng.choice(part.index, len(part)) for _, part in a.groupby(["cohort", "fold"])]
-        )
-        draws.append(macro(a.loc[rows], False) - macro(b.loc[rows], False))
-    low, high = np.quantile(draws, [0.025, 0.975])
-    assert found.low == pytest.approx(low, abs=0.03)
-    assert found.high == pytest.approx(high, abs=0.03)
-
-
-def test_only_patients_of_both_methods_count() -> None:
-    a, b = predictions(1), predictions(2)
-    mine, other = a[a["patient_id"] != "p03"], b[~b["patient_id"].isin(["p08", "p10"])]
-    shared = set(mine["patient_id"]) & set(other["patient_id"])
-    assert sum(len(group.event) for group in paired_cohorts(mine, other, False)) == len(shared) == 77
-    both = [frame[frame["patient_id"].isin(shared)] for frame in (a, b)]
-    assert paired_difference(mine, other, False, 5) == paired_difference(both[0], both[1], False, 5)
-
-
-def test_a_cohort_of_one_method_alone_does_not_count() -> None:
-    a, b = predictions(1), predictions(2)
-    found = paired_difference(a, b[b["cohort"] == "A"], False, 5)
-    assert found == paired_difference(a[a["cohort"] == "A"], b[b["cohort"] == "A"], False, 5)
-
-
-def test_seeds_with_folds_of_their_own_fall_back_to_one() -> None:
-    a, b = predictions(1), predictions(2)
-    moved = [
-        frame.assign(fold=frame["fold"].where(frame["seed"] == 0, 1 - frame["fold"])) for frame in (a, b)
-    ]
-    found = paired_cohorts(moved[0], moved[1], False)
-    assert [group.risk_a.shape for group in found] == [(40, 1), (40, 1)]
-    first = [frame[frame["seed"] == 0] for frame in (a, b)]
-    assert paired_difference(moved[0], moved[1], False, 20) == paired_bootstrap(
-        "concordance", paired_cohorts(first[0], first[1], False), 20
-    )
-
-
-def test_a_fold_that_a_seed_could_not_fit_is_left_out() -> None:
-    a, b = predictions(1), predictions(2)
-    gap = (a["cohort"] == "A") & (a["fold"] == 1)
-    partial = a[~(gap & (a["seed"] == 1))]
-    found = paired_difference(partial, b, False, 20)
-    assert found == paired_difference(a[~gap], b[~gap], False, 20)
-    assert np.isfinite(found.value)
+def test_methods_with_the_same_values_are_one_entry(scores: pd.DataFrame) -> None:
+    x, y = (scores[scores["label"] == label].assign(task="os") for label in ("x", "y"))
+    labels = {
+        "Pretrained LP": x,
+        "Scratch LP": y,
+        "Pretrained LP+Missing": x,
+        "Late": y.assign(value=y["value"] + 1e-9),
+    }
+    frame = pd.concat([part.assign(label=label) for label, part in labels.items()], ignore_index=True)
+    named = entries(frame)
+    assert list(named.values()) == ["Pretrained LP = LP+Missing"] * 2 + ["Scratch LP", "Late"]
+    shown = one_entry_each(frame, named)
+    assert shown["label"].unique().tolist() == ["Pretrained LP = LP+Missing", "Scratch LP", "Late"]
+    assert len(shown) == 3 * len(x)
+    other = pd.concat([frame, x.assign(label="Pretrained LP", task="early")])
+    assert set(entries(other).values()) == set(labels), "one was not tested in a task of the other"
+    both = frame[frame["label"] != "Pretrained LP+Missing"].replace({"label": {"Late": "Early"}})
+    same = pd.concat([both, x.assign(label="Late")])
+    assert set(entries(same).values()) == {"Pretrained LP = Late", "Scratch LP", "Early"}

@@ -21,7 +21,7 @@ def scores() -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"arm": arm, "task": "os", "cohort": cohort, "fold": fold, "seed": seed, "pattern": pattern,
-             "value": rng.uniform(0.4, 0.8), "n": 20, "events": 5}
+             "value": rng.uniform(0.4, 0.8), "n": 20, "events": 5, "pairs": None, "note": None}
             for arm in ("bank=16", "bank=128")
             for cohort in ("A", "B")
             for fold in range(3)

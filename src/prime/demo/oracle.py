@@ -46,7 +46,8 @@ def oracle_summary(store: Store, cohort: Path, predictions: pd.DataFrame) -> pd.
                     "method": "oracle", "init": "oracle", "mode": "truth", "train_on": "everyone",
                     "share": 1.0, "task": part["task"].iloc[0], "test_on": "everyone",
                     "cohort": cohort_name, "fold": fold, "seed": 0, "pattern": name, "metric": "c_index",
-                    "value": score.value, "n": score.n, "events": score.events, "reason": score.reason,
+                    "value": score.value, "n": score.n, "events": score.events, "pairs": score.pairs,
+                    "reason": score.reason, "note": None,
                 }
             )  # fmt: skip
     return summarise(pd.DataFrame(rows))

@@ -7,7 +7,6 @@ the code included.
 
 import json
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -192,14 +191,13 @@ class Evaluation:
         return pd.concat(frames, ignore_index=True)
 
     def _by_cohort(self) -> Iterator[pd.DataFrame]:
-        """The predictions, one table after the other: all folds of a cohort and way of training in each."""
-
-        def way(fit: Fit) -> tuple[Any, ...]:
-            return fit.method, fit.init, fit.mode, fit.task.name, fit.seed, fit.train_on, fit.share
-
-        for _, fits in groupby(self.fits, key=lambda fit: (way(fit), fit.folds[0].cohort)):
-            parts = [pd.read_parquet(self.part_path(fit)) for fit in fits]
-            yield pd.concat(parts, ignore_index=True)
+        """The predictions, one table after the other: a cohort and way of training, all folds and seeds."""
+        groups: dict[tuple[Any, ...], list[Fit]] = {}
+        for fit in self.fits:
+            way = (fit.method, fit.init, fit.mode, fit.task.name, fit.train_on, fit.share)
+            groups.setdefault((*way, fit.folds[0].cohort), []).append(fit)
+        for fits in groups.values():
+            yield pd.concat([pd.read_parquet(self.part_path(fit)) for fit in fits], ignore_index=True)
 
     def _curves(self, fit: Fit) -> list[str]:
         """The columns of survival curves in the part of a fit."""

@@ -1,30 +1,29 @@
 """From predictions to scores: one row a fold, pattern and metric; intervals over patients; the files."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from prime.arrays import Floats
-from prime.evaluation.binary_metrics import average_precision
-from prime.evaluation.calibration import binary_calibration, survival_calibration_slope
-from prime.evaluation.d_calibration import d_calibration
-from prime.evaluation.metrics import Score, auroc, bootstrap_interval, concordance, concordance_within
-from prime.evaluation.step_curves import own_time_survival, step_survival
-from prime.evaluation.summary import FOLD_COLUMNS, summarise
-from prime.evaluation.survival_metrics import integrated_brier_score, ipcw_concordance, time_dependent_auc
+from prime.arrays import Flags, Floats
+from prime.evaluation.averages import CONSTANT
+from prime.evaluation.metrics import bootstrap_interval, concordance_within
+from prime.evaluation.reported import FoldPredictions, Kind, reported
+from prime.evaluation.summary import FOLD_COLUMNS, POOLED_COLUMNS, summarise
 from prime.files import replacing, write_json
 
 FOLD_KEYS = [
     "method", "init", "mode", "train_on", "share", "task", "cohort", "fold", "seed", "pattern",
 ]  # fmt: skip
+COHORT_KEYS = [key for key in FOLD_KEYS if key not in ("cohort", "fold", "seed")]
 COLUMNS = [
     "method", "init", "mode", "train_on", "share", "task", "pattern", "patient_id", "cohort", "fold", "seed",
     "complete", "risk", "event", "time_days",
 ]  # fmt: skip
+Training = tuple[Floats, Flags]
+NOBODY: Training = (np.empty(0), np.empty(0, dtype=bool))
 
 
 def curve_columns(frame: pd.DataFrame) -> tuple[Floats, Floats]:
@@ -38,46 +37,25 @@ def curve_columns(frame: pd.DataFrame) -> tuple[Floats, Floats]:
     return np.array([-np.inf, *ends]), survival
 
 
-def _survival_scores(
-    frame: pd.DataFrame, train_time: Floats, train_event: NDArray[np.bool_]
-) -> dict[str, Score]:
-    """Every metric of a survival task; the training patients give the censoring distribution."""
-    time, event = frame["time_days"].to_numpy(np.float64), frame["event"].to_numpy(dtype=bool)
-    risk = frame["risk"].to_numpy(np.float64)
+def kind_of(predictions: pd.DataFrame) -> Kind:
+    """Whether these rows of one task hold a survival curve, or one probability at a horizon."""
+    closed = bool(np.isfinite(predictions["edge_days_1"]).all())
+    several = "survival_2" in predictions and predictions["survival_2"].notna().any()
+    return "binary" if closed and not several else "survival"
+
+
+def fold_predictions(
+    frame: pd.DataFrame, training: Training = NOBODY, weight: float = 1.0
+) -> FoldPredictions:
+    """One fold's rows of predictions.csv, as the metrics read them."""
     edges, survival = curve_columns(frame)
-    at = edges[1:-1]  # the last bin is open: survival at its end is not a probability by any day
-    train = (train_time, train_event)
-    curve = step_survival(edges, survival, at)
-    scores = {
-        "c_index": concordance(time, event, risk),
-        "ipcw_c_index": ipcw_concordance(*train, time, event, risk),
-    }
-    if len(at):
-        scores["mean_time_dependent_auc"] = time_dependent_auc(*train, time, event, 1 - curve, at).mean
-        scores["integrated_brier_score"] = integrated_brier_score(*train, time, event, curve, at)
-        scores["calibration_slope"] = survival_calibration_slope(time, event, curve[:, len(at) // 2])
-        own = own_time_survival(edges, survival, time)
-        within = event & (time <= at[-1])  # beyond, the curve says no more than "later"
-        found = d_calibration(time, within, own)
-        scores["d_calibration_p"] = Score(found.p_value, len(time), int(event.sum()), found.reason)
-    return scores
+    time, risk = (frame[name].to_numpy(dtype=np.float64) for name in ("time_days", "risk"))
+    return FoldPredictions(
+        time, frame["event"].to_numpy(dtype=bool), risk, edges, survival, *training, weight
+    )
 
 
-def _binary_scores(frame: pd.DataFrame) -> dict[str, Score]:
-    """Every metric of a binary task."""
-    label, probability = frame["event"].to_numpy(dtype=bool), 1 - frame["survival_1"].to_numpy(np.float64)
-    calibration = binary_calibration(label, probability)
-    return {
-        "auroc": auroc(label, probability),
-        "average_precision": average_precision(label, probability),
-        "calibration_slope": calibration.slope,
-        "calibration_intercept": calibration.intercept,
-    }
-
-
-def score_folds(
-    predictions: pd.DataFrame, training: dict[Any, tuple[Floats, NDArray[np.bool_]]]
-) -> pd.DataFrame:
+def score_folds(predictions: pd.DataFrame, training: dict[Any, Training]) -> pd.DataFrame:
     """Every metric of every fold and pattern: the rows of folds.csv.
 
     Each is computed over everyone tested who has something left, and over those of them who have every
@@ -86,27 +64,51 @@ def score_folds(
     """
     rows: list[dict[str, Any]] = []
     for key, part in predictions.groupby(FOLD_KEYS, sort=False):
-        named = dict(zip(FOLD_KEYS, key, strict=True))  # pyright: ignore[reportArgumentType]
-        for whom, tested in (("everyone", part), ("complete", part[part["complete"]])):
-            for metric, score in _scores(tested, training[named["cohort"], named["fold"]]).items():
+        named, kind = dict(zip(FOLD_KEYS, key, strict=True)), kind_of(part)  # pyright: ignore[reportArgumentType]
+        for whom, tested in _tested(part):
+            fold = fold_predictions(tested, training[named["cohort"], named["fold"]])
+            constant = len(tested) > 1 and np.ptp(fold.risk) == 0
+            for metric in reported(kind, "fold"):
+                score = metric.of[kind](fold)
                 rows.append(
-                    {**named, "test_on": whom, "metric": metric, "value": score.value, "n": score.n,
-                     "events": score.events, "reason": score.reason}
+                    {**named, "test_on": whom, "metric": metric.name, "value": score.value, "n": score.n,
+                     "events": score.events, "pairs": score.pairs, "reason": score.reason,
+                     "note": CONSTANT if constant else None}
                 )  # fmt: skip
     return pd.DataFrame(rows, columns=list(FOLD_COLUMNS))
 
 
-def is_binary(predictions: pd.DataFrame) -> bool:
-    """Whether these rows of one task hold a probability at a horizon and no curve."""
-    return bool(np.isfinite(predictions["edge_days_1"]).all()) and not any(
-        predictions[str(c)].notna().any() for c in predictions.columns if str(c).startswith("survival_2")
-    )
+def _tested(part: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Everyone tested, and those who have every modality, where there are any."""
+    for whom, tested in (("everyone", part), ("complete", part[part["complete"]])):
+        if len(tested):
+            yield whom, tested
 
 
-def _scores(frame: pd.DataFrame, train: tuple[Floats, NDArray[np.bool_]]) -> dict[str, Score]:
-    if not len(frame):
-        return {}
-    return _binary_scores(frame) if is_binary(frame) else _survival_scores(frame, *train)
+def score_cohorts(predictions: pd.DataFrame, by: Sequence[str] = COHORT_KEYS) -> pd.DataFrame:
+    """The metrics that have one value in a cohort: a row a value of `by`, cohort, test_on and metric.
+
+    `predictions` hold all folds and seeds of the cohorts in them. Where several seeds predict a patient, each
+    counts for a part of the patient. The columns after `by` are those of `summary.POOLED_COLUMNS`.
+    """
+    rows: list[dict[str, Any]] = []
+    for (*key, cohort), part in predictions.groupby([*by, "cohort"], sort=False):
+        named, kind = dict(zip(by, key, strict=True)), kind_of(part)
+        for whom, tested in _tested(part):
+            seeds = tested.groupby("fold")["seed"].nunique().to_dict()
+            folds = [
+                fold_predictions(rows, weight=1 / seeds[fold])
+                for (fold, _), rows in tested.groupby(["fold", "seed"], sort=True)
+            ]
+            for metric in reported(kind, "cohort"):
+                score = metric.of[kind](folds)
+                rows.append(
+                    {**named, "cohort": cohort, "test_on": whom, "metric": metric.name, "value": score.value,
+                     "n": score.n, "events": score.events, "n_folds": len(seeds),
+                     "n_seeds": tested["seed"].nunique(), "reason": score.reason}
+                )  # fmt: skip
+    last = [name for name in POOLED_COLUMNS if name not in COHORT_KEYS]
+    return pd.DataFrame(rows, columns=[*by, *last])
 
 
 def cohort_intervals(predictions: pd.DataFrame, replicates: int) -> pd.DataFrame:
@@ -117,7 +119,7 @@ def cohort_intervals(predictions: pd.DataFrame, replicates: int) -> pd.DataFrame
     keys = [k for k in FOLD_KEYS if k != "fold"]
     rows: list[dict[str, Any]] = []
     for key, part in predictions.groupby(keys, sort=False):
-        binary = is_binary(part)
+        binary = kind_of(part) == "binary"
         event = part["event"].to_numpy(dtype=bool)
         order = np.where(event, 0.0, 1.0) if binary else part["time_days"].to_numpy(dtype=np.float64)
         arrays = [order, event, part["risk"].to_numpy(dtype=np.float64), part["fold"].to_numpy()]
@@ -140,18 +142,20 @@ def write_tables(
 ) -> None:
     """Write predictions.csv, folds.csv, summary.csv, intervals.csv and manifest.json.
 
-    `predictions` come a cohort and way of training at a time, all of its folds, and are held one at a time;
-    `curves` are the columns of survival curves that any of them has.
+    `predictions` come a cohort and way of training at a time, all of its folds and seeds, and are held one
+    at a time; `curves` are the columns of survival curves that any of them has.
     """
     columns = [*COLUMNS, *curves]
+    pooled: list[pd.DataFrame] = []
     intervals: list[pd.DataFrame] = []
     with replacing(out / "predictions.csv") as temporary, temporary.open("w", newline="") as file:
         pd.DataFrame(columns=columns).to_csv(file, index=False)
         for part in predictions:
             part.reindex(columns=columns).to_csv(file, index=False, header=False)
+            pooled += [found] if len(found := score_cohorts(part)) else []  # none of a binary task
             if replicates:
                 intervals.append(cohort_intervals(part, replicates))
-    tables = {"folds": folds, "summary": summarise(folds)}
+    tables = {"folds": folds, "summary": summarise(folds, pd.concat(pooled) if pooled else None)}
     if replicates:
         tables["intervals"] = pd.concat(intervals, ignore_index=True)
     for name, table in tables.items():

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc
 
 from prime.arrays import Floats
-from prime.evaluation.argument_checks import probability_vector, survival_arrays
+from prime.evaluation.argument_checks import finite_vector, probability_vector, survival_arrays
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class DCalibration:
     Attributes:
         statistic: Pearson's, on bins - 1 degrees of freedom.
         p_value: small where the prediction is not calibrated.
-        n: patients.
+        n: patients: the sum of the weights.
         observed: (bins,) expected patients in each bin of predicted survival; they sum to n.
         reason: why the statistic is NaN; None where it is defined.
     """
@@ -34,6 +34,7 @@ def d_calibration(
     event: NDArray[np.bool_],
     survival_at_own_time: NDArray[np.floating],
     bins: int = 10,
+    weight: NDArray[np.floating] | None = None,
 ) -> DCalibration:
     """Is the predicted survival at the own time uniform over [0, 1], as it is for the true model?
 
@@ -48,25 +49,30 @@ def d_calibration(
         event: (n,) bool, True = event observed.
         survival_at_own_time: (n,), within [0, 1]; see `step_curves.own_time_survival`.
         bins: at least 2.
+        weight: (n,) not negative, how much of a patient a row is, where several predictions of one patient
+            stand in rows of their own; None: each row is a patient.
 
     Raises:
-        ValueError: shapes that disagree, event not bool, a survival outside [0, 1], or bins < 2.
+        ValueError: shapes that disagree, event not bool, a survival outside [0, 1], a negative weight, or
+            bins < 2.
     """
     times, events = survival_arrays(time, event)
     own = probability_vector(survival_at_own_time, len(times), "survival_at_own_time")
-    if bins < 2:
-        raise ValueError(f"bins must be at least 2, found {bins}")
-    n, edges = len(times), np.arange(bins + 1) / bins
+    weights = np.ones(len(times)) if weight is None else finite_vector(weight, len(times), "weight")
+    if bins < 2 or (weights < 0).any():
+        raise ValueError(f"bins must be at least 2 and weights not negative, found {bins} bins")
+    n, edges = float(weights.sum()), np.arange(bins + 1) / bins
     holding = np.clip(np.searchsorted(edges, own, side="right") - 1, 0, bins - 1)
-    observed = np.bincount(holding[events], minlength=bins).astype(np.float64)
+    observed: Floats = np.bincount(holding[events], weights[events], minlength=bins).astype(np.float64)
     for k in range(bins):
-        ends = own[~events & (holding == k)]
+        rows = ~events & (holding == k)
+        ends, share = own[rows], weights[rows]
         within = np.divide(ends - edges[k], ends, out=np.ones(len(ends)), where=ends > 0)
-        observed[k] += within.sum()
+        observed[k] += share @ within
         if k:
-            observed[:k] += (1.0 / bins / ends).sum()
+            observed[:k] += (share / bins / ends).sum()
     if not n:
         return DCalibration(float("nan"), float("nan"), 0, observed, "nobody")
     expected = n / bins
     statistic = float(((observed - expected) ** 2).sum() / expected)
-    return DCalibration(statistic, float(chdtrc(bins - 1, statistic)), n, observed)
+    return DCalibration(statistic, float(chdtrc(bins - 1, statistic)), round(n), observed)

@@ -24,12 +24,14 @@ class Score:
         n: patients used.
         events: events (or positives) among them.
         reason: why the value is NaN; None where it is defined.
+        pairs: comparable pairs that the value is a share of; None for a metric that is no such share.
     """
 
     value: float
     n: int
     events: int
     reason: str | None = None
+    pairs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ def concordance(
         mask: (n,) bool, the rows to use; what stands in the others has no effect.
 
     Returns:
-        The score; NaN with a reason for fewer than two patients, no events or no comparable pair.
+        The score with its comparable pairs; NaN with a reason for fewer than two patients, no events or no
+        comparable pair.
 
     Raises:
         ValueError: shapes that disagree, event not bool, or a used time or risk that is not finite.
@@ -136,11 +139,12 @@ def auroc(
     negatives = len(labels) - positives
     if not positives or not negatives:
         absent = "nobody" if not len(labels) else "no positive" if not positives else "no negative"
-        return Score(float("nan"), len(labels), positives, absent)
+        return Score(float("nan"), len(labels), positives, absent, 0)
     below = np.sort(scores[~labels])
     left = np.searchsorted(below, scores[labels], side="left")
     right = np.searchsorted(below, scores[labels], side="right")
-    return Score(float((left + right).sum()) / (2.0 * positives * negatives), len(labels), positives)
+    pairs = positives * negatives
+    return Score(float((left + right).sum()) / (2.0 * pairs), len(labels), positives, None, pairs)
 
 
 def bootstrap_interval(
@@ -186,9 +190,10 @@ def bootstrap_interval(
 
 def _ratio(pairs: _Pairs, n: int, events: int) -> Score:
     if pairs.comparable:
-        return Score((pairs.concordant + 0.5 * pairs.tied) / pairs.comparable, n, events)
+        value = (pairs.concordant + 0.5 * pairs.tied) / pairs.comparable
+        return Score(value, n, events, None, pairs.comparable)
     reason = "fewer than two patients" if n < 2 else "no events" if not events else "no comparable pair"
-    return Score(float("nan"), n, events, reason)
+    return Score(float("nan"), n, events, reason, 0)
 
 
 def _count_pairs(time: NDArray[np.float64], event: NDArray[np.bool_], risk: NDArray[np.float64]) -> _Pairs:

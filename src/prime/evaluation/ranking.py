@@ -40,6 +40,20 @@ class CriticalDifference:
     reason: str | None = None
 
 
+def identical(scores: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The methods in their order, those together whose scores are the same in every data set.
+
+    Args:
+        scores: as for `critical_difference`. NaN equals NaN; the thirteenth digit makes no difference.
+    """
+    groups: dict[tuple[float | None, ...], list[str]] = {}
+    for name in scores.columns:
+        values = scores[name].to_numpy(dtype=np.float64)
+        key = tuple(None if np.isnan(value) else round(float(value), 12) for value in values)
+        groups.setdefault(key, []).append(str(name))
+    return [tuple(names) for names in groups.values()]
+
+
 def critical_difference(scores: pd.DataFrame, level: float = 0.95) -> CriticalDifference:
     """Friedman's test over data sets, then Nemenyi's critical difference between mean ranks.
 

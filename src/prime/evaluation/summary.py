@@ -1,56 +1,97 @@
 """From one row a fold to one row a cohort and a macro row: pure functions of tables."""
 
-from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from prime.errors import InputError
+from prime.evaluation.averages import AVERAGES, CONSTANT, cohort_row, cohorts_of, macro_row
+from prime.evaluation.reported import LEVEL, PRIMARY, REPORTED
 
 FOLD_COLUMNS = (
     "method", "init", "mode", "train_on", "share", "task", "cohort", "fold", "seed", "pattern", "test_on",
-    "metric", "value", "n", "events", "reason",
+    "metric", "value", "n", "events", "pairs", "reason", "note",
 )  # fmt: skip
 SETTING = ("method", "init", "mode", "train_on", "share", "task", "pattern", "test_on", "metric")
-PRIMARY = ("c_index", "auroc")  # the paper's metric of a survival and of a binary task
-SUMMARY_COLUMNS = (
-    *SETTING, "cohort", "mean", "std", "std_seeds", "low", "high",
-    "n_folds", "n_seeds", "n_cohorts", "undefined", "n", "events",
-)  # fmt: skip
+POOLED_COLUMNS = (*SETTING, "cohort", "value", "n", "events", "n_folds", "n_seeds", "reason")
+SUMMARY_COLUMNS = (*SETTING, "cohort", *AVERAGES, "compatible", "note")
 MACRO = "macro"
-_REPLICATES = 2000
-_LEVEL = 0.95
+FEW_PAIRS = 10  # comparable pairs of a fold below which its value says next to nothing
 
 
-def summarise(folds: pd.DataFrame) -> pd.DataFrame:
+def summarise(folds: pd.DataFrame, pooled: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row a setting (the columns `SETTING`) and cohort, then a `macro` row over the cohorts.
 
     Columns of the result, values in the metric's own unit:
-        mean: a cohort's mean over its folds, each fold averaged over seeds first; macro: mean of those means.
-        std: sample deviation (ddof 1) over a cohort's folds; macro: over the cohorts' means. The latter is
+        mean: a cohort's value, each fold averaged over seeds first and then weighted by its comparable pairs,
+            or all folds alike for a metric without them; macro: the mean of the cohorts' values.
+        fold_mean: the same with every fold counted alike, as papers print it.
+        std: sample deviation (ddof 1) over a cohort's folds; macro: over the cohorts' values. The latter is
             what papers print beside a macro average; it says how cohorts differ, not how sure the mean is.
         std_seeds: sample deviation over seeds of that same mean, each seed on its own; NaN for one seed.
-        low, high: 95% percentile interval from drawing folds with replacement within each cohort; the same
-            draws on every call. With few folds it is somewhat too narrow, as any bootstrap of few values is.
+        low, high: 95% percentile interval of the mean from drawing folds, with their pairs, with replacement
+            within each cohort; the same draws on every call. With few folds it is somewhat too narrow, as
+            any bootstrap of few values is.
         n_folds: folds with a value (macro: summed over cohorts). n_seeds, n_cohorts: likewise with a value.
         undefined: rows whose value was NaN; they are left out of every mean and only counted here.
-        n, events: patients and events over all folds, counted once however many seeds there are.
+        n, events, pairs: patients, events and comparable pairs over all folds, counted once however many
+            seeds there are. fewest_pairs: of the fold with a value that has fewest.
+        constant_folds: folds with a value in which every patient has the same risk, with every seed.
+        compatible: macro rows of a p value: cohorts in which it is at least 0.05, out of n_cohorts; such a
+            metric has no mean.
+        note: what a reader has to know of a row: constant predictions, few pairs, why a value is undefined.
 
     Args:
         folds: columns `FOLD_COLUMNS`; value is NaN where the metric was undefined on that fold.
+        pooled: columns `POOLED_COLUMNS`, the metrics that have one value in a cohort.
 
     Raises:
         InputError: a missing column, two rows for one fold and seed, or a cohort named `macro`.
     """
     _check(folds)
-    rows: list[dict[str, object]] = []
-    for setting, group in folds.groupby(list(SETTING), sort=False):
-        labels: dict[str, object] = dict(zip(SETTING, setting, strict=True))
-        cohorts = {str(name): part for name, part in group.groupby("cohort", sort=True)}
-        rows.extend(labels | _cohort_row(name, part) for name, part in cohorts.items())
-        rows.append(labels | macro_row(group, cohorts))
+    rows: list[dict[str, Any]] = []
+    for setting, found in cohorts_of(folds, SETTING).items():
+        labels: dict[str, Any] = dict(zip(SETTING, setting, strict=True))
+        cohorts = dict(sorted(found.items()))
+        averages = {name: cohort_row(cohort) for name, cohort in cohorts.items()}
+        averages[MACRO] = macro_row(list(cohorts.values()))
+        rows.extend(labels | {"cohort": name, "note": _note(row)} | row for name, row in averages.items())
+    if pooled is not None:
+        for setting, part in pooled.groupby(list(SETTING), sort=False):
+            rows.extend(dict(zip(SETTING, setting, strict=True)) | row for row in pooled_rows(part))
     return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
+
+
+def _note(row: dict[str, float]) -> str | None:
+    parts: list[str] = []
+    if row["constant_folds"]:
+        parts.append(f"{CONSTANT} in {row['constant_folds']} of {row['n_folds']} folds")
+    if row["fewest_pairs"] < FEW_PAIRS:
+        parts.append(f"a fold with {row['fewest_pairs']:g} comparable pairs")
+    return "; ".join(parts) or None
+
+
+def pooled_rows(part: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of summary.csv of a metric that has one value in a cohort; `part` has a row a cohort."""
+    part = part.sort_values("cohort")
+    metric = REPORTED.get(str(part["metric"].iloc[0]))
+    values = part["value"].to_numpy(dtype=np.float64)
+    values = values[~np.isnan(values)]
+    shared = {"mean": "value", "note": "reason"} | {n: n for n in ("n", "events", "n_folds", "n_seeds")}
+    rows: list[dict[str, Any]] = [
+        {"cohort": row["cohort"], **{ours: row[theirs] for ours, theirs in shared.items()}}
+        | {"n_cohorts": int(not np.isnan(row["value"])), "undefined": int(np.isnan(row["value"]))}
+        for row in part.to_dict("records")
+    ]
+    counts = {name: int(part[name].sum()) for name in ("n", "events", "n_folds")}
+    total: dict[str, Any] = {"cohort": MACRO, **counts, "n_seeds": int(part["n_seeds"].max())}
+    total |= {"n_cohorts": len(values), "undefined": len(part) - len(values)}
+    if metric is not None and metric.ideal == "compatible":
+        total["compatible"] = int((values >= LEVEL).sum())
+    else:
+        total["mean"] = float(values.mean()) if len(values) else float("nan")
+    return [*rows, total]
 
 
 def primary_macro(summary: pd.DataFrame) -> pd.DataFrame:
@@ -59,8 +100,8 @@ def primary_macro(summary: pd.DataFrame) -> pd.DataFrame:
     return summary[chosen & (summary["test_on"] == "everyone")]
 
 
-def macro_table(summary: pd.DataFrame) -> pd.DataFrame:
-    """The macro means of each task's primary metric as a compact table: a row an init and mode, a column a
+def macro_table(summary: pd.DataFrame, value: str = "mean") -> pd.DataFrame:
+    """The macro rows of each task's primary metric as a compact table: a row an init and mode, a column a
     pattern, tested on everyone who has something left.
 
     Other parts of the setting become further index levels only where the summary holds several of them.
@@ -69,6 +110,7 @@ def macro_table(summary: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         summary: as `summarise` gives it.
+        value: the column in the cells.
     """
     macro = primary_macro(summary)
     levels = ("task", "metric", "method", "train_on", "share")
@@ -76,7 +118,7 @@ def macro_table(summary: pd.DataFrame) -> pd.DataFrame:
     index = [*varying, "init", "mode"]
     columns = sorted(pd.unique(macro["pattern"]), key=_pattern_rank)
     order = list(macro[index].drop_duplicates().itertuples(index=False, name=None))
-    table = macro.pivot(index=index, columns="pattern", values="mean")
+    table = macro.pivot(index=index, columns="pattern", values=value)
     return table.loc[order, columns]
 
 
@@ -103,91 +145,3 @@ def _check(folds: pd.DataFrame) -> None:
         raise InputError(
             f"folds table: a cohort is named {MACRO!r}, which is the name of the mean row; rename it"
         )
-
-
-def _fold_values(part: pd.DataFrame) -> NDArray[np.float64]:
-    """(folds,) values averaged over seeds, folds without any value left out."""
-    return part.groupby("fold", sort=True)["value"].mean().dropna().to_numpy(dtype=np.float64)
-
-
-def _seed_means(part: pd.DataFrame) -> dict[Hashable, float]:
-    """The mean over folds of each seed that has a value."""
-    means = part.groupby("seed", sort=True)["value"].mean().dropna()
-    return {seed: float(mean) for seed, mean in means.items()}
-
-
-def _counts(part: pd.DataFrame) -> dict[str, int]:
-    """Patients and events over the folds of one cohort, once however many seeds."""
-    by_fold = part.groupby("fold")[["n", "events"]].mean().sum()
-    return {"n": round(float(by_fold["n"])), "events": round(float(by_fold["events"]))}
-
-
-def _cohort_row(name: str, part: pd.DataFrame) -> dict[str, object]:
-    values = _fold_values(part)
-    seeds = _seed_means(part)
-    low, high = _interval([values])
-    return {
-        "cohort": name,
-        "mean": _mean(values),
-        "std": _std(values),
-        "std_seeds": _std(np.array(list(seeds.values()))),
-        "low": low,
-        "high": high,
-        "n_folds": len(values),
-        "n_seeds": len(seeds),
-        "n_cohorts": int(len(values) > 0),
-        "undefined": int(part["value"].isna().sum()),
-        **_counts(part),
-    }
-
-
-def macro_row(
-    group: pd.DataFrame, cohorts: dict[str, pd.DataFrame], replicates: int = _REPLICATES
-) -> dict[str, object]:
-    """The `macro` row of a setting, as `summarise` describes it; `cohorts` are its rows by cohort."""
-    values = [found for part in cohorts.values() if len(found := _fold_values(part))]
-    means = np.array([_mean(found) for found in values])
-    seeds = _macro_by_seed(cohorts)
-    counts = [_counts(part) for part in cohorts.values()]
-    low, high = _interval(values, replicates)
-    return {
-        "cohort": MACRO,
-        "mean": _mean(means),
-        "std": _std(means),
-        "std_seeds": _std(seeds),
-        "low": low,
-        "high": high,
-        "n_folds": sum(len(found) for found in values),
-        "n_seeds": len(seeds),
-        "n_cohorts": len(values),
-        "undefined": int(group["value"].isna().sum()),
-        "n": sum(count["n"] for count in counts),
-        "events": sum(count["events"] for count in counts),
-    }
-
-
-def _macro_by_seed(cohorts: dict[str, pd.DataFrame]) -> NDArray[np.float64]:
-    """(seeds,) macro means of the seeds that have a value in every cohort that any seed has one in."""
-    tables = [means for part in cohorts.values() if (means := _seed_means(part))]
-    shared = [seed for seed in tables[0] if all(seed in means for means in tables)] if tables else []
-    return np.array([sum(means[seed] for means in tables) / len(tables) for seed in shared])
-
-
-def _interval(values: list[NDArray[np.float64]], replicates: int = _REPLICATES) -> tuple[float, float]:
-    """Interval of the mean of the means, folds drawn with replacement within each cohort."""
-    if not values or max(len(found) for found in values) < 2:
-        return float("nan"), float("nan")
-    generator = np.random.default_rng(0)
-    draws = [
-        found[generator.integers(0, len(found), (replicates, len(found)))].mean(axis=1) for found in values
-    ]
-    low, high = np.quantile(np.mean(draws, axis=0), [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return float(low), float(high)
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    return float(values.mean()) if len(values) else float("nan")
-
-
-def _std(values: NDArray[np.float64]) -> float:
-    return float(values.std(ddof=1)) if len(values) > 1 else float("nan")

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prime.errors import InputError
-from prime.evaluation.binary_metrics import horizon_label
+from prime.evaluation.horizon import horizon_label
 from prime.store.store import Store
 
 TOTAL = "total"

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from prime.arrays import Indices
 from prime.errors import InputError
-from prime.evaluation.binary_metrics import horizon_label
+from prime.evaluation.horizon import horizon_label
 from prime.objectives.survival import bin_edges
 from prime.settings.evaluation import TaskConfig
 from prime.store.store import Store

@@ -4,13 +4,14 @@ from typing import Any
 
 import pandas as pd
 
+from prime.downstream.differences import paired_difference
 from prime.render.figure import Figure, Panel, Reference, Series
 from prime.render.tables import ABSENT, Table, cell, mark_best
 from prime.settings.evaluation import TaskConfig
 from prime.settings.experiment import merge
 from prime.settings.pretraining import PretrainConfig
 from prime.study.arms import Arm
-from prime.study.averages import cohort_means, macro_means, paired_difference
+from prime.study.averages import cohort_means, macro_means
 from prime.study.context import Context, Output, Results, Study
 from prime.study.method_tables import metric_name
 

@@ -1,18 +1,20 @@
 """Is one method better than another: paired tests and mean ranks."""
 
 from collections.abc import Iterable
-from itertools import combinations
-from typing import Any
+from dataclasses import dataclass
+from itertools import combinations, product
 
 import pandas as pd
 
+from prime.downstream.differences import compare
 from prime.downstream.fit import PRIME
-from prime.evaluation.fold_tests import corrected_paired_test, wilcoxon_folds
+from prime.evaluation.averages import fold_means
 from prime.evaluation.ranking import CriticalDifference, critical_difference
 from prime.render.figure import Figure, RankPanel
 from prime.render.tables import ABSENT, Table, cell, mark_best
 from prime.settings.evaluation import TaskConfig
-from prime.study.averages import fold_means, paired_difference
+from prime.splits.folds import Fold
+from prime.study.averages import POOLED, entries, one_entry_each
 from prime.study.averages_figure import averages_figure
 from prime.study.context import Context, Output, Results, Study
 from prime.study.method_tables import main_arms, metric_name
@@ -22,25 +24,37 @@ MAIN = ("Pretrained LP", "Pretrained FT")  # what stands against every other met
 BESIDE = "Pretrained LP, "  # and the probes of other experiments put beside
 
 
-def _pairs(
-    results: Results, task: TaskConfig, test_share: float, pairs: Iterable[tuple[str, str]]
-) -> pd.DataFrame:
-    """Two methods each: paired bootstrap over patients, corrected t and Wilcoxon over cohort-folds."""
+@dataclass(frozen=True)
+class _Compared:
+    """What is compared in one task, everything observed; each entry of the tables is a label."""
+
+    task: TaskConfig
+    predictions: pd.DataFrame
+    scores: pd.DataFrame
+    folds: list[Fold]
+
+    def pairs(self, pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
+        """Two methods each: paired bootstrap over patients, corrected t and Wilcoxon over cohort-folds."""
+        binary = self.task.horizon_days is not None
+        return compare(self.predictions, self.scores, pairs, self.folds, binary)
+
+    def ranking(self) -> CriticalDifference | None:
+        """Mean ranks over cohort-folds; None where there is one method."""
+        folds = fold_means(self.scores, ["label"])
+        values = folds.pivot(index=["cohort", "fold"], columns="label", values="value")
+        if values.shape[1] < 2:
+            return None
+        return critical_difference(values[list(dict.fromkeys(self.scores["label"]))])
+
+
+def _compared(results: Results, task: TaskConfig, named: dict[str, str]) -> _Compared:
+    """The results of a task; `named` as of `averages.entries`."""
     scores = results.primary
     scores = scores[(scores["task"] == task.name) & (scores["pattern"] == "all")]
-    folds = fold_means(scores, ["label"]).pivot(index=["cohort", "fold"], columns="label", values="value")
-    by_label = dict(tuple(results.predictions(task.name).groupby("label")))
-    rows: list[dict[str, Any]] = []
-    for a, b in pairs:
-        boot = paired_difference(by_label[a], by_label[b], task.horizon_days is not None)
-        corrected = corrected_paired_test((folds[a] - folds[b]).to_numpy(), test_share)
-        ranked = wilcoxon_folds(folds[a].to_numpy(), folds[b].to_numpy())
-        rows.append(
-            {"a": a, "b": b, "difference": boot.value, "low": boot.low, "high": boot.high,
-             "bootstrap_p": boot.p_value, "corrected_t_p": corrected.p_value, "wilcoxon_p": ranked.p_value,
-             "folds": corrected.n}
-        )  # fmt: skip
-    return pd.DataFrame(rows)
+    predictions, scores = (one_entry_each(f, named) for f in (results.predictions(task.name), scores))
+    fits = [fit for evaluation in results.evaluations for fit in evaluation.fits]
+    folds = [fold for fit in fits if fit.task.name == task.name for fold in fit.folds]
+    return _Compared(task, predictions, scores, folds)
 
 
 def _strongest_first(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -71,23 +85,14 @@ def _table(task: TaskConfig, name: str, title: str, pairs: pd.DataFrame) -> Tabl
     return Table(
         f"{name}_{task.name}",
         f"{title}: {metric_name(task)} of {task.name}, everything observed",
-        "Difference of the macro averages on the same patients. Bootstrap: patients drawn within each fold of"
-        " each cohort, the same draws for both methods. Corrected t: over cohort-folds, with the variance"
-        " correction for shared training patients (Nadeau and Bengio, 2003). Not corrected for the number of"
-        " pairs.",
+        f"Difference of the macro averages on the same patients. {POOLED} Bootstrap: patients drawn within"
+        " each fold of each cohort, the same draws for both methods. Corrected t and Wilcoxon: over"
+        " cohort-folds, each counting once, the former with the variance correction for shared training"
+        " patients (Nadeau and Bengio, 2003). Not corrected for the number of pairs. Methods with the same"
+        " value in every fold are one entry.",
         pairs,
         display,
     )
-
-
-def _ranking(results: Results, task: TaskConfig) -> CriticalDifference | None:
-    """Mean ranks over cohort-folds, everything observed; None where there is one method."""
-    scores = results.primary
-    scores = scores[(scores["task"] == task.name) & (scores["pattern"] == "all")]
-    folds = fold_means(scores, ["label"]).pivot(index=["cohort", "fold"], columns="label", values="value")
-    if folds.shape[1] < 2:
-        return None
-    return critical_difference(folds[list(dict.fromkeys(scores["label"]))])
 
 
 def _rank_panel(task: str, found: CriticalDifference) -> RankPanel:
@@ -106,7 +111,8 @@ def _rank_table(rankings: dict[str, CriticalDifference]) -> Table:
     return Table(
         "mean_ranks",
         "Mean ranks, everything observed",
-        f"Mean rank over cohort-folds (1 is best of {len(ranks)}) and its mean over tasks. Methods whose"
+        f"Mean rank over cohort-folds (1 is best of {len(ranks)}) and its mean over tasks. Methods with the"
+        " same value in every fold are one entry. Methods whose"
         f" ranks lie closer than the critical difference are not told apart at 5% (Nemenyi): {distances}.",
         ranks.reset_index(),
         display,
@@ -115,22 +121,25 @@ def _rank_table(rankings: dict[str, CriticalDifference]) -> Table:
 
 def build(context: Context, results: Results) -> Output:
     """Tables a task, and the ranks of all tasks in one figure."""
-    tasks = context.config.evaluate.tasks
-    labels = results.primary[["method", "label"]].drop_duplicates()
-    ours = list(labels.loc[labels["method"] == PRIME, "label"])
-    others = list(labels.loc[labels["method"] != PRIME, "label"])
-    main = [mine for mine in ours if mine in MAIN or mine.startswith(BESIDE)]
-    against = [(mine, other) for mine in main for other in others]
-    share = 1 / context.config.evaluate.fold_count
-    test_share = share / (1 - (1 - share) / 8)  # an eighth of the rest validates, on neither side
+    primary = results.primary
+    named = entries(primary[primary["pattern"] == "all"])
+    labels = primary[["method", "label"]].drop_duplicates()
+    ours = labels.loc[labels["method"] == PRIME, "label"]
+    main = _names([mine for mine in ours if mine in MAIN or mine.startswith(BESIDE)], named)
+    ways = _names(ours, named)
+    others = [name for name in _names(labels["label"], named) if name not in ways]
     tables: list[Table] = []
-    for task in tasks:
-        ways = _pairs(results, task, test_share, combinations(ours, 2))
-        tables.append(_table(task, "comparison", "Ways of training PRIME", ways))
-        if against:
-            rivals = _strongest_first(_pairs(results, task, test_share, against))
+    rankings: dict[str, CriticalDifference] = {}
+    for task in context.config.evaluate.tasks:
+        compared = _compared(results, task, named)
+        if len(ways) > 1:
+            found = compared.pairs(combinations(ways, 2))
+            tables.append(_table(task, "comparison", "Ways of training PRIME", found))
+        if main and others:
+            rivals = _strongest_first(compared.pairs(product(main, others)))
             tables.append(_table(task, "rivals", "PRIME against the other methods", rivals))
-    rankings = {task.name: found for task in tasks if (found := _ranking(results, task))}
+        if ranking := compared.ranking():
+            rankings[task.name] = ranking
     caption = (
         "Mean ranks over cohort-folds, everything observed (1 is best). A bar joins methods that the Nemenyi"
         " test cannot tell apart at 5% (Demsar, 2006). Folds of one cohort share training patients, so the"
@@ -141,6 +150,11 @@ def build(context: Context, results: Results) -> Output:
     panels = tuple(_rank_panel(task, found) for task, found in rankings.items())
     ranks = Figure("ranks", "Mean ranks", caption, panels)
     return Output([*tables, _rank_table(rankings)], [averages_figure(context, results), ranks])
+
+
+def _names(labels: Iterable[str], named: dict[str, str]) -> list[str]:
+    """The entries of some labels, each once."""
+    return list(dict.fromkeys(named[label] for label in labels))
 
 
 STUDY = Study("comparison", "Paired comparison of methods", main_arms, build)

@@ -10,7 +10,7 @@ import pandas as pd
 from prime.catalogue.methods import METHODS
 from prime.downstream.fit import PRIME
 from prime.downstream.grid import Evaluation
-from prime.evaluation.summary import PRIMARY
+from prime.evaluation.reported import PRIMARY
 from prime.render.figure import Figure
 from prime.render.tables import Table
 from prime.settings.experiment import ExperimentConfig, merge

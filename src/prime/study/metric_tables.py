@@ -1,49 +1,95 @@
 """Beyond the paper's metrics: inverse-probability weights, Brier, calibration; and what each fit costs."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from prime.downstream.scoring import curve_columns
+from prime.downstream.scoring import curve_columns, score_cohorts
 from prime.evaluation.calibration import calibration_curve, survival_calibration_curve
+from prime.evaluation.reported import LEVEL, REPORTED
 from prime.evaluation.step_curves import step_survival
+from prime.evaluation.summary import MACRO, pooled_rows
 from prime.render.figure import Figure, Panel, Series
-from prime.render.tables import Table, cell
+from prime.render.tables import ABSENT, Table, cell
 from prime.settings.evaluation import TaskConfig
-from prime.study.averages import macro_means
+from prime.study.averages import MACRO_COLUMNS, POOLED, macro_means
 from prime.study.context import Context, Output, Results, Study
-from prime.study.method_tables import main_arms
+from prime.study.method_tables import main_arms, metric_name
 
+SHOWN = ("Pretrained LP", "Pretrained FT")  # more curves of calibration cannot be read
 HORIZON = 1095.0  # days: where the calibration of survival curves is shown
-READABLE = {
-    "c_index": "Harrell's C", "ipcw_c_index": "Uno's C", "mean_time_dependent_auc": "time-dependent AUC",
-    "integrated_brier_score": "integrated Brier", "calibration_slope": "calibration slope",
-    "d_calibration_p": "D-calibration p", "auroc": "AUROC", "average_precision": "average precision",
-    "calibration_intercept": "calibration intercept",
-}  # fmt: skip
+_COMPATIBLE = f"In how many cohorts predictions and outcomes are compatible at {100 * LEVEL:g}%, a test each"
 
 
-def _table(results: Results, task: TaskConfig) -> Table:
-    scores = results.scores
-    mine = scores[
-        (scores["task"] == task.name) & (scores["pattern"] == "all") & (scores["test_on"] == "everyone")
-    ]
-    macro = macro_means(mine, ["label", "metric"])
-    wide = macro.pivot(index="label", columns="metric", values="mean")
-    wide = wide.loc[list(dict.fromkeys(mine["label"])), [name for name in READABLE if name in wide]]
-    display = wide.map(cell).rename(columns=READABLE)
+def _title(metric: str) -> str:
+    """A metric in a table; its name where the registry no longer knows it."""
+    return REPORTED[metric].title if metric in REPORTED else metric
+
+
+def _ideals(metrics: Iterable[str]) -> str:
+    """`Low is best: integrated Brier. Ideal is 1: calibration slope.`, of metrics that are not best high."""
+    said: dict[str, list[str]] = {}
+    for name in metrics:
+        ideal = REPORTED[name].ideal if name in REPORTED else "high"
+        if ideal != "high":
+            text = {"low": "Low is best", "compatible": _COMPATIBLE}.get(str(ideal), f"Ideal is {ideal}")
+            said.setdefault(text, []).append(_title(name))
+    return "".join(f" {text}: {', '.join(titles)}." for text, titles in said.items())
+
+
+def _of_cohorts(predictions: pd.DataFrame) -> tuple[list[dict[str, Any]], list[str]]:
+    """The metrics with one value in a cohort: rows for the csv file, and why values are undefined."""
+    tested = score_cohorts(predictions, ["label"])
+    tested = tested[tested["test_on"] == "everyone"]
+    rows: list[dict[str, Any]] = []
+    for _, part in tested.groupby(["label", "metric"], sort=False):
+        named = {name: part[name].iloc[0] for name in ("label", "metric")}
+        for row in pooled_rows(part):
+            shared = {ours: row.get(theirs) for ours, theirs in MACRO_COLUMNS.items()}
+            rows.append({**named, "cohort": row["cohort"], **shared, "compatible": row.get("compatible")})
+    return rows, _undefined(tested, "cohorts")
+
+
+def _undefined(scores: pd.DataFrame, where: str) -> list[str]:
+    counts = scores[scores["value"].isna()].groupby(["metric", "reason"], sort=True).size()
+    return [f"{_title(str(metric))}: undefined on {n} {where}: {why}" for (metric, why), n in counts.items()]  # pyright: ignore[reportGeneralTypeIssues]
+
+
+def _cell(row: pd.Series) -> str:
+    """A mean, or in how many cohorts outcomes are compatible with the predictions."""
+    if pd.isna(row["compatible"]):
+        return cell(row["mean"])
+    return f"{row['compatible']:.0f} of {row['cohorts']:.0f}"
+
+
+def _place(metric: str) -> int:
+    """Where a metric stands in tables."""
+    return list(REPORTED).index(metric) if metric in REPORTED else len(REPORTED)
+
+
+def _table(scores: pd.DataFrame, predictions: pd.DataFrame, task: TaskConfig) -> Table:
+    """Every metric of every method; both frames are of this task, everything observed."""
+    mine = scores[scores["test_on"] == "everyone"]
+    averages = macro_means(mine, ["label", "metric"]).assign(cohort=MACRO, compatible=None)
+    rows, notes = _of_cohorts(predictions)
+    frame = pd.DataFrame([*averages.to_dict("records"), *rows])
+    macro = frame[frame["cohort"] == MACRO]
+    macro = macro.assign(text=[_cell(row) for _, row in macro.iterrows()])
+    metrics = sorted(dict.fromkeys(macro["metric"]), key=_place)
+    display = macro.pivot(index="label", columns="metric", values="text")
+    display = display.loc[list(dict.fromkeys(mine["label"])), metrics].fillna(ABSENT).rename(columns=_title)
     display.index.name = "Method"
-    undefined = mine[mine["value"].isna()].groupby(["metric", "reason"], sort=True).size()
-    notes = [f"{READABLE[str(m)]}: undefined on {n} folds: {why}" for (m, why), n in undefined.items()]  # pyright: ignore[reportGeneralTypeIssues]
     return Table(
         f"metrics_{task.name}",
         f"Further metrics of {task.name}, everything observed",
-        "Macro averages over cohorts of fold means. Brier: lower is better; slopes: 1 is ideal, an"
-        " intercept: 0;"
-        " D-calibration p: small where predicted survival is not calibrated. Censoring weights come from"
-        " training patients. Folds where a metric is undefined are left out of its mean and counted below.",
-        macro,
+        f"Macro averages over cohorts. {metric_name(task)}: {POOLED} Other metrics: mean over the folds of a"
+        f" cohort.{_ideals(metrics)} Censoring weights come from training patients. Folds where a metric is"
+        " undefined are left out of its mean and counted below.",
+        frame,
         display,
-        notes,
+        [*_undefined(mine, "folds"), *notes],
     )
 
 
@@ -69,21 +115,27 @@ def _curve(frame: pd.DataFrame, task: TaskConfig) -> Series:
     )  # fmt: skip
 
 
-def _calibration(context: Context, results: Results) -> Figure:
+def _panel(predictions: pd.DataFrame, task: TaskConfig) -> Panel:
+    """Calibration curves of one task, the first seed's, and the diagonal."""
+    chosen = (predictions["seed"] == predictions["seed"].iloc[0]) & predictions["label"].isin(SHOWN)
+    series = [_curve(part, task) for _, part in predictions[chosen].groupby("label", sort=False)]
+    diagonal = Series("ideal", [0.0, 1.0], [0.0, 1.0], kind="line", colour="#999999")
+    days = task.horizon_days or HORIZON
+    return Panel(
+        task.name, f"predicted risk by {days:g} days", "observed", (*series, diagonal), y_range=(0.0, 1.0)
+    )
+
+
+def build(context: Context, results: Results) -> Output:
+    """A table a task and the calibration curves."""
+    tables: list[Table] = []
     panels: list[Panel] = []
     for task in context.config.evaluate.tasks:
-        mine = results.predictions(task.name, curves=True)
-        mine = mine[(mine["seed"] == mine["seed"].iloc[0]) & mine["label"].isin(_shown(mine))]
-        series = [_curve(part, task) for _, part in mine.groupby("label", sort=False)]
-        diagonal = Series("ideal", [0.0, 1.0], [0.0, 1.0], kind="line", colour="#999999")
-        days = task.horizon_days or HORIZON
-        panels.append(
-            Panel(
-                task.name, f"predicted risk by {days:g} days", "observed", (*series, diagonal),
-                y_range=(0.0, 1.0),
-            )
-        )  # fmt: skip
-    return Figure(
+        scores, predictions = results.scores, results.predictions(task.name, curves=True)
+        scores = scores[(scores["task"] == task.name) & (scores["pattern"] == "all")]
+        tables.append(_table(scores, predictions, task))
+        panels.append(_panel(predictions, task))
+    figure = Figure(
         "calibration",
         "Calibration",
         "Held-out test patients of all cohorts, first seed, in tenths of the predicted risk; observed:"
@@ -91,18 +143,7 @@ def _calibration(context: Context, results: Results) -> Figure:
         tuple(panels),
         columns=len(panels),
     )
-
-
-def _shown(frame: pd.DataFrame) -> list[str]:
-    """LP and FT after pretraining; four overlapping curves cannot be read."""
-    wanted = ("Pretrained LP", "Pretrained FT")
-    return [label for label in dict.fromkeys(frame["label"]) if label in wanted]
-
-
-def build(context: Context, results: Results) -> Output:
-    """A table a task and the calibration curves."""
-    tasks = context.config.evaluate.tasks
-    return Output([_table(results, task) for task in tasks], [_calibration(context, results)])
+    return Output(tables, [figure])
 
 
 METRICS = Study("metrics", "Further metrics and calibration", main_arms, build)

@@ -4,13 +4,14 @@ from typing import Any
 
 import pandas as pd
 
-from prime.evaluation.summary import PRIMARY
+from prime.downstream.differences import paired_difference
+from prime.evaluation.reported import PRIMARY
 from prime.render.tables import ABSENT, Table, cell
 from prime.settings.evaluation import TaskConfig
 from prime.splits.evaluation_folds import evaluation_folds
 from prime.splits.outcomes import read_outcome
 from prime.study.arms import Arm
-from prime.study.averages import cohort_means, macro_means, paired_difference
+from prime.study.averages import cohort_means, macro_means
 from prime.study.context import Context, Output, Results, Study
 from prime.study.method_tables import interval_text, metric_name
 
