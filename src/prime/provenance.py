@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parent
 # with their values, and the rest is messages, files, progress and where work runs.
 NOT_COUNTED = (
     "settings", "catalogue", "cohort", "store.packing", "store.opening", "store.manifest",
-    "errors", "files", "fingerprint", "libraries", "machines", "progress", "provenance", "pretraining.curves",
+    "errors", "files", "fingerprint", "libraries", "job_pool", "progress", "provenance", "pretraining.curves",
 )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ from prime.encode.reports.run import ReportJob, encode_reports
 from prime.encode.reports.sources import Columns, find_reports
 from prime.errors import InputError
 from prime.files import read_json
-from prime.machines import Machines
+from prime.job_pool import JobPool
 
 WORDS = [f"w{number}" for number in range(40)]
 LONG = " ".join(WORDS)
@@ -177,7 +177,7 @@ def encode(inputs: Path, out: Path, folder: Path | None, jobs: int | None = None
         encoder, options["tokens"] = open_small(folder, **options.pop("settings", {"max_tokens": 12}))
     job = ReportJob(out=out, encoder=encoder, **options)
     found = find_reports([inputs], out, Columns())
-    return encode_reports(found, job, Machines(jobs), Console(file=StringIO()))
+    return encode_reports(found, job, JobPool(jobs), Console(file=StringIO()))
 
 
 def test_the_h5_reader_reads_it(tmp_path: Path, reports: Path, folder: Path) -> None:

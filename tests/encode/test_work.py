@@ -11,7 +11,7 @@ from rich.console import Console
 from prime.encode.work import FAILURES, Failure, Piece, facts_of, report, run_pieces
 from prime.errors import InputError
 from prime.files import write_text
-from prime.machines import Machines
+from prime.job_pool import JobPool
 
 
 def shout(piece: Piece) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def pieces(tmp_path: Path) -> list[Piece]:
 
 def run(pieces: list[Piece], settings: Any = 1, jobs: int | None = None, do: Any = shout) -> list[Failure]:
     out = pieces[0].outputs[0].parent
-    return run_pieces(pieces, do, out, settings, Machines(jobs), "shout")
+    return run_pieces(pieces, do, out, settings, JobPool(jobs), "shout")
 
 
 def calls(pieces: list[Piece]) -> list[int]:

@@ -28,7 +28,7 @@ from prime.methods.networks.flex_moe import (
     router_losses,
     specialisation_loss,
 )
-from prime.model.backbone import Block
+from prime.model.backbone import FusionBlock
 from prime.model.moe import MixtureOfExperts, Routing
 from prime.store.batch import Batch
 
@@ -75,7 +75,7 @@ def naive_experts(experts: MixtureOfExperts, x: Floats, modality: int) -> tuple[
 
 
 def naive_block(block: nn.Module, tokens: list[Floats]) -> tuple[list[Floats], list[Floats]]:
-    assert isinstance(block, Block)
+    assert isinstance(block, FusionBlock)
     normed = [layer_norm(block.attention_norm, t) for t in tokens]
     x = [t + attention(block.attention, n, normed) for t, n in zip(tokens, normed, strict=True)]
     out: list[Floats] = []
@@ -135,7 +135,7 @@ def test_it_is_the_equations_token_by_token() -> None:
 def test_sparse_blocks_come_first_and_take_turns() -> None:
     torch.manual_seed(0)
     built = FlexMoE(inputs(3), model_config(blocks=3), FlexMoESettings(), torch.zeros(2))
-    assert [isinstance(b, Block) and b.experts is not None for b in built.blocks] == [True, False, True]
+    assert [isinstance(b, FusionBlock) and b.experts is not None for b in built.blocks] == [True, False, True]
 
 
 # The bank ---------------------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def test_both_terms_reach_the_router(term: str) -> None:
     built = network()
     built(make_batch(every_pattern())).losses[term].backward()
     block = built.blocks[0]
-    assert isinstance(block, Block)
+    assert isinstance(block, FusionBlock)
     assert block.experts is not None
     gradient = block.experts.router.weight.grad
     assert gradient is not None
@@ -283,7 +283,7 @@ def test_no_term_of_another_batch_leaks_into_a_step() -> None:
 def test_the_residual_is_kept(number: int) -> None:
     """A defect of others: attention was added to itself, so that the tokens themselves were lost."""
     block = network().blocks[number]
-    assert isinstance(block, Block)
+    assert isinstance(block, FusionBlock)
     layer = block.dense[3] if block.dense is not None else None
     silent = [block.attention.output.weight, block.attention.output.bias]
     silent += [layer.weight, layer.bias] if isinstance(layer, nn.Linear) else []

@@ -6,7 +6,7 @@ from made_up import inputs, make_batch, model_config
 from torch import Tensor, nn
 
 from prime.catalogue.methods import METHODS
-from prime.model.backbone import Block
+from prime.model.backbone import FusionBlock
 from prime.model.prime import Prime
 from prime.store.inputs import InputSpec
 
@@ -49,7 +49,7 @@ def test_it_is_prime_on_one_modality(mixture: bool) -> None:
 
 
 def test_every_second_block_is_sparse_and_its_gate_knows_one_modality() -> None:
-    blocks = [m for m in network(blocks=4).modules() if isinstance(m, Block)]
+    blocks = [m for m in network(blocks=4).modules() if isinstance(m, FusionBlock)]
     assert [block.experts is not None for block in blocks] == [False, True, False, True]
     assert all(b.experts is None or b.experts.modality.shape == (1, 16) for b in blocks)
 

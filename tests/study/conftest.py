@@ -10,7 +10,7 @@ from made_up import experiment, write_store
 from rich.console import Console
 
 from prime.downstream import differences
-from prime.machines import Machines
+from prime.job_pool import JobPool
 from prime.pretraining import loop as pretrain_module
 from prime.settings.experiment import ExperimentConfig
 from prime.store.store import Store
@@ -60,12 +60,12 @@ def run_study(study_store: Store) -> Run:
         names: str | Sequence[str],
         config: ExperimentConfig,
         out: Path,
-        machines: Machines | None = None,
+        pool: JobPool | None = None,
         **context: Any,
     ) -> Path:
         studies = [STUDIES[name] for name in ([names] if isinstance(names, str) else names)]
         given = Context(study_store, config, **{"preset": "quick", **context})
-        run_studies(studies, given, out, machines or Machines(), "prime study", Console(file=StringIO()))
+        run_studies(studies, given, out, pool or JobPool(), "prime study", Console(file=StringIO()))
         return out
 
     return run

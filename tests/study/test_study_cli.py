@@ -11,7 +11,7 @@ import yaml
 
 from prime.cli import build_app, main
 from prime.errors import InputError
-from prime.machines import Machines
+from prime.job_pool import JobPool
 from prime.settings.experiment import ExperimentConfig, load_overrides
 from prime.store.store import Store
 from prime.study.registry import STUDIES, choose
@@ -47,10 +47,10 @@ def test_help_imports_no_heavy_library(command: str) -> None:
 def test_the_choices_of_the_command() -> None:
     words = ["study", "table2", "--config", "a.yaml", "--out", "b"]
     assert set(build_app().parse_args(words)[1].arguments) == {"name", "config", "out"}
-    assert Machines() == Machines(None, 1, None)
+    assert JobPool() == JobPool(None, 1, None)
     more = ["--preset", "quick", "--jobs", "3", "--cluster", "ray", "--setting", "a.b=1,2", "c.d=3"]
     found = build_app().parse_args([*words, *more])[1].arguments
-    assert (found["preset"], found["machines"]) == ("quick", Machines(3, 1, "ray"))
+    assert (found["preset"], found["pool"]) == ("quick", JobPool(3, 1, "ray"))
     assert found["setting"] == ("a.b=1,2", "c.d=3")
 
 

@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 
 from prime.errors import InputError
 from prime.files import sole_process
-from prime.machines import Machines
+from prime.job_pool import JobPool
 from prime.settings.experiment import ExperimentConfig
 from prime.store.store import Store
 from prime.study import context as context_module
@@ -301,7 +301,7 @@ import torch
 from rich.console import Console
 from prime.store.store import Store
 from prime.study.context import Context
-from prime.machines import Machines
+from prime.job_pool import JobPool
 from prime.study.registry import STUDIES
 from prime.study.run import run_studies
 from prime.pretraining import loop as pretrain
@@ -311,7 +311,7 @@ pretrain.plot_curves = lambda *_: None
 store, config, out, name = sys.argv[1:]
 context = Context(Store.open(store), ExperimentConfig.model_validate_json(config), "quick")
 print("started", flush=True)
-run_studies([STUDIES[name]], context, Path(out), Machines(), "prime study", Console(file=StringIO()))
+run_studies([STUDIES[name]], context, Path(out), JobPool(), "prime study", Console(file=StringIO()))
 """
 
 
@@ -376,14 +376,14 @@ def test_a_worker_that_outlives_its_study_is_waited_for(
 def test_two_jobs_at_once_make_the_same(
     one_by_one: dict[str, bytes], study_config: Configure, run_study: Run, tmp_path: Path
 ) -> None:
-    run_study("sites", study_config(), tmp_path, Machines(jobs=2))
+    run_study("sites", study_config(), tmp_path, JobPool(jobs=2))
     assert tables(tmp_path, "sites") == one_by_one
 
 
 def test_the_error_of_a_job_comes_through(study_config: Configure, run_study: Run, tmp_path: Path) -> None:
     config = study_config(pretrain={"validation_share": 0.001})
     with pytest.raises(InputError, match="0 to validate are too few"):
-        run_study("protocols", config, tmp_path, Machines(jobs=2))
+        run_study("protocols", config, tmp_path, JobPool(jobs=2))
 
 
 @pytest.fixture
@@ -405,8 +405,8 @@ def test_ray_makes_the_same(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(InputError, match="3 jobs of 1 threads, but the cluster has 2 processors"):
-        run_study("sites", study_config(), tmp_path / "out", Machines(jobs=3, cluster="ray"))
-    run_study("sites", study_config(), tmp_path / "out", Machines(cluster="ray"))
+        run_study("sites", study_config(), tmp_path / "out", JobPool(jobs=3, cluster="ray"))
+    run_study("sites", study_config(), tmp_path / "out", JobPool(cluster="ray"))
     assert tables(tmp_path / "out", "sites") == one_by_one
 
 
@@ -415,4 +415,4 @@ def test_without_ray_the_error_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"--cluster ray: Ray is not installed; pip install"):
-        run_study("sites", study_config(), tmp_path, Machines(cluster="ray"))
+        run_study("sites", study_config(), tmp_path, JobPool(cluster="ray"))

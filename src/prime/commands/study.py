@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from prime.arguments import ConfigFile, Folder, Settings, Words, about
 from prime.commands.shared import open_experiment_store, read_experiment
 from prime.errors import InputError
-from prime.machines import Machines
+from prime.job_pool import JobPool
 
 if TYPE_CHECKING:
     from prime.study.context import Other
@@ -34,7 +34,7 @@ def study(
             "NAME=CONFIG.yaml",
         ),
     ] = (),
-    machines: Machines = Machines(),
+    pool: JobPool = JobPool(),
 ) -> int:
     """Make a table or figure of the paper, or all of them."""
     experiment = read_experiment(config, settings)
@@ -54,7 +54,7 @@ def study(
     others = tuple(_other(text) for text in also)
     context = Context(store, experiment, preset, theirs, varied, protocol, others)
     command = " ".join(["prime", *sys.argv[1:]])
-    return 1 if run_studies(studies, context, out, machines, command, Console()) else 0
+    return 1 if run_studies(studies, context, out, pool, command, Console()) else 0
 
 
 def _other(text: str) -> "Other":

@@ -15,7 +15,7 @@ from rich.console import Console
 from prime.errors import InputError
 from prime.files import read_json, replacing, sha256_text, write_json
 from prime.fingerprint import FileStamp, stamp
-from prime.machines import Machines
+from prime.job_pool import JobPool
 from prime.progress import watched
 
 STATE = ".encode"  # folder, in that of the outputs, with a note on each finished piece
@@ -80,10 +80,10 @@ def run_pieces(
     do: Do,
     out: Path,
     settings: Any,
-    machines: Machines,
+    pool: JobPool,
     title: str,
 ) -> list[Failure]:
-    """Do the pieces that are not done, in parallel as `machines` says; `do` returns facts to note, as JSON.
+    """Do the pieces that are not done, in parallel as `pool` says; `do` returns facts to note, as JSON.
 
     A piece is done where its outputs stand, made of the same contents with the same `settings`.
     Failures are returned and written to `failures.csv` in `out`, which is removed where there are none.
@@ -97,7 +97,7 @@ def run_pieces(
         notes = (out / STATE / f"{piece.name}.json" for piece in todo)
         return already + sum(note.is_file() and note.stat().st_mtime_ns >= started for note in notes)
 
-    with machines.backend(), watched(finished, len(pieces), title):
+    with pool.backend(), watched(finished, len(pieces), title):
         found = joblib.Parallel(pre_dispatch="all")(
             joblib.delayed(_attempt)(do, piece, out, digest) for piece in todo
         )

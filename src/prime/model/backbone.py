@@ -8,7 +8,7 @@ from prime.model.moe import MixtureOfExperts, Routing
 from prime.settings.model import ModelConfig
 
 
-class Block(nn.Module):
+class FusionBlock(nn.Module):
     """Pre-norm self-attention, then a feed-forward network or a mixture of experts."""
 
     def __init__(self, modalities: int, config: ModelConfig, sparse: bool) -> None:
@@ -52,9 +52,8 @@ class Backbone(nn.Module):
         self.position_embedding = (
             nn.Parameter(torch.randn(sequence, config.dim) * 0.02) if config.position_embedding else None
         )
-        self.blocks = nn.ModuleList(
-            Block(modalities, config, sparse=config.mixture and bool(i % 2)) for i in range(config.blocks)
-        )
+        sparse = [config.mixture and i % 2 == 1 for i in range(config.blocks)]
+        self.blocks = nn.ModuleList(FusionBlock(modalities, config, each) for each in sparse)
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, list[Routing]]:

@@ -14,8 +14,8 @@ import torch
 
 from prime.errors import InputError, first_line
 from prime.files import sha256_file, sole_process, write_text
+from prime.job_pool import JobPool
 from prime.libraries import quiet_libraries
-from prime.machines import Machines
 from prime.model.checkpoint import WEIGHTS
 from prime.pretraining.devices import Devices
 from prime.pretraining.loop import STATE, Pretraining
@@ -106,10 +106,10 @@ def one_line(error: Exception) -> str:
 
 
 class Runner:
-    """Does jobs on some machines, showing how many are done; what failed once is not tried again."""
+    """Does jobs in a pool, showing how many are done; what failed once is not tried again."""
 
-    def __init__(self, machines: Machines) -> None:
-        self.machines = machines
+    def __init__(self, pool: JobPool) -> None:
+        self.pool = pool
         self.failed: dict[Path, InputError | JobFailed] = {}
 
     def run(self, jobs: Sequence[Job], title: str) -> int:
@@ -126,9 +126,9 @@ class Runner:
         stop = todo[0].result.parent.parent / f".stop-{uuid4().hex}"
         bar = watched(lambda: sum(job.done for job in todo), len(todo), title)
         try:
-            with self.machines.backend(), bar:
+            with self.pool.backend(), bar:
                 errors = joblib.Parallel(pre_dispatch="all")(
-                    joblib.delayed(_call)(job, self.machines.threads, stop) for job in todo
+                    joblib.delayed(_call)(job, self.pool.threads, stop) for job in todo
                 )
         finally:
             stop.unlink(missing_ok=True)

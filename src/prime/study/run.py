@@ -16,7 +16,7 @@ from prime import __version__
 from prime.cohort.tables import refuse_shifted
 from prime.errors import InputError
 from prime.files import read_json, sha256_file, write_json, write_text
-from prime.machines import Machines
+from prime.job_pool import JobPool
 from prime.model.checkpoint import MANIFEST, WEIGHTS
 from prime.pretraining.loop import LOG
 from prime.provenance import source_digest
@@ -57,7 +57,7 @@ def read_reference(path: Path) -> pd.DataFrame:
 
 
 def run_studies(
-    studies: list[Study], context: Context, out: Path, machines: Machines, command: str, console: Console
+    studies: list[Study], context: Context, out: Path, pool: JobPool, command: str, console: Console
 ) -> list[str]:
     """Make each study into its folder in `out`, one after the other. Returns a line for each that failed.
 
@@ -69,7 +69,7 @@ def run_studies(
     """
     out.mkdir(parents=True, exist_ok=True)
     _write_flow(context, out)
-    runner = Runner(machines)
+    runner = Runner(pool)
     failed: list[str] = []
     for study in studies:
         log = out / study.name / ERRORS

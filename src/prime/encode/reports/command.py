@@ -8,7 +8,7 @@ from cyclopts import Group, Parameter
 from prime.arguments import Folder, Licence, PatientFrom, TrainedOn, about
 from prime.encode.reports.settings import ReadSettings, TokenSettings
 from prime.errors import InputError
-from prime.machines import Machines
+from prime.job_pool import JobPool
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +37,7 @@ def reports(
     licence: Licence = None,
     trained_on: TrainedOn = None,
     tokens: Annotated[TokenSettings, Parameter(group=Group("Encoding", sort_key=2))] = TokenSettings(),
-    machines: Machines = Machines(),
+    pool: JobPool = JobPool(),
 ) -> int:
     """Pathology reports (PDF, scans, text, TCGA-Reports) to clean text and word-piece features."""
     from rich.console import Console
@@ -51,10 +51,10 @@ def reports(
     if tokens.long != "head" and tokens.overlap >= tokens.max_tokens - 2:
         raise InputError(f"--overlap {tokens.overlap}: must be below --max-tokens {tokens.max_tokens} - 2")
     opened = None if encoder is None else open_encoder(encoder, tokens, licence, trained_on)
-    job = ReportJob(out, reading, outcome, opened, tokens, machines.threads)
+    job = ReportJob(out, reading, outcome, opened, tokens, pool.threads)
     found = find_reports(inputs, out, Columns(name_column, text_column, patient_from or PATIENT_FROM))
     console = Console()
-    failures, patients = encode_reports(found, job, machines, console)
+    failures, patients = encode_reports(found, job, pool, console)
     _say_what_to_read(job, console)
     return report(failures, patients, out, console)
 

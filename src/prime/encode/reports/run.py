@@ -27,7 +27,7 @@ from prime.encode.reports.sources import Report
 from prime.encode.work import Failure, Piece, facts_of, run_pieces, settings_hash
 from prime.errors import InputError
 from prime.files import replacing, sha256_text, write_json
-from prime.machines import Machines
+from prime.job_pool import JobPool
 
 FEATURES = "features"
 CLEANING_VERSION = 1  # to be raised where cleaning gives another text: then all is done again
@@ -75,7 +75,7 @@ class ReportJob:
 
 
 def encode_reports(
-    reports: list[Report], job: ReportJob, machines: Machines, console: Console
+    reports: list[Report], job: ReportJob, pool: JobPool, console: Console
 ) -> tuple[list[Failure], int]:
     """Encode all patients that are not done and write the tables. Returns the failures and how many patients.
 
@@ -88,7 +88,7 @@ def encode_reports(
     _refuse_same_file(list(of_patient))
     pieces = [_piece(patient, found, job) for patient, found in of_patient.items()]
     do = partial(do_patient, job=job)
-    failures = run_pieces(pieces, do, job.out, job.settings(), machines, "reports")
+    failures = run_pieces(pieces, do, job.out, job.settings(), pool, "reports")
     failed = {failure.name for failure in failures}
     done = [piece for piece in pieces if piece.name not in failed]
     _write_tables(done, job)

@@ -58,7 +58,7 @@ def expression_bins(tpm: NDArray[np.float64], config: BulkRNABertConfig) -> NDAr
     return np.where(scaled == 0, 0, np.minimum(bins, config.n_bins - 1)).astype(np.int64)
 
 
-class Block(nn.Module):
+class BertBlock(nn.Module):
     """x + attention(norm(x)), then x + feed-forward(norm(x)), with a GELU."""
 
     def __init__(self, config: BulkRNABertConfig) -> None:
@@ -102,7 +102,7 @@ class BulkRNABert(nn.Module):
         self.expression = nn.Embedding(config.n_bins, config.dim)
         self.gene = nn.Embedding(config.n_genes, config.gene_dim)
         self.project = nn.Linear(config.gene_dim, config.dim)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(BertBlock(config) for _ in range(config.layers))
 
     def forward(self, bins: Tensor, rows: Tensor | None = None) -> Tensor:
         """One patient's bins (G,) int64 to the last block's tokens (G, D), or those of `rows` (L,), (L, D).
@@ -110,7 +110,7 @@ class BulkRNABert(nn.Module):
         Choosing rows does not change their tokens, it only spares the last block the others.
         """
         tokens = self.expression(bins) + self.project(self.gene.weight)
-        blocks = [cast(Block, block) for block in self.blocks]
+        blocks = [cast(BertBlock, block) for block in self.blocks]
         for block in blocks[:-1]:
             tokens = block(tokens)
         return cast(Tensor, blocks[-1](tokens, rows))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from prime.arguments import about
 from prime.encode.rna.options import RnaOptions
-from prime.machines import Machines
+from prime.job_pool import JobPool
 
 
 def rna(
@@ -13,11 +13,11 @@ def rna(
     /,
     *,
     options: RnaOptions,
-    machines: Machines = Machines(),
+    pool: JobPool = JobPool(),
 ) -> int:
     """RNA-seq (STAR-Counts files or a matrix) to gene tokens of BulkRNABert or a table of log TPM."""
     from rich.console import Console
 
     from prime.encode.rna.pipeline import encode_rna
 
-    return encode_rna(source, options, machines, Console())
+    return encode_rna(source, options, pool, Console())

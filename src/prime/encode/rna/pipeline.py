@@ -29,7 +29,7 @@ from prime.encode.rna.profiles import (
 from prime.encode.work import Piece, facts_of, report, run_pieces
 from prime.errors import InputError
 from prime.files import replacing, sha256_text, write_json, write_text
-from prime.machines import Machines
+from prime.job_pool import JobPool
 
 BULKRNABERT, LOG_TPM = "bulkrnabert", "log-tpm"
 TOKENS, VECTORS = "tokens", "vectors"
@@ -44,7 +44,7 @@ class RnaRun:
     genes: GeneList
     profiles: Profiles
     rows: NDArray[np.int64] | None
-    machines: Machines
+    pool: JobPool
     console: Console
 
     @property
@@ -70,7 +70,7 @@ class RnaRun:
         _say(self.console, text)
 
 
-def encode_rna(source: Path, options: RnaOptions, machines: Machines, console: Console) -> int:
+def encode_rna(source: Path, options: RnaOptions, pool: JobPool, console: Console) -> int:
     """Do it all with a folder of STAR-Counts files, one of them, or a matrix; what is done is skipped.
 
     Returns the exit status, 1 where a patient failed. Raises InputError for what spoils it as a whole:
@@ -81,11 +81,11 @@ def encode_rna(source: Path, options: RnaOptions, machines: Machines, console: C
             "--slice variance_topk needs --train, the training patients: no others may choose genes"
         )
     if options.encoder == BULKRNABERT:
-        return _bulkrnabert(source, options, machines, console)
-    return _log_tpm(source, options, machines, console)
+        return _bulkrnabert(source, options, pool, console)
+    return _log_tpm(source, options, pool, console)
 
 
-def _bulkrnabert(source: Path, options: RnaOptions, machines: Machines, console: Console) -> int:
+def _bulkrnabert(source: Path, options: RnaOptions, pool: JobPool, console: Console) -> int:
     from prime.encode.rna.weights import find_weights, gene_file, load_model, record
 
     if options.weights is None:
@@ -93,7 +93,7 @@ def _bulkrnabert(source: Path, options: RnaOptions, machines: Machines, console:
             "--encoder bulkrnabert needs --weights: a folder, or InstaDeepAI/BulkRNABert, on the hub"
         )
     weights = find_weights(options.weights, options.normalisation, options.key_map)
-    if machines.cluster is None:  # faults of weights and device are told now, not once a patient
+    if pool.cluster is None:  # faults of weights and device are told now, not once a patient
         loaded_model(weights, options.precision, options.device)
     else:
         load_model(weights)
@@ -102,7 +102,7 @@ def _bulkrnabert(source: Path, options: RnaOptions, machines: Machines, console:
         raise InputError(
             f"--weights {options.weights}: no list of genes there; give --genes common_gene_id.txt"
         )
-    run = _first_step(source, options, path, weights.config.n_genes, machines, console)
+    run = _first_step(source, options, path, weights.config.n_genes, pool, console)
     if not run.genes.is_published:
         run.say(f"warning: {path} is not BulkRNABert's published list (sha256 {PUBLISHED_SHA256[:12]}...)")
     attributes = {
@@ -113,7 +113,7 @@ def _bulkrnabert(source: Path, options: RnaOptions, machines: Machines, console:
     }
     rows = None if run.rows is None else tuple(run.rows.tolist())
     encoder = TokenEncoder(
-        weights, rows, options.precision, options.device, machines.threads, attributes, run.profiles.broken
+        weights, rows, options.precision, options.device, pool.threads, attributes, run.profiles.broken
     )
     settings = {
         "config": asdict(weights.config),
@@ -124,8 +124,8 @@ def _bulkrnabert(source: Path, options: RnaOptions, machines: Machines, console:
     return _second_step(run, encoder, attributes, settings, columns)
 
 
-def _log_tpm(source: Path, options: RnaOptions, machines: Machines, console: Console) -> int:
-    run = _first_step(source, options, options.genes, None, machines, console)
+def _log_tpm(source: Path, options: RnaOptions, pool: JobPool, console: Console) -> int:
+    run = _first_step(source, options, options.genes, None, pool, console)
     assert run.rows is not None
     nothing = EncoderRecord(f"log{options.log}(1 + TPM)", "none", "none", "none", "none")
     encoder = LogTpm(tuple(run.rows.tolist()), options.log, run.profiles.broken)
@@ -137,7 +137,7 @@ def _first_step(
     options: RnaOptions,
     path: Path | None,
     expected: int | None,
-    machines: Machines,
+    pool: JobPool,
     console: Console,
 ) -> RnaRun:
     """Read everybody and choose genes. Raises InputError where the list has not the `expected` length."""
@@ -149,8 +149,8 @@ def _first_step(
             f"{path}: {len(genes.names):,} genes, but the network has {expected:,}; give the list that it was"
             " trained with, in its order"
         )
-    profiles = make_profiles(opened, genes, options.out, machines, console)
-    return RnaRun(options, genes, profiles, _rows(options, genes, profiles, console), machines, console)
+    profiles = make_profiles(opened, genes, options.out, pool, console)
+    return RnaRun(options, genes, profiles, _rows(options, genes, profiles, console), pool, console)
 
 
 def _rows(
@@ -190,7 +190,7 @@ def _second_step(
     pieces = second_pieces(run.profiles, lambda name: folder / f"{name}{suffix}")
     same = {name: text for name, text in attributes.items() if name != "expression_unit_reason"}
     settings = {"attributes": same, **settings}  # the reason tells sums, which a further patient changes
-    failures = run_pieces(pieces, encoder, out, settings, run.machines, "encode")
+    failures = run_pieces(pieces, encoder, out, settings, run.pool, "encode")
     failed = {failure.name for failure in failures}
     done = [piece for piece in pieces if piece.name not in failed]
     write_text(out / GENES, "".join(f"{name}\n" for name in run.kept))

@@ -16,7 +16,7 @@ from prime.encode.rna.star import is_star, read_star, star_profile
 from prime.encode.work import Piece, run_pieces
 from prime.errors import InputError
 from prime.files import replacing
-from prime.machines import Machines
+from prime.job_pool import JobPool
 
 FOLDER = "profiles"
 STAR_UNIT = ("tpm", "column tpm_unstranded of STAR-Counts files")
@@ -86,9 +86,7 @@ def choose_genes(source: Source, path: Path | None) -> GeneList:
     raise InputError(f"no file can be read; the last one: {last}")
 
 
-def make_profiles(
-    source: Source, genes: GeneList, out: Path, machines: Machines, console: Console
-) -> Profiles:
+def make_profiles(source: Source, genes: GeneList, out: Path, pool: JobPool, console: Console) -> Profiles:
     """Write every patient's profile below `out`/profiles; files that are read already are skipped.
 
     A broken STAR-Counts file is told in `broken`. Raises InputError where a matrix is broken.
@@ -102,7 +100,7 @@ def make_profiles(
         paths = {owner: folder / f"{owner}.npy" for owner in sorted(owners)}
         return Profiles(paths, {}, table.unit, table.reason)
     pieces = [Piece(name, (path,), (folder / f"{name}.npy",)) for name, path in (source.files or {}).items()]
-    failures = run_pieces(pieces, _ReadStar(genes), folder, {"genes": genes.sha256}, machines, "read")
+    failures = run_pieces(pieces, _ReadStar(genes), folder, {"genes": genes.sha256}, pool, "read")
     broken = {failure.name: failure.reason for failure in failures}
     paths = {piece.name: piece.outputs[0] for piece in pieces if piece.name not in broken}
     return Profiles(paths, broken, *STAR_UNIT)

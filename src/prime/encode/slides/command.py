@@ -8,7 +8,7 @@ from cyclopts import Group, Parameter
 
 from prime.arguments import Above, Bound, Count, Folder, Licence, PatientFrom, TrainedOn, Whole, about
 from prime.errors import InputError
-from prime.machines import Machines
+from prime.job_pool import JobPool
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,7 +89,7 @@ def slides(
     clustering: Annotated[
         ClusterOptions, Parameter(group=Group("Clustering", sort_key=3))
     ] = ClusterOptions(),
-    machines: Machines = Machines(),
+    pool: JobPool = JobPool(),
 ) -> int:
     """Encode whole-slide images: tissue tiles, their features, 128 centroids a patient."""
     from rich.console import Console
@@ -104,11 +104,11 @@ def slides(
     status = 0
     features = {item.name: item.path for item in found}
     if not are_features:
-        job = _slide_job(tiles, encoding, machines.threads)
+        job = _slide_job(tiles, encoding, pool.threads)
         wanted = [item for items in patients.values() for item in items]
-        status, features = _encode(job, wanted, out, machines, console)
+        status, features = _encode(job, wanted, out, pool, console)
     of_name = _groups(clustering.scope, patients, features, console)
-    failures, pieces, folder = _cluster(clustering, of_name, out, machines, console)
+    failures, pieces, folder = _cluster(clustering, of_name, out, pool, console)
     return max(status, report(failures, len(pieces), folder, console))
 
 
@@ -120,7 +120,7 @@ def _need_openslide() -> None:
 
 
 def _encode(
-    job: "SlideJob", found: "list[InputFile]", out: Path, machines: Machines, console: "Console"
+    job: "SlideJob", found: "list[InputFile]", out: Path, pool: JobPool, console: "Console"
 ) -> tuple[int, dict[str, Path]]:
     """The first stage. Returns the exit status and the feature file of each slide that has one."""
     from functools import partial
@@ -135,7 +135,7 @@ def _encode(
         partial(encode_slide, job),
         folder,
         job.settings.described(),
-        machines,
+        pool,
         "encoding slides",
     )
     failed = {failure.name for failure in failures}
@@ -203,7 +203,7 @@ def _cluster(
     options: ClusterOptions,
     of_name: dict[str, list[Path]],
     out: Path,
-    machines: Machines,
+    pool: JobPool,
     console: "Console",
 ) -> "tuple[list[Failure], list[Piece], Path]":
     """The second stage: failures, pieces, and the folder that they are in."""
@@ -216,7 +216,7 @@ def _cluster(
     folder: Path = out / f"centroids_{options.scope}"
     pieces = centroid_pieces(of_name, folder)
     do = partial(make_centroids, settings)
-    failures = run_pieces(pieces, do, folder, settings.described(), machines, "clustering")
+    failures = run_pieces(pieces, do, folder, settings.described(), pool, "clustering")
     strangers = sorted(path.name for path in folder.glob("*.h5") if path.stem not in of_name)
     if strangers:
         console.print(

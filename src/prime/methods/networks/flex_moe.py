@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from prime.errors import InputError
 from prime.methods.interface import FusionNetwork
 from prime.methods.layers.tokens import Tokenizers
-from prime.model.backbone import Block
+from prime.model.backbone import FusionBlock
 from prime.model.heads import HazardHead, Prediction
 from prime.model.moe import Routing
 from prime.objectives.balance import balance_loss
@@ -109,7 +109,9 @@ class FlexMoE(FusionNetwork):
         mixture = config.model_copy(update={"experts": experts, "top_k": settings.top_k})
         self.tokenizers = Tokenizers(inputs, config)
         self.bank = MissingBank(count, config)
-        self.blocks = nn.ModuleList(Block(count, mixture, sparse=i % 2 == 0) for i in range(config.blocks))
+        self.blocks = nn.ModuleList(
+            FusionBlock(count, mixture, sparse=i % 2 == 0) for i in range(config.blocks)
+        )
         self.norm = nn.LayerNorm(config.dim)
         self.head = HazardHead(config.dim, baseline)
         self.register_buffer(

@@ -14,7 +14,7 @@ from prime.errors import InputError
 
 @Parameter("*")
 @dataclass(frozen=True)
-class Machines:
+class JobPool:
     """Where jobs run: `jobs` at once, each with `threads` processor threads, here or on a Ray cluster.
 
     Without a number of jobs they run one by one here, and as many as there are processors on a cluster. The
