@@ -11,6 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import altair
+import numpy as np
 import pytest
 
 from prime.render.draw import page_figure, svg, vega_lite, write_figure
@@ -311,6 +312,13 @@ def test_rank_panel_has_every_method_its_rank_and_a_bar_for_each_real_group() ->
     assert "critical difference 0.90" in found
     bars = [layer["data"]["values"] for layer in layers(figure) if layer["mark"].get("strokeWidth") == 5]
     assert bars == [[{"first": 0.7, "last": 2.3, "methods": "b, c"}]]
+
+
+def test_ticks_may_be_an_array() -> None:
+    series = (Series("a", [0, 1], [0.2, 0.3]),)
+    panels = [Panel("t", "x", "y", series, ticks) for ticks in (np.arange(3.0), [0.0, 1.0, 2.0])]
+    one, other = (vega_lite(Figure("f", "", "", (panel,))) for panel in panels)
+    assert one == other
 
 
 def test_a_panel_without_any_value_says_so() -> None:

@@ -28,7 +28,8 @@ def along_scale(panel: Panel) -> Spec:
     if panel.categories:
         return names_scale(len(panel.categories), reverse=panel.horizontal)
     marks = [line.value for line in panel.references if line.axis == "x"]
-    values = _finite([*marks, *(panel.x_ticks or ()), *(x for series in panel.series for x in series.x)])
+    ticks = () if panel.x_ticks is None else panel.x_ticks
+    values = _finite([*marks, *ticks, *(x for series in panel.series for x in series.x)])
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     if panel.at_risk is not None:
         ends = [low, high, *panel.at_risk.times]
