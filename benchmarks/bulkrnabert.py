@@ -20,10 +20,10 @@ import torch
 from safetensors.numpy import load_file
 
 from prime.encode.rna.bulkrnabert import expression_bins
+from prime.encode.rna.gene_selection import first_genes
 from prime.encode.rna.genes import read_gene_list
 from prime.encode.rna.matrix import MatrixOptions, read_tpm
-from prime.encode.rna.slices import first_rows
-from prime.encode.rna.weights import find_checkpoint, load_model
+from prime.encode.rna.weights import find_weights, load_model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "encode"))
 from rna_oracle import config_values, slow_bins, slow_tokens, write_weights
@@ -58,12 +58,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if options.weights is None:
             write_weights(Path(folder), config_values(len(genes.names)))
-        checkpoint = find_checkpoint(options.weights or folder, None, None)
+        checkpoint = find_weights(options.weights or folder, None, None)
         model = load_model(checkpoint).to(getattr(torch, options.precision))
         bins = expression_bins(table.tpm[0], checkpoint.config)
         before = peak_gigabytes()
         started, busy = time.perf_counter(), time.process_time()
-        rows = torch.from_numpy(first_rows(len(bins), 2048)) if options.slice == "first" else None
+        rows = torch.from_numpy(first_genes(len(bins), 2048)) if options.slice == "first" else None
         with torch.inference_mode():
             tokens = model(torch.from_numpy(bins), rows).float().numpy()
         print(

@@ -33,7 +33,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from prime.encode.reports.clean import clean
 from prime.encode.reports.encoder import TokenSettings, encode_text, open_encoder
-from prime.encode.reports.ocr import OcrSettings, ocr_reader
+from prime.encode.reports.ocr import OcrSettings, page_reader
 from prime.encode.reports.pdf import ReadSettings, read_pdf
 
 WIDTH, HEIGHT, MARGIN, LEADING, POINTS = 612, 792, 54, 14, 10.5  # a letter page, in points
@@ -144,7 +144,7 @@ def cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64
 def read_back(number: int, name: str, original: str, out: Path, psm: int) -> list[dict[str, Any]]:
     """One report written and read in every way: a row each, with the text that came back."""
     reading = ReadSettings(engine=OcrSettings(psm=psm))
-    ocr = ocr_reader(reading.engine)
+    ocr = page_reader(reading.engine)
     pages = page_lines(original)
     rows: list[dict[str, Any]] = []
     for way in WAYS:

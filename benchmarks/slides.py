@@ -32,8 +32,8 @@ from prime.encode.slides.encoders import find_encoder
 from prime.encode.slides.encoders.interface import EncoderChoice, LoadedEncoder
 from prime.encode.slides.filters import TissueTests, grey
 from prime.encode.slides.grid import TileGrid, tile_grid
-from prime.encode.slides.openslides import open_slide, resolution
-from prime.encode.slides.ordered import readers, reading_processes
+from prime.encode.slides.reading_pool import reading_pool, reading_processes
+from prime.encode.slides.slide_file import open_slide, resolution
 from prime.encode.slides.slide_stage import SlideJob, SlideSettings, encode_slide
 from prime.encode.work import Piece
 from prime.libraries import quiet_libraries
@@ -114,8 +114,8 @@ def plain_loop(grid: TileGrid, encoder: LoadedEncoder) -> int:
 def whole(grid: TileGrid, encoder: LoadedEncoder, workers: int) -> int:
     """The command's way. Returns how many were kept."""
     kept = 0
-    work = readers(workers)
-    tissue = reading.dark_enough(grid, reading.overview(grid, work))
+    work = reading_pool(workers)
+    tissue = reading.below_brightness(grid, reading.overview(grid, work))
     for _, tiles in reading.batches(reading.tiles(grid, grid.corners()[tissue], work), BATCH):
         encoder.encode(tiles)
         kept += len(tiles)
@@ -124,7 +124,7 @@ def whole(grid: TileGrid, encoder: LoadedEncoder, workers: int) -> int:
 
 
 def read_all(grid: TileGrid, workers: int) -> None:
-    work = readers(workers)
+    work = reading_pool(workers)
     for _ in reading.tiles(grid, grid.corners(), work):
         pass
     reading.close()
@@ -141,7 +141,7 @@ def speed(slide: Path, mpp: float | None, name: str, workers: list[int], repeats
     found = find_encoder(EncoderChoice(name))
     encoder, side = found.load(), found.pixels.side_px
     every, tested = (grid_of(slide, mpp, side, t) for t in (TissueTests(None, None, None), TissueTests()))
-    work = readers(1)
+    work = reading_pool(1)
     tiles = np.concatenate([chunk.tiles for chunk in reading.tiles(every, every.corners(), work)])
     reading.close()
     kept = [tile for tile in tiles if grey(tile).mean() < 240 and tested.tests.failed(tile) is None]

@@ -7,11 +7,16 @@ import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
 from prime.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LOCK = ".lock"
 
@@ -70,6 +75,18 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a JSON file ({error})") from None
+
+
+def write_csv(path: Path, frame: "pd.DataFrame", **options: Any) -> None:
+    """Write a table without its index, atomically; `options` are those of `DataFrame.to_csv`."""
+    with replacing(path) as temporary:
+        frame.to_csv(temporary, index=False, **options)
+
+
+def write_npy(path: Path, values: NDArray[Any]) -> None:
+    """Write an array as .npy, atomically."""
+    with replacing(path) as temporary:
+        np.save(temporary, values, allow_pickle=False)
 
 
 def sha256_file(path: Path) -> str:

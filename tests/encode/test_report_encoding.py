@@ -1,7 +1,6 @@
 """From reports to features and tables: long reports, what is written, resuming, failures, many workers."""
 
 import sys
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 import torch
 from cyclopts import CycloptsError
 from numpy.typing import NDArray
-from rich.console import Console
 
 from prime import cli
 from prime.cohort.readers import read_source, report
@@ -26,7 +24,7 @@ from prime.encode.reports.encoder import (
     open_encoder,
     pooled,
 )
-from prime.encode.reports.run import ReportJob, encode_reports
+from prime.encode.reports.pipeline import ReportJob, encode_reports
 from prime.encode.reports.sources import Columns, find_reports
 from prime.errors import InputError
 from prime.files import read_json
@@ -177,7 +175,7 @@ def encode(inputs: Path, out: Path, folder: Path | None, jobs: int | None = None
         encoder, options["tokens"] = open_small(folder, **options.pop("settings", {"max_tokens": 12}))
     job = ReportJob(out=out, encoder=encoder, **options)
     found = find_reports([inputs], out, Columns())
-    return encode_reports(found, job, JobPool(jobs), Console(file=StringIO()))
+    return encode_reports(found, job, JobPool(jobs))
 
 
 def test_the_h5_reader_reads_it(tmp_path: Path, reports: Path, folder: Path) -> None:
@@ -190,7 +188,7 @@ def test_the_h5_reader_reads_it(tmp_path: Path, reports: Path, folder: Path) -> 
     record = {"encoder": "small-bert", "weights": "small-bert", "licence": "CC0", "trained_on": "nothing"}
     with h5py.File(tmp_path / "out" / "features" / "b.h5") as file:
         assert file["features"].dtype == np.float16
-        stored = dict(file.attrs)
+        stored = dict(file["features"].attrs)
     assert source.attributes == record | {"weights_sha256": stored["weights_sha256"]}
     expected = record | {
         "patient_id": "b", "reports": 1, "word_pieces": 42, "max_tokens": 12, "long": "head",

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from prime.encode.reports import ocr, pdf
 from prime.encode.reports.clean import clean
-from prime.encode.reports.ocr import OcrSettings, ocr_reader, textract_client, textract_text
+from prime.encode.reports.ocr import OcrSettings, page_reader, textract_client, textract_text
 from prime.encode.reports.pdf import Page, ReadSettings, layer_suffices, read_pdf
 from prime.encode.reports.reading import PAGES, read_report
 from prime.encode.reports.sources import Report
@@ -230,20 +230,20 @@ def test_tesseract_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(ocr, "_installed_languages", ocr._installed_languages.__wrapped__)
     with pytest.raises(InputError, match="apt install tesseract-ocr"):
-        ocr_reader(OcrSettings())(Image.new("L", (50, 50), 255))
+        page_reader(OcrSettings())(Image.new("L", (50, 50), 255))
 
 
 @no_tesseract
 def test_language_missing() -> None:
     with pytest.raises(InputError, match=r"--language eng\+xyz: Tesseract has no xyz, only .*eng"):
-        ocr_reader(OcrSettings(language="eng+xyz"))(Image.new("L", (50, 50), 255))
+        page_reader(OcrSettings(language="eng+xyz"))(Image.new("L", (50, 50), 255))
 
 
 @no_tesseract
 def test_tesseract_is_given_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ocr, "PAGE_SECONDS", 0.001)
     with pytest.raises(InputError, match=r"timeout \(page of 500 x 500 px\)"):
-        ocr_reader(OcrSettings())(Image.new("L", (500, 500), 255))
+        page_reader(OcrSettings())(Image.new("L", (500, 500), 255))
 
 
 @no_tesseract
@@ -251,7 +251,7 @@ def test_tesseract_reads_a_scan(tmp_path: Path) -> None:
     path = tmp_path / "scan.pdf"
     reports_ocr.write_scanned_pdf([DIAGNOSIS], path, 0, dpi=200, degrees=0.5, blur=0.6, noise=8.0)
     settings = ReadSettings(engine=OcrSettings(dpi=200))
-    found = read_pdf(path, settings, ocr_reader(settings.engine))
+    found = read_pdf(path, settings, page_reader(settings.engine))
     assert found.pages[0].method == "ocr"
     characters, _ = reports_ocr.error_rates(" ".join(DIAGNOSIS), clean(found.pages[0].text).text)
     assert characters < 0.05
@@ -282,7 +282,7 @@ def test_real_reports_come_back(tmp_path: Path) -> None:
         reports_ocr.write_text_pdf(pages, layer)
         reports_ocr.write_scanned_pdf(pages, scan, number, dpi=200, degrees=0.5, blur=0.7, noise=10.0)
         for path, most, least in ((layer, 0.001, 0.999), (scan, 0.05, 0.9)):
-            found = read_pdf(path, settings, ocr_reader(settings.engine))
+            found = read_pdf(path, settings, page_reader(settings.engine))
             text = clean("\f".join(page.text for page in found.pages)).text
             characters, _ = reports_ocr.error_rates(original, text)
             similar = reports_ocr.cosine(embed(original), embed(text)).item()
@@ -330,7 +330,7 @@ def test_a_page_full_of_specks_is_read() -> None:
     ImageDraw.Draw(clear).text((40, 30), line, font=ImageFont.load_default(48), fill=0)
     noise = np.random.default_rng(0).normal(0.0, 70.0, (120, 900))
     page = Image.fromarray((np.asarray(clear) + noise).clip(0, 255).astype(np.uint8))
-    text = ocr_reader(OcrSettings(psm=6))(page)
+    text = page_reader(OcrSettings(psm=6))(page)
     assert reports_ocr.error_rates(line, text)[0] < 0.1
 
 
@@ -394,7 +394,7 @@ def test_textract(tmp_path: Path, textract: tuple[str, type[FakeTextract]]) -> N
     url, handler = textract
     settings = ReadSettings(engine=OcrSettings("textract", dpi=72, region="eu-west-1", endpoint_url=url))
     scan = write_scan(tmp_path / "scan.pdf", [DIAGNOSIS])
-    found = read_pdf(scan, settings, ocr_reader(settings.engine))
+    found = read_pdf(scan, settings, page_reader(settings.engine))
     assert found.pages == (Page("ocr", "Diagnosis: carci-\nnoma"),)
     assert [request["target"] for request in handler.requests] == ["Textract.DetectDocumentText"]
     import base64

@@ -89,7 +89,7 @@ def test_files_become_tokens_that_the_h5_reader_reads(
         assert (found.dtype, found.shape) == (np.dtype(np.float16), (10, 16))
         assert np.allclose(found, expected[:10], rtol=2e-3, atol=2e-3)
     with h5py.File(out / "tokens" / f"{PATIENTS[0]}.h5") as file:
-        attributes = {name: str(text) for name, text in file.attrs.items()}
+        attributes = {name: str(text) for name, text in file["features"].attrs.items()}
     assert attributes["encoder"] == "BulkRNABert"
     assert attributes["weights"] == "weights"
     assert attributes["trained_on"] == "TCGA"
@@ -102,7 +102,7 @@ def test_files_become_tokens_that_the_h5_reader_reads(
     assert counts["clipped"].tolist() == [0, 0, 1, 0]
     printed = capsys.readouterr().out
     assert "gene overlap with common_gene_id.txt: 39 to 39 of 40 (at least 38)" in printed
-    assert "1 values lie beyond the normalisation" in printed
+    assert "1 values are beyond the normalisation" in printed
     assert "is not BulkRNABert's published list" in printed
     source = TokenSource(reader="h5", path="tokens", max_tokens=2048)
     rows = read_tokens(source, out, "rna")
@@ -281,7 +281,7 @@ def test_bfloat16_is_near_and_says_so(files: Path) -> None:
         path = out / "tokens" / f"{patient}.h5"
         assert 1e-3 < np.abs(tokens_of(path) - expected[patient]).max() < 0.2
         with h5py.File(path) as file:
-            assert file.attrs["precision"] == "bfloat16"
+            assert file["features"].attrs["precision"] == "bfloat16"
 
 
 def test_an_absent_device_is_told(files: Path) -> None:

@@ -201,7 +201,7 @@ def test_patients_of_files(tmp_path: Path) -> None:
     [
         ("0a1b2c3d-0000-1111-2222-333344445555.rna_seq.tsv", "has the GDC's number, not a patient's"),
         (".tsv", "names no patient"),
-        ("a+b.tsv", r"patient 'a\+b': use letters, digits"),
+        ("a:b.tsv", r"patient 'a:b' cannot name a file"),
     ],
 )
 def test_names_that_tell_no_patient(name: str, message: str) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from prime.cohort.readers.tokens import TokenSource, read_tokens
 from prime.encode.slides.centroid_stage import CentroidSettings, centroid_pieces, make_centroids
 from prime.encode.slides.centroids import centroids, padded
-from prime.encode.slides.feature_files import read_tiles, writing
+from prime.encode.slides.feature_files import feature_writer, read_tiles
 from prime.encode.slides.inputs import by_patient, find_inputs
 from prime.encode.work import Piece
 from prime.errors import InputError
@@ -81,16 +81,16 @@ def test_a_vector_of_a_slide_holds_no_tiles(tmp_path: Path) -> None:
 
 def test_what_we_write_is_trident_s_layout(tmp_path: Path) -> None:
     rows, coords = bag(7)
-    with writing(tmp_path / "a.h5", 3) as file:
+    with feature_writer(tmp_path / "a.h5", 3) as file:
         file.append(rows[:4], coords[:4])
         file.append(rows[4:], coords[4:])
-        file.describe({"encoder": "e"}, {"patch_size": 224})
+        file.set_attributes({"encoder": "e"}, {"patch_size": 224})
     with h5py.File(tmp_path / "a.h5") as found:
         assert np.array_equal(found["features"][()], rows)
         assert np.array_equal(found["coords"][()], coords)
         assert (found["coords"].dtype, found["features"].dtype) == (np.int64, np.float32)
         assert found["features"].attrs["encoder"] == "e"
-    with pytest.raises(ZeroDivisionError), writing(tmp_path / "b.h5", 3):
+    with pytest.raises(ZeroDivisionError), feature_writer(tmp_path / "b.h5", 3):
         raise ZeroDivisionError
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
 
@@ -188,7 +188,7 @@ def test_slides_of_two_encoders_are_not_pooled(tmp_path: Path) -> None:
         InputError, match=r"a and b: made by different encoders \(encoder 'uni_v1' and None\)"
     ):
         make_centroids(SETTINGS, Piece("p", (tmp_path / "a.h5", tmp_path / "b.h5"), out))
-    with pytest.raises(InputError, match="a has 3 features a tile and c 2"):
+    with pytest.raises(InputError, match="a has 3 features per tile, c 2"):
         make_centroids(SETTINGS, Piece("p", (tmp_path / "a.h5", tmp_path / "c.h5"), out))
 
 

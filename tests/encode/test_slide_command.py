@@ -20,7 +20,7 @@ from prime.cli import run
 from prime.cohort.readers.tokens import TokenSource, read_tokens
 from prime.encode.slides.encoders.colour import colour_features
 from prime.encode.slides.filters import entropy, grey
-from prime.encode.slides.pictures import LINE, kept_picture
+from prime.encode.slides.overlay import LINE, tile_overlay
 from prime.errors import InputError
 
 REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "tcga" / "slides"
@@ -109,7 +109,7 @@ def test_tiles_features_and_picture_against_plain_reading(tmp_path: Path) -> Non
 
 def test_the_picture_by_hand() -> None:
     overview = np.full((4, 8, 3), 100, dtype=np.uint8)
-    found = kept_picture(overview, np.array([[True, False]]), 4)
+    found = tile_overlay(overview, np.array([[True, False]]), 4)
     assert found[0, 0].tolist() == list(LINE)
     assert found[1, 1].tolist() == [100] * 3
     assert found[0, 4].tolist() == found[2, 6].tolist() == [216] * 3

@@ -13,8 +13,8 @@ from slide_files import tissue, write_dicom, write_slide
 from prime.encode.slides import reading
 from prime.encode.slides.filters import TissueTests, entropy, grey
 from prime.encode.slides.grid import TileGrid, tile_grid
-from prime.encode.slides.openslides import open_slide, resolution
-from prime.encode.slides.ordered import AHEAD, readers
+from prime.encode.slides.reading_pool import AHEAD, reading_pool
+from prime.encode.slides.slide_file import open_slide, resolution
 from prime.errors import InputError
 
 EVERYTHING = TissueTests(None, None, None)
@@ -70,7 +70,7 @@ def test_the_grid_by_hand() -> None:
 def test_pixels_are_those_of_the_file_at_its_own_scale(tmp_path: Path) -> None:
     picture = tissue(300, 400)
     grid = grid_of(write_slide(tmp_path / "a.tif", picture), 64, 64)
-    work = readers(1)
+    work = reading_pool(1)
     for chunk in reading.tiles(grid, grid.corners(), work):
         for (x, y), tile in zip(chunk.corners, chunk.tiles, strict=True):
             assert np.array_equal(tile, picture[y : y + 64, x : x + 64])
@@ -85,7 +85,7 @@ def test_a_coarser_level_is_read_where_it_suffices(tmp_path: Path) -> None:
     with tifffile.TiffFile(path) as file:
         half = file.pages[1].asarray()
     grid = grid_of(path, 128, 64)
-    work = readers(1)
+    work = reading_pool(1)
     chunks = list(reading.tiles(grid, grid.corners(), work))
     reading.close()
     (x, y), tile = chunks[0].corners[5], chunks[0].tiles[5]
@@ -95,7 +95,7 @@ def test_a_coarser_level_is_read_where_it_suffices(tmp_path: Path) -> None:
 def test_other_scales_are_resized_in_one_step(tmp_path: Path) -> None:
     picture = tissue(512, 512)
     grid = grid_of(write_slide(tmp_path / "a.tif", picture), 100, 70)
-    work = readers(1)
+    work = reading_pool(1)
     chunk = next(reading.tiles(grid, grid.corners(), work))
     reading.close()
     (x, y) = chunk.corners[6]
@@ -103,12 +103,12 @@ def test_other_scales_are_resized_in_one_step(tmp_path: Path) -> None:
     assert np.array_equal(chunk.tiles[6], np.asarray(cut))
 
 
-def test_dark_enough_agrees_with_each_tile(tmp_path: Path) -> None:
+def test_below_brightness_agrees_with_each_tile(tmp_path: Path) -> None:
     picture = tissue(512, 768)
     tests = TissueTests(None, 200.0, None)
     grid = grid_of(write_slide(tmp_path / "a.tif", picture), 64, 64, tests)
-    work = readers(1)
-    found = reading.dark_enough(grid, reading.overview(grid, work))
+    work = reading_pool(1)
+    found = reading.below_brightness(grid, reading.overview(grid, work))
     reading.close()
     expected = [grey(picture[y : y + 64, x : x + 64]).mean() < 200 for x, y in grid.corners()]
     assert found.tolist() == expected
@@ -118,7 +118,7 @@ def test_dark_enough_agrees_with_each_tile(tmp_path: Path) -> None:
 def test_only_tiles_that_pass_are_kept_and_the_rest_is_counted(tmp_path: Path) -> None:
     picture = tissue(512, 768)
     grid = grid_of(write_slide(tmp_path / "a.tif", picture), 64, 64, TissueTests())
-    work = readers(1)
+    work = reading_pool(1)
     chunks = list(reading.tiles(grid, grid.corners(), work))
     reading.close()
     expected = [
@@ -158,7 +158,7 @@ def die(grid: TileGrid, number: int) -> int:
 
 def test_a_killed_reading_process_is_told() -> None:
     grid = tile_grid(Path("a"), (1000, 700), 0.5, "here", 100.0, 200, EVERYTHING)
-    work = readers(2)
+    work = reading_pool(2)
     with pytest.raises(InputError, match="a: a reading process was killed"):
         list(work.map(die, grid, range(3)))
 
@@ -175,7 +175,7 @@ def test_tasks_keep_their_order_and_few_are_held(processes: int) -> None:
 
     ahead: list[int] = []
     found: list[int] = []
-    work = readers(processes)
+    work = reading_pool(processes)
     for result in work.map(double, grid, numbers()):
         found.append(result)
         ahead.append(len(taken) - len(found))
@@ -188,7 +188,7 @@ def test_tasks_keep_their_order_and_few_are_held(processes: int) -> None:
 def test_what_was_not_scanned_is_white(tmp_path: Path) -> None:
     paths = write_dicom(tmp_path / "slide", np.full((128, 192, 3), 9, dtype=np.uint8), 1.0)
     grid = tile_grid(paths[0], (192, 192), 1.0, "here", 96.0, 96, EVERYTHING)
-    work = readers(1)
+    work = reading_pool(1)
     tiles = np.concatenate([chunk.tiles for chunk in reading.tiles(grid, grid.corners(), work)])
     reading.close()
     assert (tiles[:2] == 9).all()
@@ -218,7 +218,7 @@ def test_a_slide_damaged_inside_is_named_with_the_place(tmp_path: Path) -> None:
     content[start : start + length] = b"\0" * length
     path.write_bytes(content)
     grid = grid_of(path, 64, 64)
-    work = readers(1)
+    work = reading_pool(1)
     with pytest.raises(InputError, match=r"a\.tif: damaged near pixel \(128, 128\)"):
         list(reading.tiles(grid, grid.corners(), work))
     reading.close()
@@ -231,6 +231,6 @@ def test_a_file_that_was_replaced_is_opened_again(processes: int, tmp_path: Path
     for shade in (10, 200):
         write_slide(path, np.full((256, 256, 3), shade, dtype=np.uint8))
         grid = grid_of(path, 64, 64)
-        for chunk in reading.tiles(grid, grid.corners(), readers(processes)):
+        for chunk in reading.tiles(grid, grid.corners(), reading_pool(processes)):
             assert (chunk.tiles == shade).all()
     reading.close()

@@ -41,7 +41,9 @@ def pieces(tmp_path: Path) -> list[Piece]:
 
 def run(pieces: list[Piece], settings: Any = 1, jobs: int | None = None, do: Any = shout) -> list[Failure]:
     out = pieces[0].outputs[0].parent
-    return run_pieces(pieces, do, out, settings, JobPool(jobs), "shout")
+    done, failures = run_pieces(pieces, do, out, settings, JobPool(jobs), "shout")
+    assert [piece.name for piece in done] == sorted({p.name for p in pieces} - {f.name for f in failures})
+    return failures
 
 
 def calls(pieces: list[Piece]) -> list[int]:
@@ -97,6 +99,12 @@ def test_the_broken_is_told_and_the_rest_is_done(pieces: list[Piece], jobs: int 
     assert not (out / FAILURES).exists()
     assert calls(pieces) == [1, 1, 1, 1]
     assert report([], 4, out, console) == 0
+
+
+def test_a_reason_is_printed_as_it_is(tmp_path: Path) -> None:
+    console = Console(file=StringIO(), width=20)
+    report([Failure("a", "no column [patient_id] in [/red] or the other of the two")], 1, tmp_path, console)
+    assert "no column [patient_id] in [/red] or the other of the two\n" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_defect_of_ours_is_not_hidden(pieces: list[Piece]) -> None:

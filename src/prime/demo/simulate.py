@@ -41,7 +41,7 @@ from prime.demo.simulated_world import (
     write_report,
 )
 from prime.errors import InputError
-from prime.files import read_json, replacing, write_json, write_text
+from prime.files import read_json, replacing, write_csv, write_json, write_text
 from prime.progress import tracked
 
 MADE_BY = "prime simulate"
@@ -67,8 +67,7 @@ def write_slide(path: Path, tiles: NDArray[np.float32], rng: np.random.Generator
 
 
 def _csv(path: Path, table: pd.DataFrame) -> None:
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    write_csv(path, table, float_format="%.6g", lineterminator="\n")
 
 
 def _claim(out: Path, truth: dict[str, object]) -> None:

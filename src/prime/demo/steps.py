@@ -18,7 +18,7 @@ from prime.downstream.grid import evaluate
 from prime.errors import InputError
 from prime.evaluation.metrics import Score, concordance
 from prime.evaluation.summary import MACRO, primary_macro
-from prime.files import read_json, replacing, write_text
+from prime.files import read_json, replacing, write_csv, write_text
 from prime.predict.fit import fit
 from prime.predict.predict import predict
 from prime.pretraining.loop import pretrain
@@ -126,8 +126,7 @@ def _evaluated(
     summary = pd.read_csv(out / "evaluation" / "summary.csv")
     predictions = pd.read_csv(out / "evaluation" / "predictions.csv")
     oracle = oracle_summary(store, cohort.parent, predictions)
-    with replacing(out / "evaluation" / "oracle.csv") as temporary:
-        oracle.to_csv(temporary, index=False)
+    write_csv(out / "evaluation" / "oracle.csv", oracle)
     plot_patterns(summary, oracle, out / "patterns.svg")
     return summary, oracle
 

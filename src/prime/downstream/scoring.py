@@ -12,7 +12,7 @@ from prime.evaluation.averages import CONSTANT
 from prime.evaluation.metrics import bootstrap_interval, concordance_within
 from prime.evaluation.reported import FoldPredictions, Kind, reported
 from prime.evaluation.summary import FOLD_COLUMNS, POOLED_COLUMNS, summarise
-from prime.files import replacing, write_json
+from prime.files import replacing, write_csv, write_json
 
 FOLD_KEYS = [
     "method", "init", "mode", "train_on", "share", "task", "cohort", "fold", "seed", "pattern",
@@ -159,6 +159,5 @@ def write_tables(
     if replicates:
         tables["intervals"] = pd.concat(intervals, ignore_index=True)
     for name, table in tables.items():
-        with replacing(out / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False)
+        write_csv(out / f"{name}.csv", table)
     write_json(out / "manifest.json", manifest)

@@ -1,4 +1,4 @@
-"""Work on many files: skip what is done, go on past what is broken, say at the end what failed and why."""
+"""Work on many files: pieces that are done are skipped, a broken one does not stop the others."""
 
 import json
 import time
@@ -6,25 +6,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import joblib
 import pandas as pd
 from rich.console import Console
 
 from prime.errors import InputError
-from prime.files import read_json, replacing, sha256_text, write_json
+from prime.files import read_json, sha256_text, write_csv, write_json
 from prime.fingerprint import FileStamp, stamp
 from prime.job_pool import JobPool
 from prime.progress import watched
 
-STATE = ".encode"  # folder, in that of the outputs, with a note on each finished piece
+NOTES = ".encode"  # folder, in that of the outputs, with a note on each finished piece
 FAILURES = "failures.csv"
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One piece of work: a unique name that can name a file, the files it reads, the files it leaves."""
+    """A piece of work: its name, unique and fit for a file name, the files it reads, and those it writes."""
 
     name: str
     inputs: tuple[Path, ...]
@@ -40,16 +40,17 @@ class Failure:
 
 
 Do = Callable[[Piece], dict[str, Any]]
+P = TypeVar("P", bound=Piece)
 
 
 def settings_hash(settings: Any) -> str:
-    """The hash of everything beside its files that a piece depends on, JSON values."""
+    """The hash of settings, which are JSON values: everything that a piece depends on except its files."""
     return sha256_text(json.dumps(settings, sort_keys=True))
 
 
 def is_done(piece: Piece, out: Path, settings: str) -> bool:
-    """Whether the outputs stand, made from the same contents with the same settings."""
-    note = out / STATE / f"{piece.name}.json"
+    """Whether the outputs exist and were made from the same contents with the same settings."""
+    note = out / NOTES / f"{piece.name}.json"
     if not note.is_file() or not all(path.is_file() for path in (*piece.inputs, *piece.outputs)):
         return False
     try:
@@ -63,7 +64,7 @@ def is_done(piece: Piece, out: Path, settings: str) -> bool:
 
 
 def _attempt(do: Do, piece: Piece, out: Path, settings: str) -> Failure | None:
-    """Do one piece and note it. What the file is to blame for is handed back; a defect of ours is raised."""
+    """Do one piece and note that it is done. A fault of the files is returned, a programming error raised."""
     try:
         stamps = [stamp(path, out) for path in piece.inputs]
         facts = do(piece)
@@ -71,22 +72,30 @@ def _attempt(do: Do, piece: Piece, out: Path, settings: str) -> Failure | None:
         reason = " ".join(str(error).split()) or type(error).__name__
         return Failure(piece.name, reason)
     note = {"settings": settings, "inputs": [asdict(item) for item in stamps], "facts": facts}
-    write_json(out / STATE / f"{piece.name}.json", note)
+    write_json(out / NOTES / f"{piece.name}.json", note)
     return None
 
 
 def run_pieces(
-    pieces: Sequence[Piece],
+    pieces: Sequence[P],
     do: Do,
     out: Path,
     settings: Any,
     pool: JobPool,
     title: str,
-) -> list[Failure]:
-    """Do the pieces that are not done, in parallel as `pool` says; `do` returns facts to note, as JSON.
+) -> tuple[list[P], list[Failure]]:
+    """Do the pieces that are not done yet, in parallel as `pool` says.
 
-    A piece is done where its outputs stand, made of the same contents with the same `settings`.
-    Failures are returned and written to `failures.csv` in `out`, which is removed where there are none.
+    Args:
+        pieces: what is to be done.
+        do: does one piece and returns facts, JSON values, which `facts_of` reads later.
+        out: the folder with the notes on what is done, and `failures.csv` where something failed.
+        settings: JSON values; where they change, everything is done again.
+        pool: how many at once, and where.
+        title: of the progress bar.
+
+    Returns:
+        The pieces that are done, now or before, and the failures, sorted by name.
     """
     digest = settings_hash(settings)
     todo = [piece for piece in pieces if not is_done(piece, out, digest)]
@@ -94,7 +103,7 @@ def run_pieces(
     already = len(pieces) - len(todo)
 
     def finished() -> int:
-        notes = (out / STATE / f"{piece.name}.json" for piece in todo)
+        notes = (out / NOTES / f"{piece.name}.json" for piece in todo)
         return already + sum(note.is_file() and note.stat().st_mtime_ns >= started for note in notes)
 
     with pool.backend(), watched(finished, len(pieces), title):
@@ -105,7 +114,8 @@ def run_pieces(
         (failure for failure in found if failure is not None), key=attrgetter("name")
     )
     write_failures(failures, out / FAILURES)
-    return failures
+    failed = {failure.name for failure in failures}
+    return [piece for piece in pieces if piece.name not in failed], failures
 
 
 def write_failures(failures: Sequence[Failure], path: Path) -> None:
@@ -113,19 +123,23 @@ def write_failures(failures: Sequence[Failure], path: Path) -> None:
     if not failures:
         path.unlink(missing_ok=True)
         return
-    with replacing(path) as temporary:
-        pd.DataFrame([asdict(failure) for failure in failures]).to_csv(temporary, index=False)
+    write_csv(path, pd.DataFrame([asdict(failure) for failure in failures]))
 
 
 def facts_of(piece: Piece, out: Path) -> dict[str, Any]:
     """What `do` returned for a finished piece."""
-    return dict(read_json(out / STATE / f"{piece.name}.json")["facts"])
+    return dict(read_json(out / NOTES / f"{piece.name}.json")["facts"])
 
 
-def report(failures: list[Failure], done: int, out: Path, console: Console) -> int:
-    """Print what failed and why. Returns the exit status: 1 where anything failed."""
+def say(console: Console, text: str, style: str | None = None) -> None:
+    """Print a line as it is: nothing in it is markup, and it is not broken at the edge of the screen."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True, style=style)
+
+
+def report(failures: list[Failure], total: int, out: Path, console: Console) -> int:
+    """Print what failed and why, and how many of `total` are done. Returns the exit status, 1 or 0."""
     for failure in failures:
-        console.print(f"{failure.name}: {failure.reason}", highlight=False, style="red")
+        say(console, f"{failure.name}: {failure.reason}", "red")
     rest = f", {len(failures)} failed (listed in {out / FAILURES})" if failures else ""
-    console.print(f"{out}: {done - len(failures)} of {done} done{rest}", highlight=False)
+    say(console, f"{out}: {total - len(failures)} of {total} done{rest}")
     return 1 if failures else 0

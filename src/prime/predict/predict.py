@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from prime.downstream.embeddings import embed
 from prime.downstream.probe import FittedHead
 from prime.evaluation.missingness import patterns
-from prime.files import replacing
+from prime.files import write_csv
 from prime.predict.inputs import NewPatientLoader, observed_modalities, require_inputs
 from prime.predict.model_folder import FittedModel, load_model
 from prime.store.store import Store
@@ -132,6 +132,5 @@ def predict(model_dir: Path, store: Store, out_csv: Path) -> pd.DataFrame:
     whose sources are not the model's.
     """
     table = score_patients(load_model(model_dir), store)
-    with replacing(out_csv) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
+    write_csv(out_csv, table, float_format="%.6g")
     return table

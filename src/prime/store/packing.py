@@ -16,7 +16,7 @@ from prime.cohort.endpoints import ClinicalTable, read_clinical
 from prime.cohort.readers import read_source, source_files
 from prime.cohort.source import SourceConfig, SourceRows
 from prime.errors import InputError
-from prime.files import read_json, replacing, sha256_file, write_json
+from prime.files import read_json, replacing, sha256_file, write_json, write_npy
 from prime.fingerprint import FileStamp, stamp
 from prime.progress import tracked
 from prime.store.array_writer import ArrayWriter, TooLargeForFloat16
@@ -151,8 +151,7 @@ def _finish(
     with replacing(out / "patients.parquet") as temporary:
         patients.to_parquet(temporary, index=False)
     for name, table in rows.items():
-        with replacing(out / f"{name}.index.npy") as temporary:
-            np.save(temporary, patient_index(patients, table), allow_pickle=False)
+        write_npy(out / f"{name}.index.npy", patient_index(patients, table))
     digests = {
         "patients_sha256": sha256_file(out / "patients.parquet"),
         "index_sha256": {name: sha256_file(out / f"{name}.index.npy") for name in parts},

@@ -13,7 +13,7 @@ from prime.cohort.readers.registry import reader
 from prime.cohort.readers.report_texts import ReportTable, report_texts
 from prime.cohort.source import SourceRows, SourceTexts
 from prime.errors import InputError
-from prime.files import replacing, sha256_paths, sha256_text
+from prime.files import sha256_paths, sha256_text, write_npy
 from prime.progress import tracked
 from prime.text_encoder import (
     encoder_files,
@@ -115,8 +115,7 @@ class ReportCache:
 
     def write(self, text: str, tokens: NDArray[np.float16]) -> None:
         """Keep a text's tokens (n, d)."""
-        with replacing(self.path(text)) as temporary:
-            np.save(temporary, tokens, allow_pickle=False)
+        write_npy(self.path(text), tokens)
 
     def read(self, text: str) -> NDArray[np.float32]:
         """A text's tokens (n, d) as float32. Raises InputError where the file is damaged."""

@@ -18,7 +18,7 @@ from prime.encode.gdc.kinds import KINDS
 from prime.encode.gdc.manifest import NAME, read_manifest
 from prime.encode.gdc.select import Choice, select
 from prime.encode.gdc.sources import feature_path, named_by_slide, source_settings
-from prime.files import replacing, write_text
+from prime.files import replacing, write_csv, write_text
 
 COHORT = "cohort.yaml"
 MODALITIES = {"slides": ("image", "slides"), "rna": ("rna", "genes"), "reports": ("report", "text")}
@@ -75,7 +75,7 @@ def build(
     known, notes = ({} if clinical else _case_rows(folder)), []
     out.mkdir(parents=True, exist_ok=True)
     if not clinical:
-        _write(pd.DataFrame(known.values(), columns=pd.Index(COLUMNS)), out / "clinical.csv")
+        write_csv(out / "clinical.csv", pd.DataFrame(known.values(), columns=pd.Index(COLUMNS)))
         notes += _why_no_outcome(known.values())
     settings = _clinical_settings(clinical, out, known)
     table = read_clinical(ClinicalConfig.model_validate(settings), out)
@@ -165,27 +165,22 @@ def _write_tables(choices: Sequence[Choice], patients: pd.DataFrame, out: Path) 
         {**{name: getattr(c.file, name) for name in names}, "used": c.used, "reason": c.reason}
         for c in choices
     ]
-    _write(pd.DataFrame(rows), out / "files.csv")
-    _write(patients, out / "patients.csv")
+    write_csv(out / "files.csv", pd.DataFrame(rows))
+    write_csv(out / "patients.csv", patients)
     slides = [{"case_id": patient, "slide_id": slide} for slide, patient in _slide_ids(choices).items()]
-    _write(pd.DataFrame(slides, columns=pd.Index(["case_id", "slide_id"])), out / SLIDE_TABLE)
+    write_csv(out / SLIDE_TABLE, pd.DataFrame(slides, columns=pd.Index(["case_id", "slide_id"])))
     rna = [
         {"patient_id": c.file.patient, "path": c.file.filename, "sample": c.file.sample}
         for c in choices
         if c.used and c.file.data == "rna"
     ]
-    _write(pd.DataFrame(rna, columns=pd.Index(["patient_id", "path", "sample"])), out / "rna.csv")
+    write_csv(out / "rna.csv", pd.DataFrame(rna, columns=pd.Index(["patient_id", "path", "sample"])))
 
 
 def _slide_ids(choices: Sequence[Choice]) -> dict[str, str]:
     """The patient of each slide that is used; a slide has the name of its feature file."""
     used = (choice.file for choice in choices if choice.used and choice.file.data == "slides")
     return {file.filename.removesuffix(".svs"): file.patient for file in used}
-
-
-def _write(frame: pd.DataFrame, path: Path) -> None:
-    with replacing(path) as temporary:
-        frame.to_csv(temporary, index=False)
 
 
 def _write_cohort(name: str, clinical: dict[str, Any], sources: dict[str, Any], out: Path) -> Path:

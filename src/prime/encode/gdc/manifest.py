@@ -10,7 +10,7 @@ import pandas as pd
 from prime.cohort.tables import read_table, require_columns
 from prime.encode.gdc.kinds import kind_of
 from prime.errors import InputError
-from prime.files import replacing
+from prime.files import write_csv
 
 GDC_COLUMNS = ["id", "filename", "md5", "size", "state"]
 NAME = "manifest.tsv"
@@ -116,6 +116,5 @@ def refuse_clashes(files: Iterable[GdcFile], where: str) -> None:
 def write_manifest(files: Iterable[GdcFile], path: Path) -> None:
     """Write a manifest, sorted by data, project and name, that the GDC's own client reads too."""
     rows = [asdict(file) for file in sorted(files, key=lambda f: (f.data, f.project, f.filename, f.id))]
-    with replacing(path) as temporary:
-        columns = [item.name for item in fields(GdcFile)]
-        pd.DataFrame(rows, columns=pd.Index(columns)).to_csv(temporary, sep="\t", index=False)
+    columns = [item.name for item in fields(GdcFile)]
+    write_csv(path, pd.DataFrame(rows, columns=pd.Index(columns)), sep="\t")

@@ -1,6 +1,6 @@
-"""Standard cleaning of a report's text. Every step is a pure function: text to text, and what it changed.
+"""Cleaning of a report's text. Every step is a pure function that returns the text and how much it changed.
 
-Pages are separated by a form feed, lines by a line feed. Every step leaves its own output as it is.
+Pages are separated by a form feed, lines by a line feed. Every step leaves its own output unchanged.
 """
 
 import re
@@ -37,8 +37,8 @@ class Cleaned:
     """A cleaned text.
 
     Attributes:
-        text: without form feeds, without blanks at its ends.
-        changes: how often each step changed something.
+        text: without form feeds, and without blanks at its ends.
+        changes: by step, how often it changed something.
         garbage: share of the cleaned text's tokens that do not look like words, see garbage_ratio.
     """
 
@@ -48,7 +48,7 @@ class Cleaned:
 
 
 def clean(text: str) -> Cleaned:
-    """All steps, repeated until nothing changes: cleaning a clean text changes nothing.
+    """Apply all steps until nothing changes, so that cleaning a clean text changes nothing.
 
     Args:
         text: pages separated by form feeds.
@@ -67,7 +67,7 @@ def clean(text: str) -> Cleaned:
 
 
 def plain_characters(text: str) -> tuple[str, int]:
-    """One kind of line end, blank, hyphen and quote; ligatures as letters; no control characters.
+    """Use one kind of line end, blank, hyphen and quote, split ligatures, and drop control characters.
 
     Returns the text and the number of characters replaced or removed, blanks and line ends not counted.
     """
@@ -99,8 +99,8 @@ def _tidy(text: str) -> str:
 
 
 def drop_repeated_lines(text: str) -> tuple[str, int]:
-    """Drop headers and footers: lines among a page's first or last five that at least half of the pages
-    have there, two pages at the least. The first stays where it is, so that nothing is lost for good.
+    """Drop headers and footers: lines among the first or last five of a page that are there on at least half
+    of the pages, and on two. Their first occurrence stays, so that no content is lost.
 
     Lines are compared without regard to case, blanks and the number after "page". Returns the text and the
     number of lines dropped.
@@ -127,7 +127,7 @@ def drop_repeated_lines(text: str) -> tuple[str, int]:
 
 
 def _edge_positions(lines: list[str]) -> list[int]:
-    """The positions of a page's first and last lines that hold a letter or a digit."""
+    """The positions of the first and last lines of a page that hold a letter or a digit."""
     full = [position for position, line in enumerate(lines) if _line_key(line)]
     return sorted({*full[:EDGE_LINES], *full[-EDGE_LINES:]})
 
@@ -137,21 +137,21 @@ def _edge_keys(lines: list[str]) -> Counter[str]:
 
 
 def _line_key(line: str) -> str:
-    """What two lines must share to be the same header; empty for a line without letters and digits."""
+    """What two lines must share to count as the same header; empty for a line without letters and digits."""
     if not any(character.isalnum() for character in line):
         return ""
     return "".join(INNER_PAGE_NUMBER.sub("page", line).casefold().split())
 
 
 def _repeated(pages: list[Counter[str]]) -> set[str]:
-    """Lines at the edges of at least half of the pages, and of two."""
+    """Keys of the lines at the edges of at least half of the pages, and of two."""
     on_pages = Counter(key for page in pages for key in page)
     least = max(2, (len(pages) + 1) // 2)
     return {key for key, count in on_pages.items() if count >= least}
 
 
 def drop_noise_lines(text: str) -> tuple[str, int]:
-    """Drop lines without a letter or digit (rules, boxes, lone punctuation) and lines that number a page."""
+    """Drop lines without a letter or digit (rules, boxes, lone punctuation) and page numbers."""
     lines = text.split("\n")
     kept = [line for line in lines if not line.strip() or not _is_noise(line.strip())]
     return _tidy("\n".join(kept)), len(lines) - len(kept)
@@ -164,8 +164,8 @@ def _is_noise(line: str) -> bool:
 
 
 def drop_marks(text: str) -> tuple[str, int]:
-    """Drop marks of forms inside lines: underscores, rules, leader dots, empty boxes, lone `|`, `~` and the
-    like. A ticked box becomes `[x]`, because what it says belongs to the report.
+    """Drop the marks of forms inside lines: underscores, rules, leader dots, empty boxes, lone `|` or `~`
+    and the like. A ticked box becomes `[x]`, because it carries information.
     """
     count = 0
     for pattern in (UNCHECKED, RULES, LONE):

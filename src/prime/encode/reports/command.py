@@ -13,7 +13,7 @@ from prime.job_pool import JobPool
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from prime.encode.reports.run import ReportJob
+    from prime.encode.reports.pipeline import ReportJob
 
 
 def reports(
@@ -44,7 +44,7 @@ def reports(
 
     from prime.cohort.patient_names import PATIENT_FROM
     from prime.encode.reports.encoder import open_encoder
-    from prime.encode.reports.run import ReportJob, encode_reports
+    from prime.encode.reports.pipeline import ReportJob, encode_reports
     from prime.encode.reports.sources import Columns, find_reports
     from prime.encode.work import report
 
@@ -54,7 +54,7 @@ def reports(
     job = ReportJob(out, reading, outcome, opened, tokens, pool.threads)
     found = find_reports(inputs, out, Columns(name_column, text_column, patient_from or PATIENT_FROM))
     console = Console()
-    failures, patients = encode_reports(found, job, pool, console)
+    failures, patients = encode_reports(found, job, pool)
     _say_what_to_read(job, console)
     return report(failures, patients, out, console)
 

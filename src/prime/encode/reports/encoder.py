@@ -1,20 +1,17 @@
-"""Clean text to word-piece features with a BERT-type encoder: the head of a long report, or windows of it."""
+"""Features of a clean text by a BERT-type encoder: of a long one's beginning, or of windows over it."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from prime.encode.record import UNKNOWN, EncoderRecord
 from prime.encode.reports.settings import TokenSettings
 from prime.errors import InputError
-from prime.files import read_json, replacing, sha256_paths
+from prime.files import read_json, sha256_paths
 from prime.hub import recorded_name
 from prime.text_encoder import (
     encoder_files,
@@ -26,7 +23,7 @@ from prime.text_encoder import (
 )
 
 WHERE = "--encoder"
-KNOWN = {  # name: licence, trained on; from the models' cards
+KNOWN = {  # name: licence and training data, from the models' cards
     "minilm": (
         "Apache-2.0",
         "S2ORC, MS MARCO, StackExchange, Yahoo Answers, NLI and other general English pairs",
@@ -37,7 +34,7 @@ KNOWN = {  # name: licence, trained on; from the models' cards
 
 @dataclass(frozen=True)
 class ReportEncoder:
-    """An encoder's folder and record; loaded in each process that uses it."""
+    """An encoder that is not loaded yet: its folder, its record, and the dimension of its tokens."""
 
     folder: Path
     record: EncoderRecord
@@ -47,13 +44,14 @@ class ReportEncoder:
 def open_encoder(
     name: str, tokens: TokenSettings, licence: str | None, trained_on: str | None
 ) -> ReportEncoder:
-    """Find an encoder and say what it is; `licence` and `trained_on` replace what is known of it.
+    """Find an encoder; `licence` and `trained_on` go before what is known of it.
 
     Args:
         name: `minilm`, the path of a folder, or a name on the model hub.
 
     Raises:
-        InputError: not there, incomplete, not of BERT's type, or with fewer positions than max_tokens.
+        InputError: it does not exist, is incomplete or not of BERT's type, or takes fewer word pieces than
+            max_tokens.
     """
     folder = encoder_folder(name, Path(), WHERE)
     files = encoder_files(folder, WHERE)
@@ -79,22 +77,9 @@ def _loaded(folder: Path) -> tuple[Any, Any]:
     return load_encoder(folder, WHERE)
 
 
-@contextmanager
-def torch_threads(threads: int) -> Generator[None]:
-    """Torch with this many threads: with another number, sums may differ in the last digit."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 @dataclass(frozen=True)
 class Encoded:
-    """A report's tokens (n, d) float16, all of them real, and the word pieces that the whole text has."""
+    """A text's tokens (n, d) float16, without padding, and the number of word pieces of the whole text."""
 
     tokens: NDArray[np.float16]
     word_pieces: int
@@ -103,10 +88,10 @@ class Encoded:
 def encode_text(text: str, encoder: ReportEncoder, settings: TokenSettings) -> Encoded:
     """A text's tokens: the last hidden states of its word pieces, or means of them, see TokenSettings.
 
-    With `head` these are those of the `report` reader, [CLS] and [SEP] included. With `joined` a word piece
-    that two windows share is taken from the one where it has more of the text around it, and of special
-    tokens only the first and the last are kept; a text of one window is as with `head`. With `pooled`
-    special tokens take no part.
+    `head`: the tokens that the `report` reader makes, [CLS] and [SEP] included. `joined`: a word piece that
+    two windows share is taken from the window where it has more context, and of the special tokens only the
+    first and the last are kept; a text of one window is encoded as with `head`. `pooled`: special tokens do
+    not count.
     """
     tokenizer, model = _loaded(encoder.folder)
     size, special = settings.max_tokens, int(tokenizer.num_special_tokens_to_add())
@@ -133,24 +118,25 @@ def encode_text(text: str, encoder: ReportEncoder, settings: TokenSettings) -> E
 
 
 def windows_needed(settings: TokenSettings, room: int) -> int:
-    """How many windows give `limit` tokens, where each has room for `room` word pieces of the text."""
+    """How many windows are enough for `limit` tokens, where a window takes `room` word pieces of the text."""
     if settings.long == "pooled":
         return settings.limit
     return max(1, -(-settings.limit // max(1, room - settings.overlap)) + 1)
 
 
 def pooled(states: list[NDArray[np.float16]], real: list[NDArray[np.bool_]]) -> NDArray[np.float16]:
-    """The mean (windows, d) float16 of each window's states (n, d), over its word pieces `real` (n,).
+    """The mean (windows, d) float16 of each window's states (n, d), over its word pieces `real` (n,) boolean.
 
-    A window that holds special tokens alone (an unknown script) is the mean of these.
+    A window with special tokens only (an unknown script) becomes the mean of these.
     """
     chosen = [state[mask] if mask.any() else state for state, mask in zip(states, real, strict=True)]
     return np.stack([state.astype(np.float32).mean(axis=0) for state in chosen]).astype(np.float16)
 
 
 def joined(states: list[NDArray[np.float16]], overlap: int) -> NDArray[np.float16]:
-    """Windows (n_i, d), each between a first and a last special token, that share `overlap` word pieces,
-    as one sequence (n, d) that has every word piece once.
+    """Concatenate windows (n_i, d), which overlap by `overlap` word pieces, to (n, d) without repeats.
+
+    Each window begins and ends with a special token.
     """
     early = overlap - overlap // 2  # shared pieces that are taken from the later window
     pieces: list[NDArray[np.float16]] = []
@@ -161,20 +147,8 @@ def joined(states: list[NDArray[np.float16]], overlap: int) -> NDArray[np.float1
     return np.concatenate(pieces)
 
 
-def write_tokens(
-    path: Path, encoded: Encoded, encoder: ReportEncoder, attributes: dict[str, str | int]
-) -> None:
-    """Write `features` (n, d) float16 to an HDF5 file that the `h5` reader reads; `attributes` are kept
-    beside those of the encoder's record.
-    """
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        file.create_dataset("features", data=encoded.tokens, track_times=False)
-        for name, value in {**attributes, **encoder.record.attributes()}.items():
-            file.attrs[name] = value
-
-
 def token_attributes(settings: TokenSettings) -> dict[str, str | int]:
-    """The settings as HDF5 attributes; those without effect are left out."""
+    """The settings as attributes of a token file; those without effect are left out."""
     found = asdict(settings)
     if settings.long == "head":
         del found["overlap"], found["limit"]

@@ -1,4 +1,4 @@
-"""How much of a text is not made of words: a measure of bad OCR that needs no dictionary."""
+"""The share of a text that does not look like words: a measure of bad OCR that needs no dictionary."""
 
 import re
 
@@ -19,8 +19,8 @@ def garbage_ratio(text: str) -> float:
     """The share (0 to 1) of a text's tokens, cut at white space, that do not look like words.
 
     Words have a vowel, one kind of case, no letter three times in a row and no six consonants in a row.
-    Numbers, short codes (`pT2`, `M-8140/3`), acronyms, capitals that label, and signs such as `<` count as
-    words. A text without tokens has 0.
+    Numbers, short codes (`pT2`, `M-8140/3`), acronyms, single capitals (labels), and signs such as `<` count
+    as words. A text without tokens has 0.
     """
     tokens = text.split()
     if not tokens:

@@ -1,4 +1,4 @@
-"""Words that were cut at the end of a line, put together again; real hyphens kept where they can be told."""
+"""Joining words that were cut at the end of a line, while the hyphens of compounds are kept."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Images of pages to text: Tesseract on this machine, or AWS Textract, which sends the page to Amazon."""
+"""Text from images of pages: by Tesseract on this machine, or by AWS Textract, which gets the image."""
 
 import io
 import os
@@ -12,9 +12,9 @@ from prime.encode.reports.settings import OcrSettings
 from prime.encode.reports.specks import without_specks
 from prime.errors import InputError
 
-Reader = Callable[[Image], str]
-PAGE_SECONDS = 600  # a page that takes Tesseract longer fails
-TEXTRACT_BYTES = 10 * 1024 * 1024  # what DetectDocumentText takes of an image
+PageReader = Callable[[Image], str]
+PAGE_SECONDS = 600  # a page on which Tesseract takes longer fails
+TEXTRACT_BYTES = 10 * 1024 * 1024  # the largest image that DetectDocumentText takes
 INSTALL = (
     "Tesseract is not installed; install it (Debian, Ubuntu: apt install tesseract-ocr; macOS: brew install "
     "tesseract; Windows: github.com/UB-Mannheim/tesseract/wiki; conda: conda install -c conda-forge "
@@ -22,24 +22,22 @@ INSTALL = (
 )
 
 
-def ocr_reader(settings: OcrSettings) -> Reader:
-    """The function that reads a page's image. Nothing is started before it is called."""
+def page_reader(settings: OcrSettings) -> PageReader:
+    """The function that reads the image of a page. Nothing is started before it is called."""
     if settings.engine == "tesseract":
         return partial(tesseract_text, settings=settings)
     return lambda image: textract_text(image, textract_client(settings.region, settings.endpoint_url))
 
 
 def tesseract_text(image: Image, settings: OcrSettings) -> str:
-    """The text of a page's image by Tesseract, without specks where there are many.
+    """The text of a page's image by Tesseract, after a median filter where the page is full of specks.
 
     Raises:
         InputError: Tesseract or the language is not installed, or Tesseract fails or takes too long.
     """
     import pytesseract
 
-    os.environ.setdefault(
-        "OMP_THREAD_LIMIT", "1"
-    )  # pages are read side by side; its own threads only slow it
+    os.environ.setdefault("OMP_THREAD_LIMIT", "1")  # patients run in parallel: its own threads slow it
     options = f"--psm {settings.psm} --dpi {settings.dpi}"
     _refuse_missing_language(settings.language)
     try:
@@ -54,7 +52,7 @@ def tesseract_text(image: Image, settings: OcrSettings) -> str:
 
 
 def _refuse_missing_language(wanted: str) -> None:
-    """Tesseract itself goes on without a language that it lacks where there is another."""
+    """Tesseract itself would silently go on without a language that is missing, as long as it has another."""
     installed = _installed_languages()
     missing = [name for name in wanted.split("+") if name not in installed]
     if missing:
@@ -99,7 +97,7 @@ def textract_client(region: str | None, endpoint_url: str | None) -> Any:
 def textract_text(image: Image, client: Any) -> str:
     """The lines of a page's image by Textract's DetectDocumentText, in the order that it gives them.
 
-    Raises InputError where the service refuses, cannot be reached, or answers something else.
+    Raises InputError where the service refuses, cannot be reached, or gives an answer of another form.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 

@@ -1,9 +1,9 @@
-"""Sentences that state how it went on: a report that says so gives away what is to be predicted.
+"""Sentences of a report that state the patient's outcome, which is what a model is to predict.
 
-They are found by the patterns below, within one sentence each, line ends counting as blanks. Each needs a
-patient, a time or a record ("vital status"), so that general remarks ("worse survival of patients with
-gliomas"), reports announced ("follow-up report") and names ("recurrent laryngeal nerve", "cell death ligand")
-do not count.
+They are found by the patterns below, each within one sentence, where line ends count as blanks. A pattern
+needs a patient, a time or a record ("vital status"), so that general remarks ("worse survival of patients
+with gliomas"), announcements ("follow-up report") and names ("recurrent laryngeal nerve", "cell death
+ligand") do not count.
 """
 
 import re
@@ -55,7 +55,7 @@ PATTERNS: tuple[tuple[str, str], ...] = (
     ("survival time", rf"\bsurvival(?: time)?(?: (?:was|is|of)| ?[:=])? ?{_TIME}"),
     ("survival time", rf"\b(?:died|dead|death|alive)\b.{{0,40}}?\b{_TIME}"),
 )
-FOR_SURE = ("autopsy", "status")  # kinds that stand though the sentence speaks of patients in general
+FOR_SURE = ("autopsy", "status")  # kinds that count even in a sentence about patients in general
 GENERAL = (
     rf"\b{_NUMBER}[- ]year (?:(?:relative|overall|disease[- ]free) )?survival\b",
     r"\b(?:median|mean|average|patients (?:with|who)|of (?:patients|people)|et al)\b",
@@ -68,14 +68,14 @@ SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\n{2,}")
 
 @dataclass(frozen=True)
 class Statement:
-    """A sentence that states the outcome, and the kind of the pattern that says so."""
+    """A sentence that states the outcome, and the kind of the pattern that found it."""
 
     kind: str
     sentence: str
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
-    """Where the sentences of a text begin and end; the blanks between them belong to none.
+    """Start and end of each sentence of a text; the blanks between them belong to none.
 
     A sentence ends at `.`, `!`, `?` or `;` before a blank, or at an empty line.
     """
@@ -86,7 +86,7 @@ def sentences(text: str) -> list[tuple[int, int]]:
 
 
 def kind_of(sentence: str) -> str | None:
-    """The kind of the first pattern that a sentence meets, None where it states no outcome."""
+    """The kind of the first pattern found in a sentence, None where it states no outcome."""
     line = " ".join(sentence.split())
     general = _GENERAL.search(line) is not None
     for kind, pattern in _COMPILED:
@@ -96,7 +96,7 @@ def kind_of(sentence: str) -> str | None:
 
 
 def find_outcomes(text: str) -> list[Statement]:
-    """The sentences of a text that state the outcome, in order, line ends as blanks."""
+    """The sentences of a text that state the outcome, in order, with blanks in place of line ends."""
     found = ((kind_of(text[start:stop]), text[start:stop]) for start, stop in sentences(text))
     return [Statement(kind, " ".join(sentence.split())) for kind, sentence in found if kind is not None]
 

@@ -1,4 +1,4 @@
-"""A PDF report to text, page by page: its text layer where that suffices, else its image through OCR."""
+"""The text of a PDF report, page by page: its text layer where that suffices, else OCR of its image."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -11,20 +11,20 @@ import pypdfium2.raw as raw
 from PIL.Image import Image
 
 from prime.encode.reports.garbage import garbage_ratio
-from prime.encode.reports.ocr import Reader
+from prime.encode.reports.ocr import PageReader
 from prime.encode.reports.settings import ReadSettings
 from prime.errors import InputError
 
 POINTS_AN_INCH = 72
-MOST_PIXELS = 60_000_000  # of a drawn page; larger pages are drawn with fewer dots an inch
-SCAN_SHARE = 0.5  # of the page, covered by images: it counts as a scan
-SCAN_FACTOR = 8  # so many times the characters are asked of a scan's text layer, which may be but a stamp
-LAYER_GARBAGE = 0.5  # a text layer with more tokens that are no words is not believed
+MOST_PIXELS = 60_000_000  # of a drawn page; larger pages are drawn with fewer dots per inch
+SCAN_SHARE = 0.5  # a page of which images cover more counts as a scan
+SCAN_FACTOR = 8  # a scan's text layer, which may be only a stamp, needs so many times the characters
+LAYER_GARBAGE = 0.5  # a text layer with a larger share of tokens that are no words is not used
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page's text and where it is from: `text-layer`, `ocr`, `blank`, or for other files `text`, `csv`."""
+    """The text of a page and its origin: `text-layer`, `ocr`, `blank`, or for other files `text`, `csv`."""
 
     method: str
     text: str
@@ -32,13 +32,13 @@ class Page:
 
 @dataclass(frozen=True)
 class Pages:
-    """The pages of a report, and how many more there are that were not read."""
+    """The pages of a report that were read, and the number of those that were not."""
 
     pages: tuple[Page, ...]
     left_out: int = 0
 
 
-def read_pdf(path: Path, settings: ReadSettings, ocr: Reader) -> Pages:
+def read_pdf(path: Path, settings: ReadSettings, ocr: PageReader) -> Pages:
     """Read a PDF's pages, each by its text layer or by `ocr`.
 
     Raises:
@@ -71,7 +71,7 @@ def _opened(path: Path) -> Generator[Any]:
         document.close()
 
 
-def _read_page(document: Any, number: int, name: str, settings: ReadSettings, ocr: Reader) -> Page:
+def _read_page(document: Any, number: int, name: str, settings: ReadSettings, ocr: PageReader) -> Page:
     try:
         page = document[number]
         layer = "" if settings.ocr == "always" else _layer(page)
@@ -91,7 +91,7 @@ def _read_page(document: Any, number: int, name: str, settings: ReadSettings, oc
 
 def layer_suffices(layer: str, image_share: float, settings: ReadSettings) -> bool:
     """Whether a page's text layer is used: it has `min_characters`, eight times as many where images cover
-    half of the page (share 0 to 1), and at least half of its tokens look like words.
+    more than half of the page (`image_share`, 0 to 1), and at least half of its tokens look like words.
     """
     least = settings.min_characters * (SCAN_FACTOR if image_share > SCAN_SHARE else 1)
     return len("".join(layer.split())) >= max(1, least) and garbage_ratio(layer) <= LAYER_GARBAGE
@@ -116,7 +116,7 @@ def _image_share(page: Any) -> float:
 
 
 def _drawn(page: Any, dpi: int) -> Image:
-    """The page as a grey image, `dpi` dots an inch or as many as MOST_PIXELS allows."""
+    """The page as a grey image, with `dpi` dots per inch or as many as MOST_PIXELS allows."""
     width, height = page.get_size()
     scale = min(dpi / POINTS_AN_INCH, (MOST_PIXELS / max(1.0, width * height)) ** 0.5)
     return page.render(scale=scale, grayscale=True).to_pil()

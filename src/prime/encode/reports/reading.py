@@ -1,20 +1,20 @@
-"""A report's pages, read once: what OCR found is kept by the file's content and the settings."""
+"""The pages of a report. Those of a PDF are kept on disk by content and settings, so that OCR runs once."""
 
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from prime.encode.reports.ocr import Reader
+from prime.encode.reports.ocr import PageReader
 from prime.encode.reports.pdf import Page, Pages, ReadSettings, read_pdf
 from prime.encode.reports.sources import Report
 from prime.encode.work import settings_hash
 from prime.errors import InputError
 from prime.files import read_json, sha256_file, write_json
 
-PAGES = "pages"  # folder, in that of the outputs
+PAGES = "pages"  # folder in the output folder
 
 
-def read_report(report: Report, out: Path, settings: ReadSettings, ocr: Reader) -> Pages:
+def read_report(report: Report, out: Path, settings: ReadSettings, ocr: PageReader) -> Pages:
     """The pages of a report; those of a PDF are kept in `out`/pages and read from there the next time.
 
     Raises InputError where the file cannot be read (see read_pdf), is not UTF-8, or holds no text.
@@ -30,7 +30,7 @@ def read_report(report: Report, out: Path, settings: ReadSettings, ocr: Reader) 
 
 
 def read_plain(path: Path) -> str:
-    """A text file, UTF-8 with or without its mark. Raises InputError where it is not UTF-8."""
+    """A text file in UTF-8, without its byte order mark. Raises InputError for another encoding."""
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -39,7 +39,7 @@ def read_plain(path: Path) -> str:
         ) from None
 
 
-def _kept_pdf(path: Path, out: Path, settings: ReadSettings, ocr: Reader) -> Pages:
+def _kept_pdf(path: Path, out: Path, settings: ReadSettings, ocr: PageReader) -> Pages:
     kept = out / PAGES / f"{sha256_file(path)[:32]}-{settings_hash(asdict(settings))[:16]}.json"
     if kept.is_file():
         try:

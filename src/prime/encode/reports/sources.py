@@ -1,20 +1,19 @@
-"""Which reports there are: files of a folder, files named one by one, or the rows of a TCGA-Reports table."""
+"""Finding reports: the files of folders, single files, or the rows of a table as of TCGA-Reports."""
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from prime.cohort.patient_names import PATIENT_FROM, patient_in
 from prime.cohort.tables import read_table, require_columns
+from prime.encode.file_names import UNFIT, refuse_unfit_id
 from prime.errors import InputError
 from prime.files import write_text
 
 TABLES = (".csv", ".tsv", ".xlsx", ".parquet")
 FILES = (".pdf", ".txt")
-NOT_REPORTS = ("annotations.txt", "manifest.txt")  # that the GDC's client leaves beside reports
-ROWS = "rows"  # folder, in that of the outputs, with one text file for each row of a table
-UNFIT = re.compile(r'[\x00-\x1f/\\:*?"<>|]')
+NOT_REPORTS = ("annotations.txt", "manifest.txt")  # the GDC's own client writes these beside reports
+ROWS = "rows"  # folder in the output folder with one text file per row of a table
 
 
 @dataclass(frozen=True)
@@ -22,10 +21,10 @@ class Report:
     """One report.
 
     Attributes:
-        patient: the identifier, which names the feature file.
+        patient: the id, after which the feature file is named.
         name: of the report, unique.
         path: a `.pdf` or `.txt` file.
-        kind: `pdf`, `text`, or `csv` for a table's row, whose text was put into `path`.
+        kind: `pdf`, `text`, or `csv` for a row of a table, whose text was written to `path`.
     """
 
     patient: str
@@ -36,7 +35,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of a table of reports, and how a patient is found in a report's name."""
+    """The columns of a table of reports, and the pattern that finds the patient in a report's name."""
 
     name: str = "patient_filename"
     text: str = "text"
@@ -46,12 +45,12 @@ class Columns:
 def find_reports(inputs: list[Path], out: Path, columns: Columns) -> list[Report]:
     """All reports of the inputs, sorted by patient and then by name.
 
-    A folder is searched with all that is below it. Rows of tables are written to `out`/rows, one file each,
-    where they are not already there, so that each row resumes on its own.
+    A folder is searched with all folders below it. The rows of tables are written to `out`/rows, one file
+    each, unless unchanged, so that an interrupted run continues with the rows that are left.
 
     Raises:
-        InputError: an input that is not there, of another kind or without reports; a table without the
-            columns; a name without a patient, or with a patient that cannot name a file; two reports of one
+        InputError: an input that does not exist, is of another kind or holds no report; a table without the
+            columns; a name without a patient, or with one that cannot name a file; two reports with the same
             name.
     """
     found: list[Report] = []
@@ -96,8 +95,7 @@ def _patient(name: str, columns: Columns, where: str) -> str:
     patient = patient_in(name, where, columns.patient_from)
     if patient is None:
         raise InputError(f"{where}: --patient-from {columns.patient_from!r} finds no patient in {name!r}")
-    if UNFIT.search(patient) or patient.startswith(".") or "." in patient:
-        raise InputError(f"{where}: patient {patient!r} cannot name a file; no dots, slashes or signs in it")
+    refuse_unfit_id(patient, where)
     return patient
 
 
@@ -120,6 +118,6 @@ def _of_table(path: Path, out: Path, columns: Columns) -> list[Report]:
 
 
 def _keep_row(path: Path, text: str) -> None:
-    """Write a row's text where it is not there already: an unchanged row is not encoded again."""
+    """Write the text of a row unless the file has it already: an unchanged row is not encoded again."""
     if not path.is_file() or path.read_bytes() != text.encode("utf-8"):
         write_text(path, text)

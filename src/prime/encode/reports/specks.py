@@ -1,20 +1,20 @@
-"""Noise of scans, measured by its lone dark pixels and taken out: Tesseract gets lost among specks."""
+"""Specks of scans, counted by lone dark pixels and filtered out, because Tesseract is very slow on them."""
 
 import numpy as np
 from PIL import ImageFilter
 from PIL.Image import Image
 
 DARK = 160  # of 255; darker pixels are ink or specks
-MOST_SPECKS = 500.0  # a million pixels; clean scans have below 1, and with over 1000 Tesseract takes minutes
+MOST_SPECKS = 500.0  # per million pixels; clean scans have below 1, from 1000 on Tesseract takes minutes
 
 
 def without_specks(image: Image) -> Image:
-    """The page as it is, or as grey with the median of 5 x 5 pixels where it has too many specks."""
+    """The page as it is; where it has too many specks, in grey through a median filter of 5 x 5 pixels."""
     return image.convert("L").filter(ImageFilter.MedianFilter(5)) if specks(image) > MOST_SPECKS else image
 
 
 def specks(image: Image) -> float:
-    """Lone dark pixels, those with at most one dark neighbour of eight, in a million pixels."""
+    """Lone dark pixels per million pixels. Lone: at most one of the eight neighbours is dark."""
     dark = np.asarray(image.convert("L")) < DARK
     height, width = dark.shape
     padded = np.pad(dark, 1).astype(np.uint8)

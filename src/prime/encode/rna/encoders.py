@@ -1,18 +1,19 @@
-"""Second step: one patient's TPM becomes gene tokens of BulkRNABert, their mean, or log TPM."""
+"""Second step: one patient's TPM becomes gene tokens of BulkRNABert, their mean, or log(1 + TPM)."""
 
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prime.encode.rna.profiles import read_array, write_array
+from prime.encode.rna.profiles import read_array
+from prime.encode.token_file import write_token_file
+from prime.encode.torch_setup import torch_device, torch_threads
 from prime.encode.work import Piece
-from prime.errors import InputError, first_line
-from prime.files import replacing
+from prime.errors import InputError
+from prime.files import write_npy
 
 if TYPE_CHECKING:
     from prime.encode.rna.bulkrnabert import BulkRNABert
@@ -25,12 +26,12 @@ class TokenEncoder:
 
     Attributes:
         weights: the weights.
-        rows: genes (L,) whose tokens are kept; None: the mean over all genes.
+        rows: positions (L,) of the genes whose tokens are kept; None: the mean of all tokens.
         precision: "float32" or "bfloat16".
-        device: torch's name of it.
+        device: torch's name, or `auto`: a GPU where there is one.
         threads: processor threads.
-        attributes: text written with the tokens.
-        broken: patient to the reason why it has no profile.
+        attributes: texts written with the tokens.
+        broken: of each patient without a profile, the reason.
     """
 
     weights: "BulkRNABertWeights"
@@ -42,7 +43,7 @@ class TokenEncoder:
     broken: Mapping[str, str]
 
     def __call__(self, piece: Piece) -> dict[str, Any]:
-        """Write `features` (L, D) float16 to an .h5, or the mean (D,) float32 to an .npy; returns counts."""
+        """Write tokens (L, D) float16 to an .h5, or their mean (D,) float32 to an .npy. Returns counts."""
         if piece.name in self.broken:
             raise InputError(self.broken[piece.name])
         import torch
@@ -51,67 +52,54 @@ class TokenEncoder:
 
         tpm = read_array(piece.inputs[0])
         bins = expression_bins(tpm, self.weights.config)
-        torch.set_num_threads(self.threads)
         model = loaded_model(self.weights, self.precision, self.device)
-        with torch.inference_mode():
-            rows = None if self.rows is None else torch.tensor(self.rows, device=self.device)
-            tokens = model(torch.from_numpy(bins).to(self.device), rows).float()
+        device = model.gene.weight.device
+        with torch_threads(self.threads), torch.inference_mode():
+            rows = None if self.rows is None else torch.tensor(self.rows, device=device)
+            tokens = model(torch.from_numpy(bins).to(device), rows).float()
             result = tokens.double().mean(dim=0).float() if rows is None else tokens.half()
         values = result.cpu().numpy()
         if not np.isfinite(values).all():
             raise InputError(f"{piece.name}: tokens beyond {values.dtype}; are the weights whole?")
         if self.rows is None:
-            write_array(piece.outputs[0], values)
+            write_npy(piece.outputs[0], values)
         else:
-            write_tokens(piece.outputs[0], values, self.attributes)
+            write_token_file(piece.outputs[0], {"features": values}, self.attributes)
         limit = 10.0**self.weights.config.normalisation - 1
-        return {**facts(tpm), "clipped": int((np.nan_to_num(tpm) >= limit).sum())}
+        return {**gene_coverage(tpm), "clipped": int((np.nan_to_num(tpm) >= limit).sum())}
 
 
 @dataclass(frozen=True)
 class LogTpm:
-    """log(1 + TPM) of the genes `rows` (L,), float32, NaN where a gene is missing; without any network."""
+    """log(1 + TPM) of the genes at `rows` (L,), float32, NaN where a gene is missing; uses no network."""
 
     rows: tuple[int, ...]
     base: int
     broken: Mapping[str, str]
 
     def __call__(self, piece: Piece) -> dict[str, Any]:
-        """Write (L,) float32 to an .npy; returns counts."""
+        """Write (L,) float32 to an .npy. Returns counts."""
         if piece.name in self.broken:
             raise InputError(self.broken[piece.name])
         tpm = read_array(piece.inputs[0])
         logarithm = np.log1p(tpm[list(self.rows)]) / np.log(self.base)
-        write_array(piece.outputs[0], logarithm.astype(np.float32))
-        return facts(tpm)
+        write_npy(piece.outputs[0], logarithm.astype(np.float32))
+        return gene_coverage(tpm)
 
 
-def facts(tpm: NDArray[np.float64]) -> dict[str, Any]:
-    """How many listed genes a profile has, of how many, and what their TPM sum to."""
+def gene_coverage(tpm: NDArray[np.float64]) -> dict[str, Any]:
+    """How many of the listed genes a profile (G,) has, how many are listed, and the sum of their TPM."""
     found = int((~np.isnan(tpm)).sum())
     return {"genes_found": found, "genes_listed": len(tpm), "tpm_sum": round(float(np.nansum(tpm)), 1)}
 
 
-def write_tokens(path: Path, tokens: NDArray[np.float16], attributes: Mapping[str, str]) -> None:
-    """Write an HDF5 file with `features` (L, D) float16 and text attributes, atomically."""
-    import h5py
-
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        file.create_dataset("features", data=tokens)
-        for name, text in attributes.items():
-            file.attrs[name] = text
-
-
 @functools.lru_cache(maxsize=1)
 def loaded_model(weights: "BulkRNABertWeights", precision: str, device: str) -> "BulkRNABert":
-    """The network, once a process. Raises InputError where the device is not there."""
+    """The network, loaded once per process. Raises InputError where the device is not there."""
     import torch
 
     from prime.encode.rna.weights import load_model
 
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
-    model = load_model(weights)
-    try:
-        return model.to(device=device, dtype=dtype)
-    except (RuntimeError, AssertionError) as error:  # torch says so in several ways
-        raise InputError(f"--device {device}: {first_line(error)}") from None
+    where = torch_device(device)
+    return load_model(weights).to(device=where, dtype=dtype)

@@ -72,7 +72,7 @@ class RnaOptions:
 
     @property
     def mode(self) -> str:
-        """Which genes are kept, see `slices`. Raises InputError where the encoder has no such slice."""
+        """How genes are chosen, see `gene_selection`. Raises InputError for one that the encoder has not."""
         allowed = SLICES[self.encoder]
         mode = self.slice or allowed[0]
         if mode not in allowed:

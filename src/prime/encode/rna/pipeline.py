@@ -1,4 +1,4 @@
-"""From files of expression to a folder of features: read, choose genes, encode, gather."""
+"""From files of gene expression to a folder of features: read them, choose genes, encode, write tables."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,21 +14,21 @@ from rich.console import Console
 
 from prime.cohort.patient_names import PATIENT_FROM
 from prime.encode.record import EncoderRecord
-from prime.encode.rna import slices
+from prime.encode.rna import gene_selection
 from prime.encode.rna.encoders import LogTpm, TokenEncoder, loaded_model
 from prime.encode.rna.genes import PUBLISHED_SHA256, GeneList
 from prime.encode.rna.options import RnaOptions
 from prime.encode.rna.profiles import (
     Profiles,
     choose_genes,
+    encoding_pieces,
     make_profiles,
     open_source,
     read_array,
-    second_pieces,
 )
-from prime.encode.work import Piece, facts_of, report, run_pieces
+from prime.encode.work import Piece, facts_of, report, run_pieces, say
 from prime.errors import InputError
-from prime.files import replacing, sha256_text, write_json, write_text
+from prime.files import replacing, sha256_text, write_csv, write_json, write_text
 from prime.job_pool import JobPool
 
 BULKRNABERT, LOG_TPM = "bulkrnabert", "log-tpm"
@@ -58,7 +58,7 @@ class RnaRun:
         options = self.options
         return {
             "slice": options.mode,
-            "seed": str(options.seed) if options.mode == slices.RANDOM else "none",
+            "seed": str(options.seed) if options.mode == gene_selection.RANDOM else "none",
             "genes": f"{len(self.kept)} of {len(self.genes.names)}",
             "genes_sha256": sha256_text("".join(f"{name}\n" for name in self.kept)),
             "expression_unit": self.profiles.unit,
@@ -66,17 +66,17 @@ class RnaRun:
         }
 
     def say(self, text: str) -> None:
-        """Print a line as it stands."""
-        _say(self.console, text)
+        """Print a line."""
+        say(self.console, text)
 
 
 def encode_rna(source: Path, options: RnaOptions, pool: JobPool, console: Console) -> int:
-    """Do it all with a folder of STAR-Counts files, one of them, or a matrix; what is done is skipped.
+    """Encode a folder of STAR-Counts files, one of them, or a matrix; patients who are done are skipped.
 
-    Returns the exit status, 1 where a patient failed. Raises InputError for what spoils it as a whole:
-    weights, lists, options, a matrix.
+    Returns the exit status, 1 where a patient failed. Raises InputError for what concerns all patients:
+    weights, lists of genes, options, a matrix.
     """
-    if options.mode == slices.VARIANCE and options.train is None:
+    if options.mode == gene_selection.VARIANCE and options.train is None:
         raise InputError(
             "--slice variance_topk needs --train, the training patients: no others may choose genes"
         )
@@ -93,7 +93,7 @@ def _bulkrnabert(source: Path, options: RnaOptions, pool: JobPool, console: Cons
             "--encoder bulkrnabert needs --weights: a folder, or InstaDeepAI/BulkRNABert, on the hub"
         )
     weights = find_weights(options.weights, options.normalisation, options.key_map)
-    if pool.cluster is None:  # faults of weights and device are told now, not once a patient
+    if pool.cluster is None:  # report bad weights or a bad device now, not once per patient
         loaded_model(weights, options.precision, options.device)
     else:
         load_model(weights)
@@ -140,7 +140,7 @@ def _first_step(
     pool: JobPool,
     console: Console,
 ) -> RnaRun:
-    """Read everybody and choose genes. Raises InputError where the list has not the `expected` length."""
+    """Read all patients and choose genes. Raises InputError where the list has not the `expected` length."""
     pattern = options.patient_from or PATIENT_FROM
     opened = open_source(source, options.matrix, pattern, options.mapping)
     genes = choose_genes(opened, path)
@@ -149,32 +149,37 @@ def _first_step(
             f"{path}: {len(genes.names):,} genes, but the network has {expected:,}; give the list that it was"
             " trained with, in its order"
         )
-    profiles = make_profiles(opened, genes, options.out, pool, console)
+    profiles = make_profiles(opened, genes, options.out, pool)
     return RnaRun(options, genes, profiles, _rows(options, genes, profiles, console), pool, console)
 
 
 def _rows(
     options: RnaOptions, genes: GeneList, profiles: Profiles, console: Console
 ) -> NDArray[np.int64] | None:
-    """The genes kept. Raises InputError where fewer than two training patients have a profile."""
+    """Positions of the genes kept, None for all with mode "all_mean".
+
+    Raises InputError where fewer than two training patients have a profile.
+    """
     count = len(genes.names)
-    if options.mode == slices.MEAN:
+    if options.mode == gene_selection.MEAN:
         return None
-    if options.mode == slices.ALL:
-        return slices.first_rows(count, count)
-    if options.mode == slices.FIRST:
-        return slices.first_rows(count, options.tokens)
-    if options.mode == slices.RANDOM:
-        return slices.random_rows(count, options.tokens, options.seed)
+    if options.mode == gene_selection.ALL:
+        return gene_selection.first_genes(count, count)
+    if options.mode == gene_selection.FIRST:
+        return gene_selection.first_genes(count, options.tokens)
+    if options.mode == gene_selection.RANDOM:
+        return gene_selection.random_genes(count, options.tokens, options.seed)
     assert options.train is not None
-    listed = slices.read_training_ids(options.train)
+    listed = gene_selection.read_training_ids(options.train)
     known = [patient for patient in listed if patient in profiles.paths]
     if len(known) < 2:
         raise InputError(
             f"{options.train}: {len(known)} of its {len(listed)} patients can be read; 2 are needed"
         )
-    _say(console, f"variance over {len(known)} of the {len(listed)} patients of {options.train}")
-    return slices.variance_rows((read_array(profiles.paths[name]) for name in known), options.tokens)
+    say(console, f"variance over {len(known)} of the {len(listed)} patients of {options.train}")
+    return gene_selection.most_variable_genes(
+        (read_array(profiles.paths[name]) for name in known), options.tokens
+    )
 
 
 def _second_step(
@@ -184,30 +189,28 @@ def _second_step(
     settings: dict[str, Any],
     columns: list[str] | None,
 ) -> int:
-    """Encode everybody, gather vectors of these columns into a table, report. Returns the exit status."""
+    """Encode patients, write vectors as a table with these columns, and report. Returns the exit status."""
     out = run.options.out
     folder, suffix = (out / TOKENS, ".h5") if columns is None else (out / VECTORS, ".npy")
-    pieces = second_pieces(run.profiles, lambda name: folder / f"{name}{suffix}")
+    pieces = encoding_pieces(run.profiles, lambda name: folder / f"{name}{suffix}")
     same = {name: text for name, text in attributes.items() if name != "expression_unit_reason"}
-    settings = {"attributes": same, **settings}  # the reason tells sums, which a further patient changes
-    failures = run_pieces(pieces, encoder, out, settings, run.pool, "encode")
-    failed = {failure.name for failure in failures}
-    done = [piece for piece in pieces if piece.name not in failed]
+    settings = {"attributes": same, **settings}  # the reason states sums, which further patients change
+    done, failures = run_pieces(pieces, encoder, out, settings, run.pool, "encode")
     write_text(out / GENES, "".join(f"{name}\n" for name in run.kept))
     write_json(out / RECORD, attributes)
     run.say(f"unit: {run.profiles.unit} ({run.profiles.reason})")
     if done and columns is not None:
-        _gather(done, columns, out / TABLE)
+        _write_vectors(done, columns, out / TABLE)
     if done:
-        _count(run, done)
+        _write_patients(run, done)
     others = {path.stem for path in folder.glob(f"*{suffix}")} - {piece.name for piece in done}
     if others and columns is None:
         run.say(f"warning: {folder} also holds {len(others)} patients of earlier runs, such as {min(others)}")
     return report(failures, len(pieces), out, run.console)
 
 
-def _gather(done: Sequence[Piece], columns: list[str], path: Path) -> None:
-    """Write one parquet table of the patients' vectors, for the `vector` reader."""
+def _write_vectors(done: Sequence[Piece], columns: list[str], path: Path) -> None:
+    """Write one parquet table with a row per patient, for the `vector` reader."""
     values = np.stack([read_array(piece.outputs[0]) for piece in done])
     patients = pa.array([piece.name for piece in done])
     table = pa.table([patients, *(pa.array(column) for column in values.T.copy())], ["patient_id", *columns])
@@ -215,19 +218,14 @@ def _gather(done: Sequence[Piece], columns: list[str], path: Path) -> None:
         pq.write_table(table, temporary)
 
 
-def _count(run: RnaRun, done: Sequence[Piece]) -> None:
-    """Write how many genes each patient has, and print it in short."""
+def _write_patients(run: RnaRun, done: Sequence[Piece]) -> None:
+    """Write how many of the genes each patient has, and print the range."""
     out = run.options.out
     found: list[dict[str, Any]] = [{"patient_id": piece.name, **facts_of(piece, out)} for piece in done]
-    with replacing(out / PATIENTS) as temporary:
-        pd.DataFrame(found).to_csv(temporary, index=False)
+    write_csv(out / PATIENTS, pd.DataFrame(found))
     counts = [int(item["genes_found"]) for item in found]
     listed = f"{len(run.genes.names):,} (at least {run.genes.minimum:,})"
     run.say(f"gene overlap with {run.genes.source}: {min(counts):,} to {max(counts):,} of {listed}")
     clipped = sum(int(item.get("clipped", 0)) for item in found)
     if clipped:
-        run.say(f"{clipped} values lie beyond the normalisation: put into the last bin")
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+        run.say(f"{clipped} values are beyond the normalisation and were put into the last bin")

@@ -1,4 +1,4 @@
-"""First step: every patient's file, or row of a matrix, becomes TPM of the listed genes, kept on disk."""
+"""First step: every patient's file, or row of a matrix, becomes the TPM of the listed genes, kept on disk."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from prime.encode.rna.genes import GeneList, gene_list, read_gene_list
 from prime.encode.rna.matrix import MatrixOptions, matrix_genes, read_tpm
@@ -15,7 +14,7 @@ from prime.encode.rna.samples import owners_of, star_files
 from prime.encode.rna.star import is_star, read_star, star_profile
 from prime.encode.work import Piece, run_pieces
 from prime.errors import InputError
-from prime.files import replacing
+from prime.files import write_npy
 from prime.job_pool import JobPool
 
 FOLDER = "profiles"
@@ -34,13 +33,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Profiles:
-    """What the first step left.
+    """The result of the first step.
 
     Attributes:
-        paths: patient to its .npy, TPM (G,) float64, NaN where a gene is missing; patients sorted.
-        broken: patient to the reason why there is none.
-        unit: of the source.
-        reason: why it is that.
+        paths: .npy file of each patient, TPM (G,) float64, NaN where a gene is missing; patients sorted.
+        broken: of each patient without a profile, the reason.
+        unit: of the source's expression.
+        reason: how the unit was found out.
     """
 
     paths: dict[str, Path]
@@ -54,12 +53,15 @@ class _ReadStar:
     genes: GeneList
 
     def __call__(self, piece: Piece) -> dict[str, Any]:
-        write_array(piece.outputs[0], star_profile(piece.inputs[0], self.genes))
+        write_npy(piece.outputs[0], star_profile(piece.inputs[0], self.genes))
         return {}
 
 
 def open_source(path: Path, options: MatrixOptions, patient_from: str, mapping: Path | None) -> Source:
-    """What `path` is: a folder of STAR-Counts files, one of them, or a matrix. Raises InputError."""
+    """Find out what `path` is: a folder of STAR-Counts files, one of them, or a matrix.
+
+    Raises InputError where it is none of these, or no patient is found in a name.
+    """
     if path.is_dir():
         return Source(star_files(path, patient_from, mapping), None, options, patient_from)
     if not path.is_file():
@@ -72,7 +74,7 @@ def open_source(path: Path, options: MatrixOptions, patient_from: str, mapping: 
 
 
 def choose_genes(source: Source, path: Path | None) -> GeneList:
-    """The list at `path`; without one the genes of the matrix, or of the first file that is whole."""
+    """The list at `path`; without one the genes of the matrix, or of the first readable file."""
     if path is not None:
         return read_gene_list(path)
     if source.matrix is not None:
@@ -86,37 +88,30 @@ def choose_genes(source: Source, path: Path | None) -> GeneList:
     raise InputError(f"no file can be read; the last one: {last}")
 
 
-def make_profiles(source: Source, genes: GeneList, out: Path, pool: JobPool, console: Console) -> Profiles:
-    """Write every patient's profile below `out`/profiles; files that are read already are skipped.
+def make_profiles(source: Source, genes: GeneList, out: Path, pool: JobPool) -> Profiles:
+    """Write every patient's profile to `out`/profiles, except those that an earlier run wrote.
 
-    A broken STAR-Counts file is told in `broken`. Raises InputError where a matrix is broken.
+    A broken STAR-Counts file is noted in `broken`. Raises InputError where a matrix is broken.
     """
     folder = out / FOLDER
     if source.matrix is not None:
         table = read_tpm(source.matrix, source.options, genes)
         owners = owners_of(table.samples, source.patient_from, str(source.matrix))
         for owner, row in zip(owners, table.tpm, strict=True):
-            write_array(folder / f"{owner}.npy", row)
+            write_npy(folder / f"{owner}.npy", row)
         paths = {owner: folder / f"{owner}.npy" for owner in sorted(owners)}
         return Profiles(paths, {}, table.unit, table.reason)
     pieces = [Piece(name, (path,), (folder / f"{name}.npy",)) for name, path in (source.files or {}).items()]
-    failures = run_pieces(pieces, _ReadStar(genes), folder, {"genes": genes.sha256}, pool, "read")
+    done, failures = run_pieces(pieces, _ReadStar(genes), folder, {"genes": genes.sha256}, pool, "read")
     broken = {failure.name: failure.reason for failure in failures}
-    paths = {piece.name: piece.outputs[0] for piece in pieces if piece.name not in broken}
-    return Profiles(paths, broken, *STAR_UNIT)
+    return Profiles({piece.name: piece.outputs[0] for piece in done}, broken, *STAR_UNIT)
 
 
-def second_pieces(profiles: Profiles, outputs: Callable[[str], Path]) -> list[Piece]:
-    """The second step's pieces, patients sorted. A broken patient's has no input, so it is never done."""
+def encoding_pieces(profiles: Profiles, outputs: Callable[[str], Path]) -> list[Piece]:
+    """The pieces of the second step, patients sorted. A broken patient's has no input and always fails."""
     whole = [Piece(name, (path,), (outputs(name),)) for name, path in profiles.paths.items()]
     broken = [Piece(name, (), (outputs(name),)) for name in profiles.broken]
     return sorted(whole + broken, key=lambda piece: piece.name)
-
-
-def write_array(path: Path, values: NDArray[Any]) -> None:
-    """Write an array as .npy, atomically."""
-    with replacing(path) as temporary:
-        np.save(temporary, values, allow_pickle=False)
 
 
 def read_array(path: Path) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Whose file is it: the patients of a folder of STAR-Counts files, or of a matrix's samples."""
+"""The patient of each STAR-Counts file in a folder, or of each sample of a matrix."""
 
 import re
 from collections.abc import Sequence
@@ -6,18 +6,18 @@ from pathlib import Path
 
 from prime.cohort.patient_names import patient_in
 from prime.cohort.tables import patient_ids, read_table, require_columns
+from prime.encode.file_names import refuse_equal_names, refuse_unfit_id
 from prime.errors import InputError
 
 SUFFIXES = (".tsv", ".tsv.gz")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_ -]*")
 
 
 def star_files(folder: Path, pattern: str, mapping: Path | None) -> dict[str, Path]:
     """Each patient's STAR-Counts file below the folder, patients sorted.
 
-    The patient is in the file's name (`pattern`), or in `mapping`, a table patient_id,path (paths from the
-    folder), which then chooses the files.
+    The patient is found in the file's name by `pattern`; or in `mapping`, a table patient_id,path with paths
+    from the folder, and then only the files in it are taken.
     Raises InputError: no file, a name without patient, two files of a patient, an id that cannot name a file.
     """
     if mapping is not None:
@@ -25,7 +25,7 @@ def star_files(folder: Path, pattern: str, mapping: Path | None) -> dict[str, Pa
         require_columns(table, ["patient_id", "path"], mapping, "--mapping")
         names = [str(name).strip() for name in table["path"]]
         owners = [str(name) for name in patient_ids(table["patient_id"], mapping, "--mapping")]
-        _refuse(owners, names, str(mapping))
+        _refuse_unusable(owners, names, str(mapping))
         return dict(sorted(zip(owners, (folder / name for name in names), strict=True)))
     found = sorted(p for p in folder.rglob("*") if p.name.lower().endswith(SUFFIXES) and p.is_file())
     if not found:
@@ -52,18 +52,18 @@ def owners_of(names: Sequence[str], pattern: str, source: str) -> list[str]:
                 " patient_id,path, or let prime gdc build sort the files"
             )
         owners.append(owner)
-    _refuse(owners, names, source)
+    _refuse_unusable(owners, names, source)
     return owners
 
 
-def _refuse(owners: Sequence[str], names: Sequence[str], source: str) -> None:
+def _refuse_unusable(owners: Sequence[str], names: Sequence[str], source: str) -> None:
     first: dict[str, str] = {}
     for owner, name in zip(owners, names, strict=True):
-        if not _SAFE.fullmatch(owner):
-            raise InputError(f"{source}: patient {owner!r}: use letters, digits, - and _ in ids, no dots")
+        refuse_unfit_id(owner, source)
         if owner in first:
             raise InputError(
                 f"{source}: patient {owner} has two samples, {first[owner]!r} and {name!r}; keep one (primary"
                 " tumour first, as prime gdc build does), by removing the other or by --mapping"
             )
         first[owner] = name
+    refuse_equal_names(first)

@@ -1,4 +1,4 @@
-"""One patient or slide: its tiles' features, from one file or several, into one file of centroids."""
+"""Second stage, one patient or slide: the features of its tiles become a file of centroids."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from prime.encode.slides.centroids import BATCH, MAX_ITER, centroids, padded
-from prime.encode.slides.feature_files import TileFeatures, read_tiles, write_centroids
+from prime.encode.slides.feature_files import TileFeatures, read_tiles
+from prime.encode.token_file import write_token_file
 from prime.encode.work import Piece
 from prime.errors import InputError
 
@@ -17,13 +18,13 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class CentroidSettings:
-    """What centroids depend on beside the features.
+    """What centroids depend on except the features.
 
     Attributes:
-        clusters: how many at most.
-        seed: draws the k-means.
-        scope: `patient` pools a patient's slides, `slide` makes a file a slide.
-        pad: zero rows up to `clusters`, and a mask, instead of the real rows alone.
+        clusters: how many centroids at most.
+        seed: of k-means.
+        scope: `patient` pools the slides of a patient, `slide` makes a file per slide.
+        pad: add zero rows up to `clusters`, and a mask of the real ones.
     """
 
     clusters: int
@@ -31,7 +32,7 @@ class CentroidSettings:
     scope: str
     pad: bool
 
-    def described(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON values."""
         fixed = {"version": VERSION, "batch": BATCH, "max_iter": MAX_ITER}
         return fixed | {"clusters": self.clusters, "seed": self.seed, "scope": self.scope, "pad": self.pad}
@@ -43,12 +44,13 @@ def centroid_pieces(of_name: Mapping[str, Sequence[Path]], folder: Path) -> list
 
 
 def make_centroids(settings: CentroidSettings, piece: Piece) -> dict[str, Any]:
-    """Cluster the tiles of one patient or slide. Returns facts: tiles and centroids.
+    """Cluster the tiles of one patient or slide. Returns the numbers of tiles and centroids.
 
-    The file has `features` (k, d) float32 and `counts` (k,) int64, the tiles of each; padded also `mask`.
+    The file has `features` (k, d) float32 and `counts` (k,) int64, the tiles of each centroid; if padded also
+    `mask` (k,) boolean.
 
     Raises:
-        InputError: a file that can't be read, slides of different encoders, or not a single tile.
+        InputError: a file cannot be read, the slides have different encoders, or there is not a single tile.
     """
     slides = [read_tiles(path) for path in piece.inputs]
     names = [path.stem for path in piece.inputs]
@@ -68,12 +70,12 @@ def make_centroids(settings: CentroidSettings, piece: Piece) -> dict[str, Any]:
         "name": piece.name, "slides": ",".join(name for name, _ in full), "tiles": len(features),
         "clusters": settings.clusters, "seed": settings.seed, "scope": settings.scope,
     }  # fmt: skip
-    write_centroids(piece.outputs[0], datasets, about)
+    write_token_file(piece.outputs[0], datasets, about)
     return {"tiles": len(features), "centroids": len(rows)}
 
 
 def _same_encoder(slides: list[tuple[str, TileFeatures]]) -> None:
-    """Refuse to pool features of different encoders."""
+    """Raise InputError where features come from different encoders."""
     (first, one), *others = slides
     for name, slide in others:
         for what in ("encoder", "extractor", "weights_sha256"):
@@ -81,10 +83,10 @@ def _same_encoder(slides: list[tuple[str, TileFeatures]]) -> None:
             if ours != theirs:
                 raise InputError(
                     f"{first} and {name}: made by different encoders ({what} {ours!r} and {theirs!r}); "
-                    f"keep one encoder a patient"
+                    f"keep one encoder per patient"
                 )
         if slide.features.shape[1] != one.features.shape[1]:
             raise InputError(
-                f"{first} has {one.features.shape[1]} features a tile and {name} {slide.features.shape[1]}; "
-                f"keep one encoder a patient"
+                f"{first} has {one.features.shape[1]} features per tile, {name} {slide.features.shape[1]}; "
+                f"keep one encoder per patient"
             )

@@ -1,4 +1,4 @@
-"""At most 128 centroids of a bag of tile features, with how many tiles each stands for."""
+"""Centroids of the features of many tiles, and how many tiles each stands for."""
 
 from typing import cast
 
@@ -13,10 +13,10 @@ MAX_ITER = 100
 
 
 def centroids(features: Rows, clusters: int = CLUSTERS, seed: int = SEED) -> tuple[Rows, NDArray[np.int64]]:
-    """Mini-batch k-means (Sculley, WWW 2010) of tiles' features (n, d), one thread, nothing standardised.
+    """Mini-batch k-means (Sculley, WWW 2010) of tiles' features (n, d), as they are, in one thread.
 
-    Returns the centroids (k, d) float32 and the tiles of each (k,). Up to `clusters` tiles are handed back as
-    they are, each standing for itself; clusters that end without a tile are left out, so k may be less.
+    Returns the centroids (k, d) float32 and the number of tiles of each (k,) int64. If there are no more
+    tiles than `clusters`, they are the centroids. Empty clusters are left out, so that k <= `clusters`.
     """
     if len(features) <= clusters:
         return features.astype(np.float32), np.ones(len(features), dtype=np.int64)
@@ -31,7 +31,7 @@ def centroids(features: Rows, clusters: int = CLUSTERS, seed: int = SEED) -> tup
 
 
 def padded(rows: Rows, clusters: int = CLUSTERS) -> tuple[Rows, NDArray[np.bool_]]:
-    """Zero rows added up to (clusters, d), and the mask (clusters,) that is True at the real ones."""
+    """The rows (k, d) with zero rows added to (clusters, d), and the mask (clusters,), True for real rows."""
     filled = np.zeros((clusters, rows.shape[1]), dtype=np.float32)
     filled[: len(rows)] = rows
     return filled, np.arange(clusters) < len(rows)

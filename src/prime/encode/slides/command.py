@@ -130,16 +130,8 @@ def _encode(
 
     folder = out / "features"
     pieces = slide_pieces(found, out, job.mpp)
-    failures = run_pieces(
-        pieces,
-        partial(encode_slide, job),
-        folder,
-        job.settings.described(),
-        pool,
-        "encoding slides",
-    )
-    failed = {failure.name for failure in failures}
-    done = [piece for piece in pieces if piece.name not in failed]
+    do = partial(encode_slide, job)
+    done, failures = run_pieces(pieces, do, folder, job.settings.as_json(), pool, "encoding slides")
     _write_counts(done, out, console)
     return report(failures, len(pieces), folder, console), {piece.name: piece.outputs[0] for piece in done}
 
@@ -166,13 +158,12 @@ def _write_counts(done: "list[Piece]", out: Path, console: "Console") -> None:
     import pandas as pd
 
     from prime.encode.work import facts_of
-    from prime.files import replacing
+    from prime.files import write_csv
 
     rows: list[dict[str, Any]] = [
         dict.fromkeys(COUNTS, 0) | {"slide": piece.name} | facts_of(piece, out / "features") for piece in done
     ]
-    with replacing(out / "slides.csv") as temporary:
-        pd.DataFrame(rows, columns=list(COUNTS)).to_csv(temporary, index=False)
+    write_csv(out / "slides.csv", pd.DataFrame(rows, columns=list(COUNTS)))
     for row in rows if len(rows) <= SHOWN else []:
         console.print(
             "{slide}: {kept} of {tiles} tiles kept ({too_bright} too bright, {too_low_entropy} of too low"
@@ -216,7 +207,7 @@ def _cluster(
     folder: Path = out / f"centroids_{options.scope}"
     pieces = centroid_pieces(of_name, folder)
     do = partial(make_centroids, settings)
-    failures = run_pieces(pieces, do, folder, settings.described(), pool, "clustering")
+    _, failures = run_pieces(pieces, do, folder, settings.as_json(), pool, "clustering")
     strangers = sorted(path.name for path in folder.glob("*.h5") if path.stem not in of_name)
     if strangers:
         console.print(

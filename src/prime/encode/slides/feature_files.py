@@ -1,4 +1,4 @@
-"""Feature files: written in TRIDENT's HDF5 layout, read in that of TRIDENT, CLAM, STAMP and marugoto."""
+"""Files of tiles' features: written as TRIDENT does, read as of TRIDENT, CLAM, STAMP and marugoto."""
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -17,24 +17,24 @@ from prime.files import replacing
 
 WHERE = "encode slides"
 SUFFIXES = (".h5", ".hdf5", ".pt")
-ROWS_A_CHUNK = 64
-WHOLE = ("slide", "patient")  # STAMP's feat_type of files that hold no tiles
+ROWS_PER_CHUNK = 64
+WHOLE = ("slide", "patient")  # values of STAMP's feat_type where a file holds one vector, not tiles
 
 
 @dataclass(frozen=True)
 class TileFeatures:
-    """A slide's tiles: features (n, d) float32, sorted by y, then x, and what the file says of itself."""
+    """A slide's tiles: features (n, d) float32, sorted by y, then x, and the attributes of the file."""
 
     features: NDArray[np.float32]
     attributes: dict[str, str]
 
 
 class FeatureWriter:
-    """Appends tiles' features and corners to an open HDF5 file."""
+    """Appends features and corners of tiles to an open HDF5 file."""
 
     def __init__(self, file: h5py.File, dim: int) -> None:
         self._features = file.create_dataset(
-            "features", (0, dim), maxshape=(None, dim), chunks=(ROWS_A_CHUNK, dim), dtype=np.float32
+            "features", (0, dim), maxshape=(None, dim), chunks=(ROWS_PER_CHUNK, dim), dtype=np.float32
         )
         self._coords = file.create_dataset(
             "coords", (0, 2), maxshape=(None, 2), chunks=(1024, 2), dtype=np.int64
@@ -47,7 +47,7 @@ class FeatureWriter:
             dataset.resize(before + len(rows), axis=0)
             dataset[before:] = rows
 
-    def describe(self, features: Mapping[str, Any], coords: Mapping[str, Any]) -> None:
+    def set_attributes(self, features: Mapping[str, Any], coords: Mapping[str, Any]) -> None:
         """Set the attributes of both datasets."""
         self._features.attrs.update(features)
         self._coords.attrs.update(coords)
@@ -57,27 +57,17 @@ class FeatureWriter:
 
 
 @contextmanager
-def writing(path: Path, dim: int) -> Generator[FeatureWriter]:
-    """Yield a writer of `features` (n, dim) and `coords` (n, 2); the file appears when all went well."""
+def feature_writer(path: Path, dim: int) -> Generator[FeatureWriter]:
+    """Yield a writer of `features` (n, dim) and `coords` (n, 2); no file is left where the block fails."""
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         yield FeatureWriter(file, dim)
-
-
-def write_centroids(
-    path: Path, datasets: Mapping[str, NDArray[Any]], attributes: Mapping[str, str | int]
-) -> None:
-    """Write `features`, `counts` and what else there is; the attributes belong to `features`."""
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        for name, values in datasets.items():
-            file.create_dataset(name, data=values)
-        file["features"].attrs.update(attributes)
 
 
 def read_tiles(path: Path) -> TileFeatures:
     """Read one file, written here or by TRIDENT, CLAM, STAMP or marugoto (augmented rows are dropped).
 
-    Tiles are sorted by their coordinates, since some of these programs write them as they finish; without
-    coordinates they stay in the file's order.
+    Tiles are sorted by their coordinates, since some of these programs write them in the order in which they
+    finish; without coordinates they keep the order of the file.
 
     Raises:
         InputError: see `prime.cohort.readers.tokens`; or the file holds a vector of a whole slide or patient.
@@ -96,7 +86,7 @@ def read_tiles(path: Path) -> TileFeatures:
 
 
 def _record(path: Path) -> dict[str, str]:
-    """What `prime encode` noted of the encoder, where it made the file."""
+    """The encoder's record, where `prime encode` wrote the file."""
     with h5py.File(path, "r") as file:
         found = file["features"].attrs if "features" in file else {}
         names = (field.name for field in fields(EncoderRecord))
@@ -104,7 +94,7 @@ def _record(path: Path) -> dict[str, str]:
 
 
 def _coords(path: Path) -> NDArray[np.float64] | None:
-    """Tiles' x and y (n, 2) without those of augmented rows; None where the file has none of this shape."""
+    """x and y (n, 2) of the tiles that are not augmented ones; None where the file has no such dataset."""
     with h5py.File(path, "r") as file:
         found, flags = file.get("coords"), file.get("augmented")
         if not isinstance(found, h5py.Dataset):

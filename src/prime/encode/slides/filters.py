@@ -1,4 +1,4 @@
-"""Which tiles hold tissue: entropy (as in the paper), brightness and edges of a tile's grey values."""
+"""Tests for tissue in a tile: entropy (as in the paper), brightness and edges of its grey values."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Grey = NDArray[np.uint8]
-CANNY_LOW, CANNY_HIGH = 40.0, 100.0  # STAMP's thresholds of the gradient, |dx| + |dy| of 3 x 3 Sobel filters
+CANNY_LOW, CANNY_HIGH = 40.0, 100.0  # STAMP's thresholds of |dx| + |dy|, of 3 x 3 Sobel filters
 TANGENT = np.tan(np.pi / 8)
 
 
 @dataclass(frozen=True)
 class TissueTests:
-    """A tile is kept where it passes every test that is not None.
+    """Limits of the tests; a tile is kept if it passes each one that is not None.
 
     Attributes:
         entropy_bits: least Shannon entropy of the grey values, in bits (0 to 8).
-        brightness: the mean grey value (0 to 255) must lie below it.
+        brightness: the mean grey value (0 to 255) must be below it.
         edges: least share of pixels that are Canny edges (0 to 1).
     """
 
@@ -27,9 +27,9 @@ class TissueTests:
     edges: float | None = None
 
     def failed(self, tile: NDArray[np.uint8]) -> str | None:
-        """The first of entropy and edges that a tile (h, w, 3) fails; None where it is kept.
+        """Which of entropy and edges a tile (h, w, 3) fails first; None where it is kept.
 
-        Brightness is tested before, on the overview, so that background need not be read.
+        Brightness is tested earlier, on the overview, so that bright tiles need not be read.
         """
         values = grey(tile)
         if self.entropy_bits is not None and entropy(values) < self.entropy_bits:
@@ -52,7 +52,7 @@ def entropy(values: Grey) -> float:
 
 
 def canny(values: Grey) -> NDArray[np.bool_]:
-    """Canny's edges (h, w), without smoothing: thinned to ridges; weak ones stay that touch strong ones.
+    """Canny's edges (h, w), without smoothing: ridges of the gradient, weak ones if joined to a strong one.
 
     Canny, IEEE TPAMI 8, 1986; gradient and thresholds as STAMP uses them through OpenCV.
     """
@@ -75,7 +75,7 @@ def canny(values: Grey) -> NDArray[np.bool_]:
 def _ridges(
     strength: NDArray[np.int32], down: NDArray[np.int32], right: NDArray[np.int32]
 ) -> NDArray[np.bool_]:
-    """Where the gradient is not below its two neighbours along its own direction, of four directions."""
+    """Where the gradient is a maximum along its own direction, rounded to one of four."""
     around = np.pad(strength, 1)
     height, width = strength.shape
 

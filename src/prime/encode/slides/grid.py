@@ -1,4 +1,4 @@
-"""Where a slide's tiles lie: a grid of whole tiles of one physical size."""
+"""The grid of a slide's tiles, which have one physical size."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,25 +9,25 @@ from numpy.typing import NDArray
 from prime.encode.slides.filters import TissueTests
 from prime.errors import InputError
 
-OVERVIEW_SIDE_PX = 1600  # aimed at for the longer side of the overview
-OVERVIEW_TILE_PX = 8  # a tile's least side in the overview
+OVERVIEW_SIDE_PX = 1600  # the longer side of the overview, about
+OVERVIEW_TILE_PX = 8  # least side of a tile in the overview
 
 
 @dataclass(frozen=True)
 class TileGrid:
-    """A slide's tiles; what a reading process needs to know.
+    """A slide's tiles: all that a process that reads them needs to know.
 
     Attributes:
         path: the slide.
         size_px: its width and height at level 0.
-        mpp: um a pixel at level 0.
-        stated_by: where the resolution comes from.
-        tile_um: a tile's side as asked for.
-        level0_px: a tile's side in pixels at level 0.
-        tile_px: a tile's side as it is filtered and encoded.
+        mpp: um per pixel at level 0.
+        stated_by: where the resolution is stated.
+        tile_um: side of a tile in um, as asked for.
+        level0_px: side of a tile in pixels at level 0.
+        tile_px: side of a tile in pixels as it is filtered and encoded.
         columns, rows: how many whole tiles fit.
-        overview_px: a tile's side in the overview.
-        tests: which tiles are kept.
+        overview_px: side of a tile in pixels of the overview.
+        tests: decide which tiles are kept.
     """
 
     path: Path
@@ -59,11 +59,11 @@ def tile_grid(
 ) -> TileGrid:
     """Lay the grid over a slide of `size_px` (width, height) at level 0, from its upper left corner.
 
-    What is left at the right and lower edge, less than a tile, is not used.
+    Parts of tiles at the right and lower edges are not used.
 
     Raises:
-        InputError: the slide is smaller than a tile, or so coarse that a tile would be enlarged more than
-            twice.
+        InputError: the slide is smaller than a tile, or so coarse that tiles would be enlarged more than
+            twofold.
     """
     level0_px = round(tile_um / mpp)
     if 2 * level0_px < tile_px:

@@ -1,4 +1,4 @@
-"""From what the user named to slides or feature files, each with a unique name and all its files."""
+"""Finding the slides or feature files that the user named, and the patient of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ SERIES = "dicom.SeriesInstanceUID"
 
 @dataclass(frozen=True)
 class InputFile:
-    """A slide or feature file: its name, the file to open, and all files that it consists of."""
+    """A slide or feature file: its unique name, the file to open, and all files of which it consists."""
 
     name: str
     path: Path
@@ -31,14 +31,14 @@ class InputFile:
 def find_inputs(named: Sequence[Path], out: Path) -> tuple[list[InputFile], bool]:
     """The slides or feature files named, or in folders named (and below them), sorted by name.
 
-    What lies in `out` does not count where a folder above it is named, so that it may be in the folder of
-    the slides. DICOM files of one series are one slide, named after its folder, or its first file where
+    Files in `out` do not count where a folder above it is named, so that the output may be in the folder of
+    the slides. DICOM files of one series are one slide, named after its folder, or after its first file where
     several series share the folder.
 
-    Returns them and whether they are feature files.
+    Returns them, and whether they are feature files.
 
     Raises:
-        InputError: nothing there, both kinds, or two files with the same name.
+        InputError: there is none, there are both kinds, or two have the same name.
     """
     paths = _listed(named, out.resolve())
     features = [path for path in paths if path.suffix.lower() in feature_files.SUFFIXES]
@@ -104,7 +104,7 @@ def _listed(named: Sequence[Path], out: Path) -> list[Path]:
 
 
 def _parts(path: Path) -> tuple[Path, ...]:
-    """The files of a slide; a MIRAX slide has a folder of its name beside it."""
+    """The files of a slide: a MIRAX slide has a folder with its name beside it."""
     folder = path.with_suffix("")
     if path.suffix.lower() != ".mrxs" or not folder.is_dir():
         return (path,)
@@ -112,7 +112,7 @@ def _parts(path: Path) -> tuple[Path, ...]:
 
 
 def _series(files: Sequence[Path]) -> list[InputFile]:
-    """DICOM files gathered to slides. One that OpenSlide can't open is a slide of its own, to fail later."""
+    """DICOM files grouped by series. One that OpenSlide cannot open is a slide too; encoding it fails."""
     found: list[InputFile] = []
     for folder in sorted({path.parent for path in files}):
         series: dict[str, list[Path]] = {}

@@ -1,4 +1,4 @@
-"""Reading a slide piece by piece: the overview in blocks, the tiles in chunks, never the whole."""
+"""Reading a slide piece by piece, never the whole: its overview in blocks, its tiles in chunks."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,44 +12,46 @@ from PIL import Image
 
 from prime.encode.slides.filters import grey
 from prime.encode.slides.grid import TileGrid
-from prime.encode.slides.openslides import open_slide
-from prime.encode.slides.ordered import Readers
+from prime.encode.slides.reading_pool import ReadingPool
+from prime.encode.slides.slide_file import open_slide
 from prime.errors import InputError
 
 CHUNK = 16  # tiles read by one task
-BLOCK_PX = 2048  # side of what is read at once for the overview
-FINER = 1.01  # a level may be this much coarser than wanted: downsamples such as 4.0002 are meant as 4
+BLOCK_PX = 2048  # side of the blocks in which the overview is read
+FINER = 1.01  # a level may be this factor coarser than wanted: a downsample of 4.0002 is meant as 4
 
 Corner = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Tiles read together: corners (n, 2) and pixels (n, px, px, 3) uint8 of the kept, what others failed."""
+    """Tiles read together: corners (n, 2) and pixels (n, px, px, 3) uint8 of those kept, and how many failed
+    each test.
+    """
 
     corners: NDArray[np.int64]
     tiles: NDArray[np.uint8]
     failed: dict[str, int]
 
 
-def overview(grid: TileGrid, work: Readers) -> NDArray[np.uint8]:
+def overview(grid: TileGrid, pool: ReadingPool) -> NDArray[np.uint8]:
     """The tiled part of a slide, (rows x overview_px, columns x overview_px, 3) uint8, read in blocks."""
     side = grid.overview_px
     picture = np.empty((grid.rows * side, grid.columns * side, 3), dtype=np.uint8)
     level = _level(grid, side)
-    step = max(1, int(BLOCK_PX * _handle(grid.path).level_downsamples[level] / grid.level0_px))
+    step = max(1, int(BLOCK_PX * _slide(grid.path).level_downsamples[level] / grid.level0_px))
     blocks = [
         (column, row, min(step, grid.columns - column), min(step, grid.rows - row))
         for row in range(0, grid.rows, step)
         for column in range(0, grid.columns, step)
     ]
-    for (column, row, width, height), block in zip(blocks, work.map(read_block, grid, blocks), strict=True):
+    for (column, row, width, height), block in zip(blocks, pool.map(read_block, grid, blocks), strict=True):
         picture[row * side : (row + height) * side, column * side : (column + width) * side] = block
     return picture
 
 
-def dark_enough(grid: TileGrid, picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which tiles (rows x columns,) have a mean grey value below the brightness limit in the overview."""
+def below_brightness(grid: TileGrid, picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which tiles (rows x columns,) have a mean grey value below the brightness limit, by the overview."""
     side = grid.overview_px
     limit = grid.tests.brightness
     if limit is None:
@@ -59,16 +61,16 @@ def dark_enough(grid: TileGrid, picture: NDArray[np.uint8]) -> NDArray[np.bool_]
     return means < limit
 
 
-def tiles(grid: TileGrid, corners: NDArray[np.int64], work: Readers) -> Iterator[Chunk]:
+def tiles(grid: TileGrid, corners: NDArray[np.int64], pool: ReadingPool) -> Iterator[Chunk]:
     """Read and filter the tiles at these corners (n, 2), in their order."""
     every = [(int(x), int(y)) for x, y in corners]
-    return work.map(read_chunk, grid, [every[i : i + CHUNK] for i in range(0, len(every), CHUNK)])
+    return pool.map(read_chunk, grid, [every[i : i + CHUNK] for i in range(0, len(every), CHUNK)])
 
 
 def batches(chunks: Iterable[Chunk], size: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """Kept tiles in batches of exactly `size`, the last one less: corners (b, 2), pixels (b, px, px, 3).
+    """Kept tiles in batches of `size`, the last one smaller: corners (b, 2) and pixels (b, px, px, 3).
 
-    What a batch holds depends on the tiles alone, not on how they were read.
+    Batches depend on the tiles alone, not on the chunks in which they were read.
     """
     corners: list[NDArray[np.int64]] = []
     pixels: list[NDArray[np.uint8]] = []
@@ -83,7 +85,7 @@ def batches(chunks: Iterable[Chunk], size: int) -> Iterator[tuple[NDArray[np.int
 
 
 def read_block(grid: TileGrid, block: tuple[int, int, int, int]) -> NDArray[np.uint8]:
-    """A block of the overview: `block` is column, row, width and height in tiles."""
+    """A part of the overview; `block` is its column, row, width and height in tiles."""
     column, row, width, height = block
     corner = (column * grid.level0_px, row * grid.level0_px)
     return _read(grid, corner, (width, height), grid.overview_px)
@@ -107,8 +109,8 @@ def read_chunk(grid: TileGrid, corners: Sequence[Corner]) -> Chunk:
     return Chunk(np.array(kept, dtype=np.int64).reshape(-1, 2), stacked, failed)
 
 
-def _handle(path: Path) -> openslide.OpenSlide:
-    """The slide that this process reads, opened once, and again where the file has changed."""
+def _slide(path: Path) -> openslide.OpenSlide:
+    """The slide that this process reads. It is opened once, and again where the file has changed."""
     try:
         facts = path.stat()
     except OSError as error:
@@ -122,28 +124,28 @@ def _opened(path: Path, size: int, changed_ns: int) -> openslide.OpenSlide:
 
 
 def close() -> None:
-    """Close the slide that this process has read."""
+    """Close the slide that this process has open."""
     _opened.cache_clear()
 
 
 def _level(grid: TileGrid, side_px: int) -> int:
-    """The coarsest level that still has `side_px` pixels a tile."""
-    return _handle(grid.path).get_best_level_for_downsample(FINER * grid.level0_px / side_px)
+    """The coarsest level with at least `side_px` pixels per side of a tile."""
+    return _slide(grid.path).get_best_level_for_downsample(FINER * grid.level0_px / side_px)
 
 
 def _read(grid: TileGrid, corner: Corner, size: tuple[int, int], side_px: int) -> NDArray[np.uint8]:
-    """`size` (columns, rows) tiles from `corner` at `side_px` pixels a tile, RGB, white where not scanned.
+    """`size` (columns, rows) tiles from `corner` on, `side_px` pixels each, RGB, white where not scanned.
 
     Raises InputError where the slide is damaged there.
     """
-    slide = _handle(grid.path)
+    slide = _slide(grid.path)
     level = _level(grid, side_px)
     scale = grid.level0_px / slide.level_downsamples[level]
     extent = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
     try:
         region = slide.read_region(corner, level, extent)
     except openslide.OpenSlideError as error:
-        _opened.cache_clear()  # a handle that met an error reads nothing more
+        _opened.cache_clear()  # after an error OpenSlide reads nothing more from this handle
         raise InputError(f"{grid.path}: damaged near pixel {corner} ({error}); copy it again") from None
     flat = Image.new("RGB", region.size, (255, 255, 255))
     flat.paste(region, mask=region.getchannel("A"))

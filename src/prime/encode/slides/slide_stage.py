@@ -1,4 +1,4 @@
-"""One slide: tissue tiles through the encoder into a feature file, and a picture of what was kept."""
+"""First stage, one slide: its tissue tiles become a feature file, with a picture of the kept tiles."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from prime.encode.slides import reading
 from prime.encode.slides.encoders.interface import LoadedEncoder, Pooling, Precision, TileEncoder
-from prime.encode.slides.feature_files import writing
+from prime.encode.slides.feature_files import feature_writer
 from prime.encode.slides.filters import TissueTests
 from prime.encode.slides.grid import TileGrid, tile_grid
 from prime.encode.slides.inputs import InputFile
-from prime.encode.slides.openslides import open_slide, resolution
-from prime.encode.slides.ordered import Readers, readers
-from prime.encode.slides.pictures import kept_picture, write_jpeg
+from prime.encode.slides.overlay import tile_overlay, write_jpeg
+from prime.encode.slides.reading_pool import ReadingPool, reading_pool
+from prime.encode.slides.slide_file import open_slide, resolution
 from prime.encode.work import Piece, facts_of
 
-VERSION = 1  # raised where the same settings come to give other features
-UM_AT_1X = 10.0  # um a pixel at 1x, by which magnifications are named: 0.5 at 20x
+VERSION = 1  # raise it when the same settings give other features, so that slides are encoded again
+UM_AT_1X = 10.0  # um per pixel at 1x, so that 20x is 0.5 um
 GIVEN = "--mpp"
 
 
@@ -35,8 +35,8 @@ class SlideSettings:
     tile_um: float
     tests: TissueTests
 
-    def described(self) -> dict[str, Any]:
-        """As JSON values, without the place of the weights; what a finished slide is compared with."""
+    def as_json(self) -> dict[str, Any]:
+        """As JSON values, without the path of the weights; a finished slide is compared with them."""
         return {
             "version": VERSION,
             "record": self.encoder.record.attributes(),
@@ -50,15 +50,15 @@ class SlideSettings:
 
 @dataclass(frozen=True)
 class SlideJob:
-    """The settings, and what changes only how fast it goes.
+    """The settings, and options that change only the speed, or serve slides without a resolution.
 
     Attributes:
         settings: what the features depend on.
-        mpp: um a pixel of slides whose metadata state none.
-        device: for the encoder, `auto` or as torch names it.
+        mpp: um per pixel of slides whose metadata state none.
+        device: of the encoder: torch's name, or `auto`.
         batch_size: tiles encoded at once.
         workers: reading processes.
-        threads: of the encoder.
+        threads: processor threads of the encoder.
     """
 
     settings: SlideSettings
@@ -72,7 +72,7 @@ class SlideJob:
 def slide_pieces(found: list[InputFile], out: Path, mpp: float | None) -> list[Piece]:
     """The work on each slide: `features/NAME.h5` and `overlays/NAME.jpg` in `out`.
 
-    Features made with another `--mpp` than `mpp` are removed, to be made again; those of slides that state
+    Features that were made with another `--mpp` are removed, to be made again; those of slides that state
     their resolution stay.
     """
     pieces: list[Piece] = []
@@ -90,10 +90,10 @@ def slide_pieces(found: list[InputFile], out: Path, mpp: float | None) -> list[P
 
 
 def encode_slide(job: SlideJob, piece: Piece) -> dict[str, Any]:
-    """Encode one slide. Returns facts: resolution, tiles, those kept, and how many each test left out.
+    """Encode one slide. Returns its resolution, and the numbers of tiles, of those kept, and failed by test.
 
     Raises:
-        InputError: the slide can't be read, has no resolution or not one tile, or the encoder fails.
+        InputError: the slide cannot be read, has no resolution or not one tile, or the encoder fails.
     """
     path, (features, overlay) = piece.inputs[0], piece.outputs
     encoder = _encoder(job)
@@ -102,19 +102,20 @@ def encode_slide(job: SlideJob, piece: Piece) -> dict[str, Any]:
     kept = np.zeros(len(corners), dtype=np.bool_)
     failed: dict[str, int] = {}
     try:
-        work = readers(job.workers)
-        with writing(features, encoder.dim) as file:
-            picture = reading.overview(grid, work)
-            tissue = reading.dark_enough(grid, picture)
-            chunks = _counted(grid, corners[tissue], work, failed)
+        pool = reading_pool(job.workers)
+        with feature_writer(features, encoder.dim) as file:
+            picture = reading.overview(grid, pool)
+            tissue = reading.below_brightness(grid, picture)
+            chunks = _counted(grid, corners[tissue], pool, failed)
             for batch_corners, tiles in reading.batches(chunks, job.batch_size):
                 file.append(encoder.encode(tiles), batch_corners)
                 kept[_indices(grid, batch_corners)] = True
-            file.describe(
-                _about_features(job, encoder, piece.name), _about_coords(grid, magnification, piece.name)
+            file.set_attributes(
+                _feature_attributes(job, encoder, piece.name),
+                _coord_attributes(grid, magnification, piece.name),
             )
             write_jpeg(
-                overlay, kept_picture(picture, kept.reshape(grid.rows, grid.columns), grid.overview_px)
+                overlay, tile_overlay(picture, kept.reshape(grid.rows, grid.columns), grid.overview_px)
             )
     finally:
         reading.close()
@@ -141,22 +142,22 @@ def _grid(path: Path, job: SlideJob) -> tuple[TileGrid, float]:
 
 
 def _counted(
-    grid: TileGrid, corners: NDArray[np.int64], work: Readers, failed: dict[str, int]
+    grid: TileGrid, corners: NDArray[np.int64], pool: ReadingPool, failed: dict[str, int]
 ) -> Iterator[reading.Chunk]:
-    """The chunks of tiles, while `failed` counts those that each test left out."""
-    for chunk in reading.tiles(grid, corners, work):
+    """The chunks of tiles; those that failed are added to `failed` by test."""
+    for chunk in reading.tiles(grid, corners, pool):
         for test, number in chunk.failed.items():
             failed[test] = failed.get(test, 0) + number
         yield chunk
 
 
 def _indices(grid: TileGrid, corners: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Places of tiles in `grid.corners()`."""
+    """Positions in `grid.corners()` of the tiles at these corners (n, 2)."""
     columns, rows = corners[:, 0] // grid.level0_px, corners[:, 1] // grid.level0_px
     return rows * grid.columns + columns
 
 
-def _about_features(job: SlideJob, encoder: LoadedEncoder, name: str) -> dict[str, Any]:
+def _feature_attributes(job: SlideJob, encoder: LoadedEncoder, name: str) -> dict[str, Any]:
     facts: dict[str, Any] = {"name": name, **job.settings.encoder.record.attributes()}
     facts |= {"pooling": job.settings.pooling or "default", "precision": job.settings.precision}
     if encoder.feature_names:
@@ -164,8 +165,8 @@ def _about_features(job: SlideJob, encoder: LoadedEncoder, name: str) -> dict[st
     return facts
 
 
-def _about_coords(grid: TileGrid, magnification: float, name: str) -> dict[str, Any]:
-    """TRIDENT's attributes, and the resolution."""
+def _coord_attributes(grid: TileGrid, magnification: float, name: str) -> dict[str, Any]:
+    """The attributes that TRIDENT writes, and the resolution."""
     return {
         "name": name,
         "patch_size": grid.tile_px,
@@ -190,5 +191,5 @@ def _encoder(job: SlideJob) -> LoadedEncoder:
 def _loaded(
     encoder: TileEncoder, pooling: Pooling | None, precision: Precision, device: str, threads: int
 ) -> LoadedEncoder:
-    """The encoder, loaded once a process."""
+    """The encoder, loaded once per process."""
     return encoder.load(pooling, precision, device, threads)

@@ -18,6 +18,7 @@ from prime.encode.slides.encoders.interface import (
     TileEncoder,
 )
 from prime.encode.slides.encoders.preprocessor import read_pixels
+from prime.encode.torch_setup import torch_device
 from prime.errors import InputError, first_line
 from prime.files import sha256_paths
 from prime.hub import ModelFiles, model_folder, recorded_name
@@ -125,7 +126,7 @@ class Network:
         import torch
 
         self.name = f"encoder {encoder.record.encoder}"
-        self._device = _device(device)
+        self._device = torch_device(device)
         self._precision = precision
         self._model = _model(encoder.folder, self.name).to(self._device)
         self._pool = _pooling(self._model.config, pooling, self.name)
@@ -151,18 +152,6 @@ class Network:
         if not np.isfinite(features).all():
             raise InputError(f"{self.name}: gives NaN or infinite features; use --precision float32")
         return features
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {name}: {first_line(error)}") from None
-    return name
 
 
 def _model(folder: Path, name: str) -> Any:

@@ -1,4 +1,7 @@
-"""Which genes' tokens are kept of a patient, the same ones for every patient."""
+"""Which genes are kept, the same ones for every patient: `--slice`.
+
+The functions return positions in the list of genes, sorted, int64.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,22 +15,23 @@ from prime.errors import InputError
 FIRST, RANDOM, VARIANCE, MEAN, ALL = "first", "random", "variance_topk", "all_mean", "all"
 
 
-def first_rows(genes: int, count: int) -> NDArray[np.int64]:
-    """The first `count` of the list (the publisher's ids are sorted: an arbitrary choice of genes)."""
+def first_genes(genes: int, count: int) -> NDArray[np.int64]:
+    """The first `count` of `genes` genes (the published list is sorted by id: an arbitrary choice)."""
     return np.arange(min(genes, count), dtype=np.int64)
 
 
-def random_rows(genes: int, count: int, seed: int) -> NDArray[np.int64]:
-    """`count` of the list, drawn without replacement, in the list's order."""
+def random_genes(genes: int, count: int, seed: int) -> NDArray[np.int64]:
+    """`count` of `genes` genes, drawn without replacement."""
     drawn = np.random.default_rng(seed).choice(genes, min(genes, count), replace=False)
     return np.sort(drawn).astype(np.int64)
 
 
-def variance_rows(profiles: Iterable[NDArray[np.float64]], count: int) -> NDArray[np.int64]:
-    """The `count` genes whose log10(1 + TPM) varies most over training patients, in the list's order.
+def most_variable_genes(profiles: Iterable[NDArray[np.float64]], count: int) -> NDArray[np.int64]:
+    """The `count` genes whose log10(1 + TPM) has the largest variance over training patients.
 
-    `profiles` are the patients' TPM (G,); a missing gene counts as 0; of equals the earlier gene is taken.
-    Welford's recurrence, so that one profile is in memory at a time. Raises ValueError under two profiles.
+    `profiles` are the patients' TPM (G,); a missing gene counts as 0. Of genes with equal variance the
+    earlier one is taken. Uses Welford's recurrence, so that one profile is in memory at a time.
+    Raises ValueError for fewer than two profiles.
     """
     number = 0
     mean = spread = np.zeros(0)
@@ -46,7 +50,7 @@ def variance_rows(profiles: Iterable[NDArray[np.float64]], count: int) -> NDArra
 
 
 def read_training_ids(path: Path) -> list[str]:
-    """Patients of the training set: one id a line, or a table with a column patient_id. Sorted, each once.
+    """Patients of the training set: one id per line, or a table with a column patient_id. Sorted, each once.
 
     Raises InputError for a missing or empty file or one without that column.
     """

@@ -1,4 +1,4 @@
-"""All reports of a cohort: read, cleaned, encoded, each patient on its own; then the tables over all."""
+"""From reports to features: each patient's reports are read, cleaned and encoded, then tables are written."""
 
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -8,50 +8,50 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from rich.console import Console
 
+from prime.encode.file_names import refuse_equal_names
 from prime.encode.reports.clean import clean
 from prime.encode.reports.encoder import (
     ReportEncoder,
     TokenSettings,
     encode_text,
     token_attributes,
-    torch_threads,
-    write_tokens,
 )
-from prime.encode.reports.ocr import Reader, ocr_reader
+from prime.encode.reports.ocr import PageReader, page_reader
 from prime.encode.reports.outcome import find_outcomes, remove_outcomes
 from prime.encode.reports.pdf import Pages, ReadSettings
 from prime.encode.reports.reading import read_report
 from prime.encode.reports.sources import Report
+from prime.encode.token_file import write_token_file
+from prime.encode.torch_setup import torch_threads
 from prime.encode.work import Failure, Piece, facts_of, run_pieces, settings_hash
 from prime.errors import InputError
-from prime.files import replacing, sha256_text, write_json
+from prime.files import sha256_text, write_csv, write_json
 from prime.job_pool import JobPool
 
 FEATURES = "features"
-CLEANING_VERSION = 1  # to be raised where cleaning gives another text: then all is done again
+CLEANING_VERSION = 1  # raise it when cleaning changes a text, so that everything is done again
 OUTCOME_COLUMNS = ("patient_id", "report", "kind", "removed", "sentence")
 
 
 @dataclass(frozen=True)
 class PatientPiece(Piece):
-    """A patient's piece of work, with the reports that its inputs are."""
+    """A patient's piece of work, with the reports that are its inputs."""
 
     reports: tuple[Report, ...]
 
 
 @dataclass(frozen=True)
 class ReportJob:
-    """Everything that a patient's output depends on beside the files.
+    """Everything that a patient's output depends on except the files.
 
     Attributes:
         out: the folder of the outputs.
         reading: how pages are read.
-        outcome: whether sentences that state the outcome are left in (`flag`) or taken out (`remove`).
-        encoder: None writes texts only.
+        outcome: sentences that state the outcome are listed and left in (`flag`), or taken out (`remove`).
+        encoder: None to write texts only.
         tokens: how long reports are encoded.
-        threads: of the encoder.
+        threads: processor threads of the encoder.
     """
 
     out: Path
@@ -62,7 +62,7 @@ class ReportJob:
     threads: int = 1
 
     def settings(self) -> dict[str, Any]:
-        """As JSON, without places on this machine."""
+        """As JSON values, without paths."""
         encoder = None if self.encoder is None else self.encoder.record.attributes()
         tokens = None if self.encoder is None else token_attributes(self.tokens)
         return {
@@ -74,34 +74,21 @@ class ReportJob:
         }
 
 
-def encode_reports(
-    reports: list[Report], job: ReportJob, pool: JobPool, console: Console
-) -> tuple[list[Failure], int]:
-    """Encode all patients that are not done and write the tables. Returns the failures and how many patients.
+def encode_reports(reports: list[Report], job: ReportJob, pool: JobPool) -> tuple[list[Failure], int]:
+    """Encode the patients who are not done yet, write the tables. Returns failures and number of patients.
 
     Writes, in job.out: `features/PATIENT.h5`, `texts.csv`, `cleaning.csv`, `outcomes.csv`, `encoder.json`,
-    and `failures.csv` where there are any. A patient of whom one report fails is left out as a whole.
+    and `failures.csv` where there are any. A patient with a report that fails is left out as a whole.
     """
     of_patient = {
         patient: list(found) for patient, found in groupby(reports, key=attrgetter("patient"))
     }  # reports are sorted by patient
-    _refuse_same_file(list(of_patient))
+    refuse_equal_names(of_patient)
     pieces = [_piece(patient, found, job) for patient, found in of_patient.items()]
     do = partial(do_patient, job=job)
-    failures = run_pieces(pieces, do, job.out, job.settings(), pool, "reports")
-    failed = {failure.name for failure in failures}
-    done = [piece for piece in pieces if piece.name not in failed]
+    done, failures = run_pieces(pieces, do, job.out, job.settings(), pool, "reports")
     _write_tables(done, job)
     return failures, len(pieces)
-
-
-def _refuse_same_file(patients: list[str]) -> None:
-    """Two patients whose names differ in case alone would be one file on some disks."""
-    seen: dict[str, str] = {}
-    for patient in patients:
-        other = seen.setdefault(patient.casefold(), patient)
-        if other != patient:
-            raise InputError(f"patients {other!r} and {patient!r} differ in case alone; rename their reports")
 
 
 def _piece(patient: str, reports: list[Report], job: ReportJob) -> PatientPiece:
@@ -110,12 +97,12 @@ def _piece(patient: str, reports: list[Report], job: ReportJob) -> PatientPiece:
 
 
 def do_patient(piece: Piece, job: ReportJob) -> dict[str, Any]:
-    """Read, clean and encode the reports of a PatientPiece; returns the texts and what was changed.
+    """Read, clean and encode the reports of a PatientPiece. Returns the texts and what was changed.
 
-    Raises InputError where a report cannot be read or nothing is left of all of them.
+    Raises InputError where a report cannot be read, or cleaning leaves nothing of all of them.
     """
     assert isinstance(piece, PatientPiece)
-    ocr = ocr_reader(job.reading.engine)
+    ocr = page_reader(job.reading.engine)
     found = [_one_report(report, job, ocr) for report in piece.reports]
     text = "\n".join(item["text"] for item in found if item["text"])
     if not text:
@@ -132,12 +119,13 @@ def do_patient(piece: Piece, job: ReportJob) -> dict[str, Any]:
             "word_pieces": encoded.word_pieces,
             **token_attributes(job.tokens),
         }
-        write_tokens(piece.outputs[0], encoded, job.encoder, attributes)
+        attributes |= job.encoder.record.attributes()
+        write_token_file(piece.outputs[0], {"features": encoded.tokens}, attributes)
     return facts
 
 
-def _one_report(report: Report, job: ReportJob, ocr: Reader) -> dict[str, Any]:
-    """One report's clean text, its row of cleaning.csv and its rows of outcomes.csv."""
+def _one_report(report: Report, job: ReportJob, ocr: PageReader) -> dict[str, Any]:
+    """The clean text of a report, its row of cleaning.csv and its rows of outcomes.csv."""
     pages = read_report(report, job.out, job.reading, ocr)
     raw = "\f".join(page.text for page in pages.pages)
     cleaned = clean(raw)
@@ -163,7 +151,7 @@ def _one_report(report: Report, job: ReportJob, ocr: Reader) -> dict[str, Any]:
 
 
 def _methods(pages: Pages) -> dict[str, str | int]:
-    """How a report was read: its methods joined by `+`, and the pages."""
+    """How a report was read: the methods, joined by `+`, and the numbers of pages."""
     used = [page.method for page in pages.pages]
     named = [name for name in ("text-layer", "ocr", "text", "csv") if name in used]
     return {
@@ -185,10 +173,12 @@ def _write_tables(done: list[PatientPiece], job: ReportJob) -> None:
         }
         for report in reports
     ]
-    _write_csv(job.out / "texts.csv", texts, ("patient_filename", "patient_id", "text"))
-    _write_csv(job.out / "cleaning.csv", [report["cleaning"] for report in reports], ("patient_id", "report"))
+    _write_rows(job.out / "texts.csv", texts, ("patient_filename", "patient_id", "text"))
+    _write_rows(
+        job.out / "cleaning.csv", [report["cleaning"] for report in reports], ("patient_id", "report")
+    )
     outcomes = [row for report in reports for row in report["outcomes"]]
-    _write_csv(job.out / "outcomes.csv", outcomes, OUTCOME_COLUMNS)
+    _write_rows(job.out / "outcomes.csv", outcomes, OUTCOME_COLUMNS)
     if job.encoder is not None:
         write_json(job.out / "encoder.json", {**job.encoder.record.attributes(), "dim": job.encoder.dim})
     write_json(
@@ -206,8 +196,7 @@ def _write_tables(done: list[PatientPiece], job: ReportJob) -> None:
     )
 
 
-def _write_csv(path: Path, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    """Write rows; `columns` are the header where there are none, else they come first."""
+def _write_rows(path: Path, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    """Write rows as csv; `columns` come first, and are the whole header where there are no rows."""
     names = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
-    with replacing(path) as temporary:
-        pd.DataFrame(rows, columns=pd.Index(names)).to_csv(temporary, index=False)
+    write_csv(path, pd.DataFrame(rows, columns=pd.Index(names)))

@@ -1,4 +1,4 @@
-"""Tasks on one slide in this process or several: results in the tasks' order, few of them held at once."""
+"""Reading a slide in several processes: results in the order of the tasks, few in memory at once."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,23 +12,23 @@ from joblib.externals.loky import ProcessPoolExecutor
 from prime.encode.slides.grid import TileGrid
 from prime.errors import InputError
 
-AHEAD = 2  # tasks a process, at work or waiting to be fetched
-IDLE_S = 60  # after which a reading process without work ends
+AHEAD = 2  # tasks per process that are under way or whose result waits to be used
+IDLE_S = 60  # a reading process ends after so long without work
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Work = Callable[[TileGrid, Task], Result]
 
 
-class Readers:
-    """Does tasks in order, here or in several processes; at most `AHEAD` results a process are held."""
+class ReadingPool:
+    """Does tasks here (`pool` None) or in other processes, at most `AHEAD` per process at a time."""
 
     def __init__(self, pool: Executor | None, processes: int) -> None:
         self._pool = pool
         self._window = AHEAD * processes
 
     def map(self, work: "Work[Task, Result]", grid: TileGrid, tasks: Iterable[Task]) -> Iterator[Result]:
-        """Yield each task's result, in the tasks' order. Raises InputError where a process was killed."""
+        """Yield the result of each task, in their order. Raises InputError where a process was killed."""
         if self._pool is None:
             yield from (work(grid, task) for task in tasks)
             return
@@ -48,15 +48,15 @@ class Readers:
                 future.cancel()
 
 
-def readers(processes: int) -> Readers:
-    """`processes` reading processes, or none for 1; the next slide finds them still there."""
-    return Readers(reading_processes(processes) if processes > 1 else None, max(1, processes))
+def reading_pool(processes: int) -> ReadingPool:
+    """A pool of so many processes, this one alone for 1. The processes are kept for the next slide."""
+    return ReadingPool(reading_processes(processes) if processes > 1 else None, max(1, processes))
 
 
 @lru_cache(maxsize=1)
 def reading_processes(count: int) -> Executor:
-    """The reading processes of this one, started when there is work and kept for the next slide.
+    """Processes that start when there is work.
 
-    They are joblib's, since those of the standard library can't be started from a process of joblib's.
+    They are joblib's, since those of the standard library cannot be started from one of joblib's.
     """
     return cast(Executor, ProcessPoolExecutor(count, timeout=IDLE_S))

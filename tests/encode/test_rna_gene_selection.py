@@ -5,22 +5,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from prime.encode.rna.gene_selection import first_genes, most_variable_genes, random_genes, read_training_ids
 from prime.encode.rna.genes import read_gene_list
-from prime.encode.rna.slices import first_rows, random_rows, read_training_ids, variance_rows
 from prime.errors import InputError
 
 TCGA = Path(__file__).resolve().parents[2] / ".." / "shared" / "tcga" / "bulkrnabert"
 
 
 def test_first_and_random() -> None:
-    assert first_rows(5, 3).tolist() == [0, 1, 2]
-    assert first_rows(3, 5).tolist() == [0, 1, 2]
-    drawn = random_rows(1000, 100, 7)
+    assert first_genes(5, 3).tolist() == [0, 1, 2]
+    assert first_genes(3, 5).tolist() == [0, 1, 2]
+    drawn = random_genes(1000, 100, 7)
     assert drawn.tolist() == sorted(set(drawn.tolist()))
     assert len(drawn) == 100
-    assert drawn.tolist() == random_rows(1000, 100, 7).tolist()
-    assert drawn.tolist() != random_rows(1000, 100, 8).tolist()
-    assert random_rows(4, 10, 0).tolist() == [0, 1, 2, 3]
+    assert drawn.tolist() == random_genes(1000, 100, 7).tolist()
+    assert drawn.tolist() != random_genes(1000, 100, 8).tolist()
+    assert random_genes(4, 10, 0).tolist() == [0, 1, 2, 3]
 
 
 def test_variance_is_that_of_log_tpm_over_the_patients() -> None:
@@ -29,10 +29,10 @@ def test_variance_is_that_of_log_tpm_over_the_patients() -> None:
     tpm[:, 7] = np.nan  # missing everywhere: as 0, it never varies
     variance = np.var(np.log10(1 + np.nan_to_num(tpm)), axis=0)
     expected = sorted(np.argsort(-variance)[:20].tolist())
-    assert variance_rows(iter(tpm), 20).tolist() == expected
-    assert variance_rows(np.ones((3, 6)), 2).tolist() == [0, 1]
+    assert most_variable_genes(iter(tpm), 20).tolist() == expected
+    assert most_variable_genes(np.ones((3, 6)), 2).tolist() == [0, 1]
     with pytest.raises(ValueError, match="two profiles"):
-        variance_rows(tpm[:1], 2)
+        most_variable_genes(tpm[:1], 2)
 
 
 def test_training_ids(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_training_ids(tmp_path: Path) -> None:
 def test_the_first_2048_lack_most_of_the_known_drivers() -> None:
     """What docs/encode_rna.md says of --slice first."""
     names = read_gene_list(TCGA / "common_gene_id.txt").names
-    kept = {names[row] for row in first_rows(len(names), 2048)}
+    kept = {names[row] for row in first_genes(len(names), 2048)}
     assert names[2047] == "ENSG00000099864"
     inside = {"BRCA1": "ENSG00000012048", "ESR1": "ENSG00000091831"}
     outside = {

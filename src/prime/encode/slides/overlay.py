@@ -1,4 +1,4 @@
-"""A picture of which tiles were kept."""
+"""The picture that shows which tiles of a slide were kept."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ FADED = 0.75  # share of white in a tile that was left out
 QUALITY = 85
 
 
-def kept_picture(overview: NDArray[np.uint8], kept: NDArray[np.bool_], side_px: int) -> NDArray[np.uint8]:
+def tile_overlay(overview: NDArray[np.uint8], kept: NDArray[np.bool_], side_px: int) -> NDArray[np.uint8]:
     """The overview (rows x side, columns x side, 3) with kept tiles framed and the others faded.
 
     `kept` is (rows, columns).

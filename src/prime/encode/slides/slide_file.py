@@ -1,4 +1,4 @@
-"""Opening a slide, and how many micrometres one of its pixels is."""
+"""Opening a slide, and its resolution: micrometres (um) per pixel."""
 
 import re
 from collections.abc import Mapping
@@ -9,11 +9,8 @@ import openslide
 
 from prime.errors import InputError
 
-MPP_RANGE = (
-    0.05,
-    20.0,
-)  # um a pixel; outside it, what a file states is no scanner's resolution (72 dpi: 353)
-SQUARE = 0.05  # by which share of their mean the two sides of a pixel may differ
+MPP_RANGE = (0.05, 20.0)  # um per pixel of scanners; other statements are not meant (72 dpi would be 353)
+SQUARE = 0.05  # the sides of a pixel may differ by this share of their mean
 UM_PER_UNIT = {"inch": 25_400.0, "centimeter": 10_000.0}
 OME_SIZE = re.compile(r'PhysicalSize([XY])="([0-9.eE+-]+)"')
 OME_UNIT = re.compile(r'PhysicalSize[XY]Unit="([^"]*)"')
@@ -22,7 +19,7 @@ APERIO_MPP = re.compile(r"\bMPP\s*=\s*([0-9.]+)")
 
 @dataclass(frozen=True)
 class Resolution:
-    """Micrometres a pixel at level 0, and where it was stated (`--mpp` where the user gave it)."""
+    """Micrometres per pixel at level 0, and where that is stated (`--mpp` where the user gave it)."""
 
     mpp: float
     stated_by: str
@@ -41,10 +38,10 @@ def open_slide(path: Path) -> openslide.OpenSlide:
 
 
 def resolution(properties: Mapping[str, str], path: Path, given: float | None = None) -> Resolution:
-    """A slide's resolution from its metadata, else the `given` one, in um a pixel.
+    """A slide's resolution from its metadata, else the `given` one, in um per pixel.
 
-    Looked for in this order: OpenSlide's own properties, Aperio's MPP, the TIFF resolution tags, OME-XML or
-    `MPP = ` in the description. Values outside MPP_RANGE and pixels that are not square do not count.
+    Searched in this order: OpenSlide's own properties, Aperio's MPP, the TIFF resolution tags, OME-XML, and
+    `MPP = ` in the description. Values outside MPP_RANGE and pixels that are not square are passed over.
 
     Raises:
         InputError: the metadata state none and none is given.
@@ -64,7 +61,7 @@ def resolution(properties: Mapping[str, str], path: Path, given: float | None = 
 
 
 def _stated(properties: Mapping[str, str]) -> list[tuple[str, list[float]]]:
-    """Every statement of the resolution: its place, and um a pixel for one or both sides."""
+    """Every statement of the resolution: where it is made, and um per pixel of one side or both."""
     comment = properties.get("tiff.ImageDescription") or properties.get("openslide.comment") or ""
     unit = UM_PER_UNIT.get(properties.get("tiff.ResolutionUnit", ""))
     density = _numbers(properties, "tiff.XResolution", "tiff.YResolution")

@@ -1,0 +1,23 @@
+"""Ids of patients as names of files: every patient's features are in a file named after the patient."""
+
+import re
+from collections.abc import Iterable
+
+from prime.errors import InputError
+
+UNFIT = re.compile(r'[\x00-\x1f/\\:*?"<>|]')  # no file name may have these on every operating system
+
+
+def refuse_unfit_id(patient: str, where: str) -> None:
+    """Raise InputError where a patient's id cannot name a file of which it is the part before the dot."""
+    if UNFIT.search(patient) or "." in patient:
+        raise InputError(f"{where}: patient {patient!r} cannot name a file; no dots, slashes or signs in it")
+
+
+def refuse_equal_names(patients: Iterable[str]) -> None:
+    """Raise InputError where two ids differ in case alone, which is one file name on some disks."""
+    seen: dict[str, str] = {}
+    for patient in patients:
+        other = seen.setdefault(patient.casefold(), patient)
+        if other != patient:
+            raise InputError(f"patients {other!r} and {patient!r} differ in case alone; rename one's files")

@@ -1,0 +1,20 @@
+"""Writing a patient's features as an HDF5 file that the `h5` reader of cohorts reads."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+from numpy.typing import NDArray
+
+from prime.files import replacing
+
+
+def write_token_file(
+    path: Path, datasets: Mapping[str, NDArray[Any]], attributes: Mapping[str, str | int]
+) -> None:
+    """Write the datasets, atomically; one is `features` (n, d), and the attributes belong to it."""
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, values in datasets.items():
+            file.create_dataset(name, data=values)
+        file["features"].attrs.update(attributes)
