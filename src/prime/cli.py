@@ -58,7 +58,7 @@ def _add(app: App, *commands: Callable[..., int | None]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status: 0, 1 (check found errors), 2 (bad input), 130 (Ctrl-C)."""
+    """Run one command and return the exit status: 0, 1 (a part failed), 2 (bad input), 130 (Ctrl-C)."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         return run(words)

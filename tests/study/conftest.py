@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from made_up import experiment, write_store
 from rich.console import Console
 
@@ -41,6 +42,7 @@ def study_config() -> Configure:
                 {"name": "early", "endpoint": "os", "horizon_days": 600},
             ],
             "cohorts": ["A", "B"],
+            "modes": ["lp", "lp_missing", "ft"],
             "fold_count": 2,
             "bootstrap": 0,
             "probe": {"components": 3, "ridge": [0.1, 1.0]},
@@ -50,6 +52,17 @@ def study_config() -> Configure:
         return ExperimentConfig.model_validate(value)
 
     return configure
+
+
+@pytest.fixture(scope="session")
+def experiment_file(study_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An experiment on a cohort that is packed already."""
+    folder = tmp_path_factory.mktemp("experiment")
+    config: dict[str, Any] = study_store.manifest["config"]
+    (folder / "cohort.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    path = folder / "experiment.yaml"
+    path.write_text(f"cohort: cohort.yaml\nstore: {study_store.path}\n", encoding="utf-8")
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +78,8 @@ def run_study(study_store: Store) -> Run:
     ) -> Path:
         studies = [STUDIES[name] for name in ([names] if isinstance(names, str) else names)]
         given = Context(study_store, config, **{"preset": "quick", **context})
-        run_studies(studies, given, out, pool or JobPool(), "prime study", Console(file=StringIO()))
+        console = Console(file=StringIO())
+        assert not run_studies(studies, given, out, pool or JobPool(), "prime study", console)
         return out
 
     return run

@@ -13,7 +13,7 @@ from prime.catalogue.methods import METHODS
 from prime.errors import InputError
 from prime.render.figure import Figure, RankPanel
 from prime.render.tables import ABSENT, Table
-from prime.settings.experiment import ExperimentConfig
+from prime.settings.experiment import ExperimentConfig, load_overrides
 from prime.store.store import Store
 from prime.study.context import Other, Output
 from prime.study.methods_page import methods_page, parameter_counts
@@ -25,14 +25,20 @@ GRID = [{"learning_rate": 1e-3, "dropout": 0.1}, {"learning_rate": 3e-3, "dropou
 REFERENCE = pd.DataFrame(
     [("Theirs", "os", "mean", "all", 0.876)], columns=["method", "task", "cohort", "pattern", "mean"]
 )
-SAME = {"Pretrained LP", "Pretrained LP+Missing"}  # one fit where everything is observed: one entry
-OURS = {"Scratch LP", "Scratch FT", "Pretrained LP = LP+Missing", "Pretrained FT", "Pretrained FT+Missing"}
-BESIDE = {"Pretrained LP, other seed of weights", "Pretrained FT, other seed of weights"}
+OURS = {
+    "Pretrained LP = LP+Missing",
+    "Scratch LP = LP+Missing",
+    "Pretrained FT",
+    "Scratch FT",
+}  # where all is
+BESIDE = {
+    f"{label.replace(' =', ', smaller =')}, smaller" for label in OURS
+}  # observed LP and LP+Missing agree
 
 
 def with_methods(config: ExperimentConfig) -> ExperimentConfig:
     value = config.model_dump(mode="json")
-    value["evaluate"]["methods"] = ["early", "rna_only", "late_ridge"]
+    value["evaluate"] |= {"methods": ["early", "rna_only", "late_ridge"], "modes": ["lp", "lp_missing", "ft"]}
     value["comparison"] |= {"blocks": 1, "grid": GRID, "epochs": 2, "precision": "32-true"}
     return ExperimentConfig.model_validate(value)
 
@@ -42,8 +48,8 @@ def compared(
     study_store: Store, study_config: Configure, run_study: Run, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     out = tmp_path_factory.mktemp("compared")
-    other = study_config(pretrain={"learning_rate": 2e-3})
-    also = (Other("other seed of weights", study_store, other),)
+    other = load_overrides(study_config(), (("model.queries", 2),))
+    also = (Other("smaller", study_store, other),)
     names = ["table2", "table4", "parameters", "methods", "comparison"]
     return run_study(names, with_methods(study_config()), out, reference=REFERENCE, also=also)
 
@@ -63,7 +69,8 @@ def test_the_table_has_every_method_and_says_what_it_reads(compared: Path) -> No
     assert table.loc["RNA-only", "Uses"] == "rna"
     assert table.loc["Theirs", "Uses"] == ABSENT
     patterns = shown(compared, "table4", "patterns_os")
-    assert set(patterns.index) == set(table.index) - {"Pretrained LP = LP+Missing"} | SAME
+    ways = {f"{init} {mode}" for init in ("Pretrained", "Scratch") for mode in ("LP", "LP+Missing", "FT")}
+    assert set(patterns.index) == {"Theirs"} | titles | ways | {f"{way}, smaller" for way in ways}
 
 
 def test_a_method_that_cannot_see_a_modality_is_at_chance_without_it(compared: Path) -> None:
@@ -83,7 +90,7 @@ def test_a_method_that_cannot_see_a_modality_is_at_chance_without_it(compared: P
 
 def test_every_rival_is_compared_with_the_main_ways(compared: Path) -> None:
     pairs = pd.read_csv(compared / "comparison" / "rivals_os.csv")
-    mine = {"Pretrained LP = LP+Missing", "Pretrained FT", "Pretrained LP, other seed of weights"}
+    mine = {"Pretrained LP = LP+Missing", "Pretrained FT", "Pretrained LP, smaller = LP+Missing, smaller"}
     assert set(pairs["a"]) == mine
     assert set(pairs["b"]) == {"Early", "RNA-only", METHODS["late_ridge"].title}
     assert len(pairs) == 9

@@ -16,6 +16,7 @@ from prime.settings.experiment import ExperimentConfig, load_overrides
 from prime.splits.folds import Fold
 from prime.store.store import Store
 from prime.study.arms import Arm, ArmWork, Pretrained, Protocol
+from prime.study.context import Context, Other
 from prime.study.jobs import do_pretraining, pretraining_job
 
 Configure = Callable[..., ExperimentConfig]
@@ -113,6 +114,32 @@ def test_evaluation_and_places_are_not(
     assert key(study_store, load_overrides(base, ((name, value),))) == key(study_store, base)
     outcomes = changed_store(study_store, "os_time_days", [3, 4], 1.0)
     assert key(outcomes, base) == key(study_store, base)
+
+
+# Ways of training -------------------------------------------------------------------------------------------
+
+
+def ways(context: Context) -> dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]:
+    settings = {arm.name: arm.config.evaluate for arm in context.main_arms()}
+    return {name: (found.inits, found.modes, found.methods) for name, found in settings.items()}
+
+
+def test_the_tables_show_the_ways_of_training_that_are_asked_for(
+    study_store: Store, study_config: Configure
+) -> None:
+    every = ("lp", "lp_missing", "ft", "ft_missing")
+    default = Context(study_store, ExperimentConfig(cohort="a.yaml"))
+    assert ways(default) == {"PRIME": (("pretrained", "scratch"), every, ())}
+    asked = study_config(modes=["lp_missing"], inits=["scratch"], methods=["early"])
+    other = (Other("wider", study_store, study_config()),)
+    mine = (("scratch",), ("lp_missing",), ())
+    found = ways(Context(study_store, asked, also=other))
+    assert found.pop("methods")[2] == ("early",)
+    assert found == {"PRIME": mine, "PRIME, wider": mine}
+    alone = Context(study_store, study_config(modes=[], methods=["early"]), also=other)
+    assert [arm.name for arm in alone.main_arms()] == ["methods"]
+    with pytest.raises(InputError, match="name what is to be compared"):
+        Context(study_store, study_config(inits=[])).main_arms()
 
 
 # Whom pretraining sees --------------------------------------------------------------------------------------

@@ -3,11 +3,9 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 
 from prime.cli import build_app, main
 from prime.errors import InputError
@@ -19,17 +17,6 @@ from prime.study.run import read_reference
 from prime.study.sweeps import read_setting
 
 HEADER = "method,task,cohort,pattern,mean\n"
-
-
-@pytest.fixture(scope="module")
-def experiment_file(study_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An experiment on a cohort that is packed already."""
-    folder = tmp_path_factory.mktemp("experiment")
-    config: dict[str, Any] = study_store.manifest["config"]
-    (folder / "cohort.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    path = folder / "experiment.yaml"
-    path.write_text(f"cohort: cohort.yaml\nstore: {study_store.path}\n", encoding="utf-8")
-    return path
 
 
 @pytest.mark.parametrize("command", ["study", "report"])

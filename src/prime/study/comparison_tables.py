@@ -125,7 +125,7 @@ def build(context: Context, results: Results) -> Output:
     named = entries(primary[primary["pattern"] == "all"])
     labels = primary[["method", "label"]].drop_duplicates()
     ours = labels.loc[labels["method"] == PRIME, "label"]
-    main = _names([mine for mine in ours if mine in MAIN or mine.startswith(BESIDE)], named)
+    main = _names([mine for mine in ours if mine in MAIN or mine.startswith(BESIDE)] or ours, named)
     ways = _names(ours, named)
     others = [name for name in _names(labels["label"], named) if name not in ways]
     tables: list[Table] = []

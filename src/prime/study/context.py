@@ -10,6 +10,7 @@ import pandas as pd
 from prime.catalogue.methods import METHODS
 from prime.downstream.fit import PRIME
 from prime.downstream.grid import Evaluation
+from prime.errors import InputError
 from prime.evaluation.reported import PRIMARY
 from prime.render.figure import Figure
 from prime.render.tables import Table
@@ -19,6 +20,7 @@ from prime.study.arms import Arm, ArmWork, Protocol
 
 Preset = Literal["quick", "full"]
 FULL_SEEDS = (0, 1, 2)
+PRIME_ARM = "PRIME"
 MODES = {"lp": "LP", "lp_missing": "LP+Missing", "ft": "FT", "ft_missing": "FT+Missing"}
 
 
@@ -83,31 +85,34 @@ class Context:
         return ExperimentConfig.model_validate(merge(value, groups))
 
     def main_arms(self) -> list[Arm]:
-        """The rows of Tables II to IV: other methods (evaluate.methods), PRIME in every way of training.
+        """The rows of Tables II to IV: other methods, and PRIME in the ways of training asked for.
 
-        Experiments of `also` add pretrained LP and FT on their own data.
+        They are those of `evaluate.methods`, `inits` and `modes`; experiments of `also` add the same ways on
+        their own data. Raises InputError where all of that is nothing.
         """
-        pretrained = {"inits": ["pretrained"], "modes": list(MODES)}
-        scratch = {"inits": ["scratch"], "modes": ["lp", "ft"]}
-        methods = self.config.evaluate.methods
-        others = [self.arm("methods", {"inits": [], "methods": list(methods)})] if methods else []
-        ours = [self.arm("PRIME scratch", scratch), self.arm("PRIME", pretrained)]
-        return [*others, *ours, *(self._other_arm(other) for other in self.also)]
+        given = self.config.evaluate
+        arms: list[Arm] = []
+        if given.methods:
+            arms.append(self.arm("methods", {"inits": [], "methods": list(given.methods)}))
+        if given.inits and given.modes:
+            arms += [self.arm(PRIME_ARM, {}), *(self._other_arm(other) for other in self.also)]
+        if not arms:
+            raise InputError("evaluate: no methods, and no inits or no modes; name what is to be compared")
+        return arms
 
     def _other_arm(self, other: "Other") -> Arm:
-        """Pretrained LP and FT of another experiment, with this one's tasks, cohorts and folds."""
-        given = self.config.evaluate
+        """PRIME of another experiment, with this one's tasks, cohorts, folds and ways of training."""
         same = {"tasks", "cohorts", "folds", "splits", "fold_count", "only_folds", "external", "bins"}
-        shared = given.model_dump(mode="json", include=same)
+        shared = self.config.evaluate.model_dump(mode="json", include=same | {"inits", "modes"})
         theirs = replace(self, store=other.store, config=other.config)
-        changed = {**shared, "seeds": list(self.seeds), "inits": ["pretrained"], "modes": ["lp", "ft"]}
-        return replace(theirs.arm(f"PRIME, {other.name}", changed), suffix=f", {other.name}")
+        found = theirs.arm(f"{PRIME_ARM}, {other.name}", {**shared, "seeds": list(self.seeds)})
+        return replace(found, suffix=f", {other.name}")
 
     def arm(self, name: str, evaluate: dict[str, Any], **groups: dict[str, Any]) -> Arm:
         """An arm under the protocol of the study; settings as of `experiment`."""
         return Arm(name, self.store, self.experiment(evaluate, **groups), self.protocol)
 
-    def probe_arm(self, name: str = "PRIME", **changes: Any) -> Arm:
+    def probe_arm(self, name: str = PRIME_ARM, **changes: Any) -> Arm:
         """Pretrained LP and LP+Missing alone; `changes` as of `experiment`, `evaluate` included."""
         evaluate = {"inits": ["pretrained"], "modes": ["lp", "lp_missing"], **changes.pop("evaluate", {})}
         return self.arm(name, evaluate, **changes)

@@ -169,7 +169,7 @@ def build_costs(_: Context, results: Results) -> Output:
             "Trained": [f"{int(value):,}" for value in table["trainable_parameters"]],
             "In all": [f"{int(value):,}" for value in table["parameters"]],
             "Share": [
-                f"{100 * t / p:.2f}%"
+                f"{100 * t / p:.2f}%" if p else ABSENT  # a method that fell back to a constant has none
                 for t, p in zip(table["trainable_parameters"], table["parameters"], strict=True)
             ],
             "Seconds a fold": [f"{value:.2f}" for value in table["seconds_per_fold"]],

@@ -1,4 +1,4 @@
-"""Every study by the name that the command line knows."""
+"""Every study by the name that the command line knows, in the order of reports: the paper's, then ours."""
 
 from prime.errors import InputError
 from prime.study import (
@@ -15,26 +15,27 @@ from prime.study import (
 )
 from prime.study.context import Study
 
-PAPER: tuple[Study, ...] = (
-    cohort_table.STUDY,
-    method_tables.TABLE2,
-    method_tables.TABLE3,
-    method_tables.TABLE4,
-    ablations.STUDY,
-    stratification_figure.STUDY,
-    label_efficiency.STUDY,
-    sweeps.STUDY,
-    metric_tables.COSTS,
-)
-BEYOND: tuple[Study, ...] = (
-    method_list.STUDY,
-    comparison_tables.STUDY,
-    metric_tables.METRICS,
-    protocols.TRAINING,
-    protocols.PRETRAINING,
-    protocols.SITES,
-)
-STUDIES: dict[str, Study] = {study.name: study for study in (*PAPER, *BEYOND, sweeps.SETTINGS)}
+STUDIES: dict[str, Study] = {
+    study.name: study
+    for study in (
+        cohort_table.STUDY,
+        method_tables.TABLE2,
+        method_tables.TABLE3,
+        method_tables.TABLE4,
+        ablations.STUDY,
+        stratification_figure.STUDY,
+        label_efficiency.STUDY,
+        sweeps.STUDY,
+        metric_tables.COSTS,
+        method_list.STUDY,
+        comparison_tables.STUDY,
+        metric_tables.METRICS,
+        protocols.TRAINING,
+        protocols.PRETRAINING,
+        protocols.SITES,
+        sweeps.SETTINGS,
+    )
+}
 
 
 def choose(name: str) -> list[Study]:
@@ -43,7 +44,7 @@ def choose(name: str) -> list[Study]:
     Raises InputError for an unknown name.
     """
     if name == "all":
-        return [*PAPER, *BEYOND]
+        return [study for study in STUDIES.values() if study is not sweeps.SETTINGS]
     if name not in STUDIES:
         raise InputError(f"no study {name!r}; there are {', '.join(STUDIES)}, and all")
     return [STUDIES[name]]
