@@ -260,7 +260,7 @@ def test_full_adds_only_what_is_new_and_the_same_again_nothing(
 ) -> None:
     """One seed and small grids, so that full differs from quick by a few arms."""
     monkeypatch.setattr(context_module, "FULL_SEEDS", (0,))
-    monkeypatch.setattr(run_module, "draw", lambda *_: None)  # the quick preset drew them all
+    monkeypatch.setattr(run_module, "write_figure", lambda *_: None)  # the quick preset drew them all
     before = made(finished)
     names = [*EVERYTHING, "sweep"]
     settings = (("model.queries", (3, 2)),)
