@@ -25,15 +25,9 @@ GRID = [{"learning_rate": 1e-3, "dropout": 0.1}, {"learning_rate": 3e-3, "dropou
 REFERENCE = pd.DataFrame(
     [("Theirs", "os", "mean", "all", 0.876)], columns=["method", "task", "cohort", "pattern", "mean"]
 )
-OURS = {
-    "Pretrained LP = LP+Missing",
-    "Scratch LP = LP+Missing",
-    "Pretrained FT",
-    "Scratch FT",
-}  # where all is
-BESIDE = {
-    f"{label.replace(' =', ', smaller =')}, smaller" for label in OURS
-}  # observed LP and LP+Missing agree
+# Where everything is observed, LP and LP+Missing are one fit and one entry.
+OURS = {"Pretrained LP = LP+Missing", "Scratch LP = LP+Missing", "Pretrained FT", "Scratch FT"}
+BESIDE = {f"{label.replace(' =', ', smaller =')}, smaller" for label in OURS}
 
 
 def with_methods(config: ExperimentConfig) -> ExperimentConfig:
