@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -216,3 +217,18 @@ def test_only_weight_matrices_decay() -> None:
     assert "prime.bank.prototypes" in plain
     assert any(name.endswith("queries") for name in plain)
     assert not any("norm" in names[id(p)] for p in decayed["params"])
+
+
+@pytest.mark.parametrize(("batch_size", "processes"), [(16, 3), (4, 4)])
+def test_every_process_has_an_equal_share_of_every_batch(
+    made_up_store: Store, tmp_path: Path, batch_size: int, processes: int
+) -> None:
+    """A batch with fewer patients than processes would leave some of them with nothing to compute."""
+    training = Pretraining(made_up_store, experiment(batch_size=batch_size), tmp_path, frozenset(), Devices())
+    training.fabric = SimpleNamespace(world_size=processes)  # type: ignore[assignment]
+    plan = training.epoch_plan(0)
+    assert plan
+    assert all(len(batch) >= processes and len(batch) % processes == 0 for batch in plan)
+    training.fabric.world_size = 60  # type: ignore[misc]
+    with pytest.raises(InputError, match="no batch has a patient for each of 60 processes"):
+        training.epoch_plan(0)

@@ -1,1 +1,1 @@
-"""What an experiment can name: each thing's facts, and where its code is. Nothing here is slow to import."""
+"""What an experiment can name (methods, losses), with facts and the place of the code; quick to import."""

@@ -7,7 +7,7 @@ from prime.catalogue.methods import METHODS
 
 
 def methods_list(width: int, remarks: Mapping[str, str] | None = None) -> str:
-    """Every method on `width` columns, with a remark of its own, by name, behind what it reads."""
+    """Every method on `width` columns; `remarks`, by method, stand behind what it reads."""
     blocks: list[str] = []
     for name, method in METHODS.items():
         remark = (remarks or {}).get(name)

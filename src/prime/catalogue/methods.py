@@ -9,7 +9,7 @@ from prime.errors import InputError
 
 @dataclass(frozen=True)
 class Method:
-    """What a reader, a table and the training loop need to know of a method.
+    """The facts of a method that the docs, the tables and the training loop need.
 
     Attributes:
         name: on the command line and in result files.

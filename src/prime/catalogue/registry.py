@@ -1,4 +1,4 @@
-"""Names, the facts of what they stand for, and where its code is, to be imported when it is needed."""
+"""Registries: entries by name, with the place of their code, which is imported when it is needed."""
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -8,7 +8,7 @@ from prime.errors import InputError
 
 
 class Entry(Protocol):
-    """What a registry holds: a name, and `module:attribute`, where the code is."""
+    """What a registry holds: a name, and the place of the code as `module:attribute`."""
 
     @property
     def name(self) -> str: ...
@@ -20,7 +20,7 @@ E = TypeVar("E", bound=Entry)
 
 
 class Registry(Mapping[str, E]):
-    """Entries by name, in the order in which they were added. `what` they are is said in messages."""
+    """Entries by name, in the order in which they were added; `what` is their kind, for messages."""
 
     def __init__(self, what: str, *entries: E) -> None:
         self.what = what

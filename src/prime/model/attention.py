@@ -54,7 +54,7 @@ class FeedForward(nn.Sequential):
 
 
 def normalise(x: Tensor) -> Tensor:
-    """x over its last axis at length 1, in float32."""
+    """x scaled to length 1 along its last axis, in float32."""
     return F.normalize(x.float(), dim=-1, eps=1e-6)
 
 

@@ -9,8 +9,8 @@ from prime.settings.model import ModelConfig
 class ConstantTokens(nn.Module):
     """K x D tokens for each modality: all zero, or learned ("mask").
 
-    It answers to the same calls as PrototypeBank. With nothing to retrieve there is one entry, which every
-    patient has with weight 1.
+    It has the methods of `PrototypeBank`. As there is nothing to retrieve, the assignment has a single entry
+    of weight 1.
     """
 
     tokens: Tensor
@@ -36,8 +36,9 @@ class MeanTokens(ConstantTokens):
     """The running mean of each modality's tokenizer output over the training patients who have it.
 
     After a step with n patients of a modality, of mean x, its weight w becomes decay * w + n and its mean
-    moves by n / w of the way to x: an exponential mean in steps, free of the start's bias, exact and
-    cumulative where decay is 1. A step without the modality leaves its mean alone. Zero before any step.
+    moves by n / w of the way to x. This is an exponential moving average over steps that is not biased
+    towards its start; with decay 1 it is the plain mean of all steps. A step without the modality leaves its
+    mean as it is. Zero before the first step.
     """
 
     weight: Tensor

@@ -9,7 +9,10 @@ from prime.model.attention import normalise
 
 
 class ProjectionHead(nn.Module):
-    """Linear, LayerNorm, GELU, Linear, and length 1 (LayerNorm, not BatchNorm: no patient sees another)."""
+    """Linear, LayerNorm, GELU, Linear, scaled to unit length.
+
+    LayerNorm and not BatchNorm, so that a patient's output does not depend on the rest of the batch.
+    """
 
     def __init__(self, dim: int, out: int) -> None:
         super().__init__()
@@ -26,7 +29,7 @@ class Prediction:
 
     Attributes:
         logits: (B, T) hazard logits, float32.
-        losses: further terms of the training loss by name, scalars; they are returned, never kept.
+        losses: further terms of the training loss by name, scalars; they are not stored on the module.
     """
 
     logits: Tensor

@@ -12,7 +12,7 @@ from prime.settings.model import ModelConfig
 
 @dataclass(frozen=True)
 class Routing:
-    """Where S tokens went.
+    """To which experts S tokens were sent.
 
     Attributes:
         probabilities: (S, E) float32, the full softmax of the router.
@@ -35,7 +35,7 @@ def route(logits: Tensor, top_k: int) -> tuple[Tensor, Routing]:
 
 
 class MixtureOfExperts(nn.Module):
-    """E feed-forward experts; each token is processed by its k best, no token is ever dropped."""
+    """E feed-forward experts; each token goes to its k best, and none is dropped."""
 
     def __init__(self, modalities: int, config: ModelConfig) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class MixtureOfExperts(nn.Module):
             return self.router(gate)
 
     def forward(self, x: Tensor, modality: Tensor) -> tuple[Tensor, Routing]:
-        """x (S, D), modality (S,) int64. Returns (S, D) and the routing; nothing is kept on the module."""
+        """x (S, D), modality (S,) int64. Returns (S, D) and the routing, which is not stored."""
         weights, routing = route(self.gate_logits(x, modality), self.top_k)
         slots = routing.experts.flatten()  # (S*k,)
         order = slots.argsort(stable=True)

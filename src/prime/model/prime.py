@@ -36,7 +36,7 @@ class Completed:
 
 @dataclass(frozen=True)
 class Encoding(Completed):
-    """A batch seen by all of PRIME.
+    """A batch after the whole network.
 
     Attributes:
         refined: (B, M, K, D) what enters the backbone (Eq. 7).
@@ -60,7 +60,7 @@ def reliability_pool(fused: Tensor, reliable: Tensor) -> Tensor:
 
 
 class Prime(nn.Module):
-    """The whole network. It never looks at a modality by name: M, K and D are all it knows."""
+    """The whole network. Names of modalities carry no meaning for it, only their order does."""
 
     def __init__(self, inputs: InputSpec, config: ModelConfig) -> None:
         super().__init__()
@@ -107,7 +107,10 @@ class Prime(nn.Module):
         return torch.stack([head(tokens[:, m].mean(dim=1)) for m, head in enumerate(heads)], dim=1)
 
     def refine(self, tokens: Tensor, observed: Tensor) -> Tensor:
-        """Refined tokens (Eq. 7), (B, M, K, D); own or all tokens pass as they are if the settings say so."""
+        """Refined tokens (Eq. 7), (B, M, K, D).
+
+        `refine_observed: false` leaves own tokens as they are, `refiner: false` all of them.
+        """
         if not self.config.refiner:
             return tokens
         refined = torch.stack(
@@ -120,9 +123,9 @@ class Prime(nn.Module):
         )
 
     def learn_mean(self, own: Tensor, observed: Tensor) -> None:
-        """In training, let the running mean (`imputation: mean`) take in own tokens (B, M, K, D).
+        """In training, update the running mean (`imputation: mean`) with own tokens (B, M, K, D).
 
-        To be called after imputation, so that what a step imputes comes from earlier steps only.
+        To be called after imputation, so that a step imputes the mean of earlier steps only.
         """
         if self.training and isinstance(self.bank, MeanTokens):
             self.bank.update(own, observed)
@@ -137,7 +140,7 @@ class Prime(nn.Module):
         return Completed(observed, tokens, agreed)
 
     def forward(self, batch: Batch) -> Encoding:
-        """Encode patients with whatever they have. Raises ValueError for a patient with nothing."""
+        """Encode patients with the modalities that they have. Raises ValueError for one without any."""
         found = self.complete(batch)
         refined = self.refine(found.tokens, found.observed)
         fused, routings = self.backbone(refined)

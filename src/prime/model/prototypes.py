@@ -23,7 +23,7 @@ def consensus(assignments: Tensor, observed: Tensor) -> Tensor:
     """Mean assignment over the observed modalities (Eq. 5).
 
     assignments (B, M, N), observed (B, M) bool. Returns (B, N).
-    Raises ValueError where a patient has no modality at all: there is nothing to retrieve by.
+    Raises ValueError where a patient has no modality: there is nothing to take the mean of.
     """
     count = observed.sum(dim=1, keepdim=True)
     if bool((count == 0).any()):

@@ -32,7 +32,7 @@ class SequenceProjection(nn.Module):
 class GroupProjection(nn.Module):
     """A vector source to tokens: one token a feature group, each group with weights of its own.
 
-    A vector must never be one token: with a single key all K queries would read the same value.
+    With the whole vector as one token, all K queries would read the same value.
     """
 
     index: Tensor

@@ -27,7 +27,8 @@ def alignment_loss(
 ) -> Tensor:
     """InfoNCE over all pairs of modalities, each on the patients who naturally have both (Eq. 11).
 
-    embeddings (B, M, P) float32 on the unit sphere; observed (B, M) bool. Imputed embeddings never enter.
+    embeddings (B, M, P) float32 on the unit sphere; observed (B, M) bool. Embeddings of missing
+    modalities are never read.
     `weighting`: every valid pair counts alike ("pairs"), or by its number of patients ("patients"; assumed,
     the paper does not say). A pair with fewer than two patients is left out; without any valid pair the
     result is an exact zero that is still attached to the graph.

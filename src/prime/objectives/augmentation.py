@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def sample_kept(observed: Tensor, queries: int, drop_modality: float, drop_token: float) -> Tensor:
-    """Which query tokens a view keeps: modality dropout, then token dropout, never nothing.
+    """Which query tokens a view keeps: modality dropout, then token dropout; at least one token a patient.
 
     observed (B, M) bool. Returns (B, M, K) bool, False wherever a modality is not observed. A patient who
     would lose all modalities keeps one observed modality at random, and one who would lose all of its tokens
@@ -13,7 +13,7 @@ def sample_kept(observed: Tensor, queries: int, drop_modality: float, drop_token
     """
     noise = torch.rand(observed.shape, device=observed.device)
     modality = observed & (noise >= drop_modality)
-    rescued = torch.where(observed, noise, -1.0).argmax(dim=1, keepdim=True)  # the luckiest observed modality
+    rescued = torch.where(observed, noise, -1.0).argmax(dim=1, keepdim=True)  # that with the largest draw
     lost = ~modality.any(dim=1, keepdim=True)
     modality = modality | torch.zeros_like(modality).scatter(
         1, rescued, lost & observed.any(dim=1, keepdim=True)
@@ -27,7 +27,7 @@ def sample_kept(observed: Tensor, queries: int, drop_modality: float, drop_token
 
 
 def sparsify(assignment: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
-    """The `top_k` largest entries of a simplex (..., N), renormalised, and their places, both (..., k)."""
+    """The `top_k` largest entries of a simplex (..., N), renormalised, and their positions, both (..., k)."""
     top, index = assignment.topk(min(top_k, assignment.shape[-1]), dim=-1)
     return top / top.sum(dim=-1, keepdim=True), index
 

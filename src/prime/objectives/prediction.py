@@ -1,4 +1,4 @@
-"""Latent prediction of hidden tokens: an option beside the paper's losses (not in the paper)."""
+"""Prediction of hidden tokens; ours, not the paper's."""
 
 import torch
 import torch.nn.functional as F
@@ -9,8 +9,8 @@ def prediction_loss(predicted: Tensor, target: Tensor, hidden: Tensor) -> Tensor
     """Smooth L1 between predicted and real tokens, over tokens that exist but were hidden from the view.
 
     predicted and target (B, M, K, D); hidden (B, M, K) bool. The target is detached and standardised over D,
-    so that it cannot be made easy. Returns a scalar; an exact zero attached to the graph where nothing is
-    hidden.
+    so that the network cannot lower the loss by making its tokens constant or small. Returns a scalar; an
+    exact zero attached to the graph where nothing is hidden.
     """
     if not bool(hidden.any()):
         return torch.where(hidden[..., None], predicted, 0.0).sum()

@@ -1,4 +1,4 @@
-"""Retention: a modality's tokens must hold what sets its patients apart (an option; not in the paper)."""
+"""Retention of a source's principal components in the tokens of its modality; ours, not the paper's."""
 
 import torch
 from torch import Tensor

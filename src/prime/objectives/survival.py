@@ -27,8 +27,7 @@ def nll(
     """Negative log likelihood of right-censored, discrete times.
 
     A patient with an event in bin y costs -(log S_{y-1} + log hazard_y); one censored in bin y costs
-    -log S_y, weighted by 1 - alpha. So alpha = 0 keeps every censored patient whole, and only alpha near 1
-    would take them away.
+    -log S_y, weighted by 1 - alpha: alpha = 0 counts censored patients in full, alpha near 1 hardly at all.
 
     Args:
         logits: (..., T) floating; the likelihood is computed in float32 or wider.

@@ -8,7 +8,14 @@ from lightning_fabric import Fabric
 
 @dataclass(frozen=True)
 class Devices:
-    """What Lightning Fabric runs on; `precision` None leaves it to the experiment."""
+    """What Lightning Fabric runs on.
+
+    Attributes:
+        devices: processes on each machine, one a device.
+        nodes: machines.
+        accelerator: `cpu`, `gpu`, `cuda`, `mps`, or `auto`.
+        precision: `bf16-mixed` or `32-true`; None leaves it to the experiment.
+    """
 
     devices: int = 1
     nodes: int = 1

@@ -1,4 +1,4 @@
-"""What the losses do not tell: retrieval, spread, expert and prototype use. Pure functions of tensors."""
+"""How a run is doing beside its losses: retrieval, spread, use of experts and prototypes; pure functions."""
 
 from itertools import combinations
 from typing import Any
@@ -48,18 +48,21 @@ def neighbour_accuracy(embeddings: Tensor, labels: Tensor, k: int = 5) -> float:
 
 
 def perplexity(distribution: Tensor) -> float:
-    """exp(entropy) of a distribution (N,): the number of entries in even use that it amounts to."""
+    """exp(entropy) of a distribution (N,): N where all entries are used evenly, 1 where a single one is."""
     p = distribution.double()
     return float(torch.exp(-(p * p.clamp_min(1e-12).log()).sum()))
 
 
 def spread(embeddings: Tensor) -> float:
-    """Mean standard deviation of unit-length embeddings over patients, times sqrt(D): 1 even, 0 collapsed."""
+    """Mean standard deviation of unit-length embeddings (B, D) over patients, times sqrt(D).
+
+    1 where they point in all directions alike, 0 where they all point in the same one.
+    """
     return float(normalise(embeddings).std(dim=0).mean() * embeddings.shape[-1] ** 0.5)
 
 
 def prototype_use(consensus: Tensor) -> dict[str, Any]:
-    """How many prototypes serve: consensus (B, N). A prototype is dead below a tenth of an even share."""
+    """How many prototypes are used: consensus (B, N). One is dead below a tenth of an even share."""
     use = consensus.mean(dim=0)
     dead = int((use < 0.1 / len(use)).sum())
     return {"prototype_perplexity": perplexity(use), "prototypes_dead": dead}

@@ -1,4 +1,4 @@
-"""Label-free pretraining on every patient who has anything (paper III-E, IV-C2)."""
+"""Pretraining without labels, on every patient with at least one modality (paper III-E, IV-C2)."""
 
 import json
 import math
@@ -36,7 +36,18 @@ STATE, LOG = "state.pt", "log.jsonl"
 
 
 class Pretraining:
-    """One pretraining run: its model, data split and optimiser; `run` trains it to the end."""
+    """One pretraining run: its network, data split and optimiser; `run` trains it to the end.
+
+    Args:
+        store: the packed cohort.
+        config: the experiment.
+        out: the folder of the run.
+        excluded: ids of patients who serve neither training nor validation.
+        devices: where it computes.
+
+    Raises:
+        InputError: too few patients.
+    """
 
     def __init__(
         self, store: Store, config: ExperimentConfig, out: Path, excluded: frozenset[str], devices: Devices
@@ -77,29 +88,31 @@ class Pretraining:
         }
 
     def epoch_plan(self, epoch: int) -> list[Indices]:
-        """The batches of one epoch, the same for every rank."""
-        return epoch_batches(
-            self.train,
-            self.loader.cohort_codes,
-            self.settings.batch_size,
-            self.settings.within_type,
-            self.config.seed,
-            epoch,
-        )
+        """The batches of an epoch of training, the same for every process."""
+        return self._plan(self.train, self.settings.within_type, epoch)
 
-    def _shared(self, batch: Indices) -> Indices:
-        """A global batch, shortened so that every rank has an equal share."""
-        return batch[: len(batch) // self.fabric.world_size * self.fabric.world_size]
+    def _plan(self, patients: Indices, within_type: float, epoch: int) -> list[Indices]:
+        """Batches of these patients, cut so that every process has an equal share of each."""
+        size, codes = self.settings.batch_size, self.loader.cohort_codes
+        batches = epoch_batches(patients, codes, size, within_type, self.config.seed, epoch)
+        processes = self.fabric.world_size
+        plan = [cut for batch in batches if len(cut := batch[: len(batch) // processes * processes])]
+        if not plan:
+            raise InputError(
+                f"{self.store.path}: no batch has a patient for each of {processes} processes; take fewer"
+                " --devices or --nodes, or a larger pretrain.batch_size"
+            )
+        return plan
 
     def _mine(self, batch: Indices) -> Indices:
-        """This rank's equal share of a global batch."""
+        """The share of a batch that this process computes."""
         each = len(batch) // self.fabric.world_size
         return batch[self.fabric.global_rank * each : (self.fabric.global_rank + 1) * each]
 
     def forward(self, batch: Indices, *seed_names: object) -> tuple[dict[str, Tensor], Found]:
-        """The losses of one batch, scalars of all processes' patients, and what this process' patients gave.
+        """The losses of a batch, over the patients of all processes, and what those of this process gave.
 
-        All randomness comes from the seed and `seed_names`.
+        The losses are scalars by name, with `total`. All randomness comes from the seed and `seed_names`.
         """
         torch.manual_seed(named_seed(self.config.seed, *seed_names, self.fabric.global_rank))
         data = self.loader.batch(self._mine(batch)).to(self.fabric.device)
@@ -108,7 +121,7 @@ class Pretraining:
         return self.raw.weigh(rows), found
 
     def train_epoch(self, epoch: int, total_steps: int, first_step: int, progress: Any) -> dict[str, float]:
-        """One pass over the training patients. Returns the mean of every loss part and the speed."""
+        """One pass over the training patients. Returns the mean of every loss, and the speed."""
         self.model.train()
         sums: dict[str, float] = {}
         started, plan = time.perf_counter(), self.epoch_plan(epoch)
@@ -144,9 +157,7 @@ class Pretraining:
     def validate(self) -> dict[str, Any]:
         """Validation losses under fixed masks, and the diagnostics."""
         self.model.eval()
-        plan = epoch_batches(
-            self.validation, self.loader.cohort_codes, self.settings.batch_size, 0.0, self.config.seed, -1
-        )
+        plan = self._plan(self.validation, 0.0, -1)
         sums: dict[str, float] = {}
         kept: list[dict[str, Tensors]] = []
         for number, batch in enumerate(plan):
@@ -155,7 +166,7 @@ class Pretraining:
                 sums[name] = sums.get(name, 0.0) + float(value) * len(batch)
             kept.append({name: gather(tensors) for name, tensors in found.diagnosed.items()})
         total = sum(map(len, plan))
-        types = torch.from_numpy(self.loader.cohort_codes[np.concatenate([self._shared(b) for b in plan])])
+        types = torch.from_numpy(self.loader.cohort_codes[np.concatenate(plan)])
         joined = {
             name: {key: torch.cat([part[name][key] for part in kept]).cpu() for key in tensors}
             for name, tensors in kept[0].items()
@@ -249,7 +260,17 @@ def pretrain(
 ) -> None:
     """Pretrain into the folder `out`; a killed run resumes there, a finished one returns at once.
 
-    Raises InputError where `out` holds another run, or another process is training there.
+    Args:
+        store: the packed cohort.
+        config: the experiment.
+        out: the folder of the run.
+        excluded: ids of patients who serve neither training nor validation.
+        devices: where it computes; one device of this machine where None.
+        progress: whether progress is shown.
+
+    Raises:
+        InputError: too few patients, a loss that is not a number, a folder that holds another run or that
+            another process is writing to.
     """
     run = Pretraining(store, config, out, excluded, devices or Devices())
     with sole_process(out) if run.fabric.is_global_zero else nullcontext():

@@ -28,7 +28,7 @@ class OpaqueBatch:
 
 @dataclass
 class Found:
-    """What a forward pass gives for B patients, by the name of a loss.
+    """What a forward pass gives for B patients, by the name of a loss, each (B, ...).
 
     Attributes:
         rows: the tensors that each loss reads.
@@ -117,7 +117,7 @@ class PretrainingModel(nn.Module):
         return {**terms, "total": torch.stack(weighted).sum()}
 
     def diagnose(self, diagnosed: dict[str, Tensors], types: Tensor) -> dict[str, Any]:
-        """What the log says of patients beside their losses, from the tensors of `Found.diagnosed`, as JSON.
+        """Entries of the log beside the losses, from the tensors of `Found.diagnosed`, as JSON.
 
         types (B,) int64: their cancer types.
         """

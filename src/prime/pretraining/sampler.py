@@ -1,4 +1,4 @@
-"""Which patients meet in a batch: over all cancer types, within one, or a share of each."""
+"""The batches of an epoch: of all cancer types mixed, of one cancer type each, or some of both."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from prime.seeds import named_seed
 
 
 def _even_batches(patients: Indices, size: int) -> list[Indices]:
-    """Near-equal batches of at most `size`, so that the number of negatives hardly varies."""
+    """Batches of at most `size` and of nearly equal size, so that all have about as many negatives."""
     if len(patients) == 0:
         return []
     parts: list[Indices] = np.array_split(patients, -(-len(patients) // size))
@@ -16,7 +16,7 @@ def _even_batches(patients: Indices, size: int) -> list[Indices]:
 
 
 def _without_singles(batches: list[Indices]) -> list[Indices]:
-    """Single patients moved into the last batch of several; where there is none, all singles together."""
+    """Batches of one patient joined to the last larger batch, or to each other where there is none."""
     several = [batch for batch in batches if len(batch) > 1]
     singles = [batch for batch in batches if len(batch) == 1]
     if singles:
@@ -29,10 +29,19 @@ def epoch_batches(
 ) -> list[Indices]:
     """All patients once, in batches of at most `size`, the same for the same seed and epoch.
 
-    A batch of one would have no negative: its patient joins another batch.
+    A batch of one would have no negative: its patient joins another batch. A share `within_type` of the
+    patients is put into batches of a single cancer type; a type with fewer than 8 of them joins the mixed
+    batches.
 
-    patients: positions; cohort_codes (P,): the cancer type of every position. A share `within_type` of the
-    patients meets only its own cancer type; a type's left-overs of fewer than 8 join the mixed batches.
+    Args:
+        patients: (n,) positions in the store.
+        cohort_codes: (P,) int64, the cancer type of every patient of the store.
+        size: patients in a batch.
+        within_type: in [0, 1].
+        seed, epoch: of the random order.
+
+    Returns:
+        Positions, (b,) a batch.
     """
     rng = np.random.default_rng(named_seed(seed, "batches", epoch))
     order = rng.permutation(patients)

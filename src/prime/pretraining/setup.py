@@ -29,8 +29,8 @@ def build_model(config: ExperimentConfig, data: TrainingData) -> PretrainingMode
 def freeze_unread(model: PretrainingModel, batch: Batch) -> None:
     """Switch off the gradients of all parameters that no loss of this run reads, whatever the batch.
 
-    Such are the alignment heads without the alignment loss. Several processes would wait for their gradients,
-    and weight decay would shrink them.
+    The alignment heads are such where the alignment loss is off. Data-parallel training would wait for their
+    gradients, and weight decay would shrink them. What is read is found with one backward pass of `batch`.
     """
     model.eval()
     model.weigh(model(OpaqueBatch(batch)).rows)["total"].backward()
@@ -40,7 +40,7 @@ def freeze_unread(model: PretrainingModel, batch: Batch) -> None:
 
 
 def code_of(settings: PretrainConfig) -> str:
-    """The digest of the code that a run depends on, that of the losses it uses included."""
+    """The digest of the code that a run depends on, the losses that it uses included."""
     places = [LOSSES[name].place.partition(":")[0] for name in settings.used_losses]
     ours = [module for module in places if module.startswith("prime.")]
     return source_digest("prime.pretraining.loop", *ours)

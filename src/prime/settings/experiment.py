@@ -15,7 +15,7 @@ from prime.settings.yaml_files import parse_value, read_yaml
 
 
 class ExperimentConfig(Strict):
-    """One experiment. Paths are taken from the YAML's folder."""
+    """One experiment. Relative paths start from the folder of its file."""
 
     cohort: str
     root: str | None = None

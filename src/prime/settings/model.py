@@ -8,7 +8,7 @@ from prime.settings.strict import Strict
 
 
 class ModelConfig(Strict):
-    """Settings of paper section III.
+    """The network (paper section III).
 
     Only `prototypes` (128, from Fig. 4) is the paper's; every other default is assumed. The ablations are
     `imputation` (any value but prototypes), `refiner: false` and `mixture: false`; see docs/method.md.

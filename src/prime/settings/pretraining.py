@@ -20,10 +20,11 @@ def _every_loss(given: Any) -> dict[str, LossSettings]:
 
 
 class PretrainConfig(Strict):
-    """Settings of paper III-E and IV-C2; the paper lost its values, so all of them are assumed.
+    """Pretraining (paper III-E, IV-C2); the text that we had lost its numbers, so all defaults are assumed.
 
     `losses`: by name; one that is not given keeps its default weight, which is 0 for those that are ours.
-    `temperature` is that of both InfoNCE losses.
+    `temperature`: of both InfoNCE losses. `hide_input`: the share of input tokens hidden from the tokenizers.
+    `kappa`, `top_k`, `dirichlet_*`, `dropped_assignment`: the mixtures that replace dropped tokens (Eq. 12).
     """
 
     epochs: int = Field(default=100, ge=1)

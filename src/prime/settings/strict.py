@@ -1,4 +1,4 @@
-"""Settings that refuse unknown keys, and what is said of keys that are refused."""
+"""Settings that refuse unknown keys, and the message about keys that are refused."""
 
 from pathlib import Path
 

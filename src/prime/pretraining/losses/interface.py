@@ -66,7 +66,7 @@ class ForwardPass:
         return x.view(VIEWS, -1, *x.shape[1:]).transpose(0, 1)
 
     def routed(self, name: str) -> Tensor:
-        """An attribute of the routings of all L sparse blocks, (B, L, V*M*K, ...); none where L = 0."""
+        """An attribute of the routings of all L sparse blocks, (B, L, V*M*K, ...); (B, 0) where L = 0."""
         found = [getattr(routing, name) for routing in self.routings]
         if not found:
             return self.own.new_zeros((len(self.own), 0))
@@ -102,7 +102,7 @@ class PretrainingLoss(nn.Module, ABC):
         """
 
     def diagnose(self, rows: Tensors, types: Tensor, modalities: list[str]) -> dict[str, Any]:
-        """What the log shall say of the validation patients beside the loss, as JSON.
+        """Further entries of the log about the validation patients, as JSON.
 
         `rows`: the tensors of `diagnosed`; types (B,) int64: cancer types; names of the M modalities.
         """
