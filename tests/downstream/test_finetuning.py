@@ -140,6 +140,24 @@ def test_every_part_of_the_path_is_trained(make: Make) -> None:
         assert any(not torch.equal(before[n], after[n]) for n in before if n.startswith(part)), part
 
 
+def test_norms_and_biases_do_not_decay(make: Make) -> None:
+    """As in pretraining and in the networks of the comparison; network and head keep a rate each."""
+    tuned = make(learning_rate=1e-3, head_learning_rate=1e-2, weight_decay=0.7)
+    setting = {
+        id(parameter): (group["lr"], group["weight_decay"])
+        for group in tuned.optimizer.param_groups
+        for parameter in group["params"]
+    }
+    assert len(setting) == len(list(tuned.model.parameters()))
+    for name, parameter in tuned.model.named_parameters():
+        assert setting[id(parameter)][0] == (1e-2 if name.startswith("head.") else 1e-3), name
+        assert not ("bias" in name and setting[id(parameter)][1]), name
+    modules = list(tuned.model.modules())
+    assert {setting[id(m.weight)][1] for m in modules if isinstance(m, torch.nn.LayerNorm)} == {0.0}
+    assert {setting[id(m.weight)][1] for m in modules if isinstance(m, torch.nn.Linear)} == {0.7}
+    assert setting[id(tuned.model.prime.bank.prototypes)][1] == 0.0
+
+
 def learnable(store: Store) -> Outcome:
     """Times that the genes (or words) foretell, all with an event."""
     outcome = read_outcome(store, OS)

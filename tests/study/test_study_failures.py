@@ -19,6 +19,7 @@ from prime.job_pool import JobPool
 from prime.render.tables import ABSENT, Table
 from prime.settings.experiment import ExperimentConfig
 from prime.store.store import Store
+from prime.study import ablations
 from prime.study import run as run_module
 from prime.study.arms import Arm, PretrainingRun
 from prime.study.context import Context, Output, Results, Study
@@ -155,6 +156,24 @@ def test_a_registered_study_runs_by_name(
     facts = read_json(out / "toy" / "manifest.json")
     assert facts["tables"] == ["tested"]
     assert facts["order"] == len(STUDIES) - 1
+
+
+def test_an_ablation_is_one_entry(
+    study_config: Configure, run_study: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pretrained anew with its change, a row of the table with its paired difference, and in the figure."""
+    monkeypatch.setattr(ablations, "ABLATIONS", {"Two experts": {"model": {"experts": 2}}})
+    out = run_study("table5", study_config(tasks=[{"name": "os", "endpoint": "os"}]), tmp_path)
+    table = pd.read_csv(out / "table5" / "ablations_os.csv").set_index("arm")
+    assert list(table.index) == ["Full method", "Two experts", "No alignment loss", "No consistency loss",
+                                 "No balance loss"]  # fmt: skip
+    row = table.loc["Two experts"]
+    assert row["low"] <= row["difference"] <= row["high"]
+    arms = {arm["name"]: arm for arm in read_json(out / "table5" / "manifest.json")["arms"]}
+    assert arms["Two experts"]["config"]["model"]["experts"] == 2
+    assert arms["Full method"]["config"]["model"]["experts"] == 4
+    assert len(list((out / "cache" / "pretrained").iterdir())) == 5
+    assert "Two experts" in (out / "table5" / "ablations.json").read_text(encoding="utf-8")
 
 
 def test_the_evaluation_of_an_arm_is_planned_once(

@@ -1,6 +1,7 @@
 """Full fine-tuning of PRIME with a survival head, from a checkpoint or from random weights (paper IV-C)."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from prime.downstream.embeddings import read_out
 from prime.downstream.fit import Fit, prediction_rows
 from prime.downstream.supervised import FoldBatches, Schedule, SupervisedTraining, training_baseline
 from prime.model.heads import HazardHead, Prediction
+from prime.model.parameters import parameter_groups
 from prime.model.prime import Prime
 from prime.seeds import named_seed
 from prime.settings.evaluation import EvaluateConfig, FinetuneConfig, ReadoutConfig
@@ -36,11 +38,11 @@ class SurvivalModel(nn.Module):
 
 
 def _optimizer(model: SurvivalModel, config: FinetuneConfig) -> torch.optim.Optimizer:
-    groups = [
-        {"params": list(model.prime.parameters()), "lr": config.learning_rate},
-        {"params": list(model.head.parameters()), "lr": config.head_learning_rate},
-    ]
-    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    """AdamW, a learning rate for the network and one for the head; what decays as in every network."""
+    groups: list[dict[str, Any]] = []
+    for part, rate in ((model.prime, config.learning_rate), (model.head, config.head_learning_rate)):
+        groups += [group | {"lr": rate} for group in parameter_groups(part, config.weight_decay)]
+    return torch.optim.AdamW(groups)
 
 
 class Finetuning(SupervisedTraining):

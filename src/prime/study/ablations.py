@@ -23,14 +23,12 @@ BEFORE_FUSION = (
     " happens after them (refiner, backbone, experts) counts only through what it taught the tokenizers."
 )
 
-# Each changes one thing of the full recipe, as nested settings. The paper's are these and, of the losses, the
-# alignment and the consistency loss.
+# An ablation is an entry here: its row in the table, and what it changes of the full recipe, as nested
+# settings. The first two are the paper's. Each loss in use gives one more of itself (`without_losses`).
 Change = dict[str, dict[str, Any]]
-PAPER: dict[str, Change] = {
+ABLATIONS: dict[str, Change] = {
     "Zero tokens for prototypes": {"model": {"imputation": "zero"}},
     "Complete patients only": {"pretrain": {"patients": "complete"}},
-}
-OURS: dict[str, Change] = {
     "No mixture of experts": {"model": {"mixture": False}},
     "No refiner": {"model": {"refiner": False}},
     "No Dirichlet noise": {"pretrain": {"dirichlet_noise": False}},
@@ -51,7 +49,7 @@ def without_losses(settings: PretrainConfig) -> dict[str, Change]:
 def variants(context: Context) -> dict[str, Change]:
     """The ablations that change this experiment."""
     own = context.config.model_dump(mode="json")
-    every = PAPER | without_losses(context.config.pretrain) | OURS
+    every = ABLATIONS | without_losses(context.config.pretrain)
     return {name: change for name, change in every.items() if merge(own, change) != own}
 
 

@@ -20,6 +20,15 @@ and the best point serves. Statistical models read one vector a source and patie
 patient who has nothing that a method reads gets the survival of the training patients as a whole, so that
 all methods are scored on the same patients.
 
+PRIME's own budget differs. Fine-tuned, it is trained once a fold, with the one setting of `evaluate.finetune`
+(by default two learning rates, no dropout, at most 50 epochs, patience 10), where the others choose among
+the points of the grid (by default three, of at most 20 epochs each, patience 5). Optimiser (AdamW; biases,
+norms, queries and prototypes do not decay), batch size, clipping and early stopping are the same. Pretrained,
+it has seen patients without labels, in the transductive protocol the test patients too, and its scaling is
+that of pretraining. With random weights it is scaled on everybody in the fold's cancer types whom no task
+tests. The others see, and scale on, the training and validation patients of the fold alone. PRIME's linear
+probes are ridge models, whose penalty validation patients choose where `evaluate.probe.ridge` names several.
+
 In the diagrams, K is the number of query tokens of a modality, D the width, T the number of time bins.
 """
 
