@@ -1,12 +1,21 @@
 """Paired differences of methods against a direct calculation."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from prime.downstream.differences import MethodPredictions, compare, paired_difference, share_tested
+from prime.downstream.differences import (
+    COLUMNS,
+    MethodPredictions,
+    compare,
+    every_difference,
+    nearest,
+    paired_difference,
+    share_tested,
+)
 from prime.evaluation.fold_tests import corrected_paired_test, wilcoxon_folds
 from prime.evaluation.metrics import auroc, concordance
 from prime.splits.folds import Fold
@@ -164,3 +173,43 @@ def test_pairs_of_methods_are_compared_as_each_test_says() -> None:
         assert row.folds == 4
     fewer_trained = compare(frame, scores, [("a", "b")], folds_of(20, 10, 70), False, 5)
     assert fewer_trained["corrected_t_p"][0] > found["corrected_t_p"][0]
+
+
+def test_every_pair_of_a_setting_and_the_few_that_matter() -> None:
+    """Three methods of which two are the same fit, at two shares; the best stands against the next."""
+    modes = {"lp": predictions(1, noise=0.1), "lp_missing": predictions(1, noise=0.1), "ft": predictions(2)}
+    shared = {"method": "prime", "init": "pretrained", "task": "os", "train_on": "everyone", "pattern": "all"}
+    frames = [f.assign(**shared, mode=mode, share=share) for mode, f in modes.items() for share in (1, 0.5)]
+    other = frames[0].assign(method="late_ridge", init="scratch", mode="fit", task="other")
+    frame = pd.concat([*frames, other], ignore_index=True)
+    keys = [*shared, "mode", "share"]
+    parts = [
+        scores_of(part.assign(label="x")).assign(**dict(zip(keys, key, strict=True)))
+        for key, part in frame.groupby(keys, sort=False)
+    ]
+    scores = pd.concat(parts).assign(metric="c_index", test_on="everyone")
+    noise = [scores.assign(**{key: "x"}) for key in ("metric", "test_on", "pattern")]
+    folds = folds_of(70, 10, 20)
+    fits: Any = [
+        SimpleNamespace(task=SimpleNamespace(name=task), train_on="everyone", share=share, folds=folds)
+        for task, share in (("os", 1.0), ("os", 0.5), ("other", 1.0))
+    ]
+    found = every_difference(
+        lambda task: frame[frame["task"] == task], pd.concat([scores, *noise], ignore_index=True), fits, 20
+    )
+    assert list(found.columns) == ["task", "train_on", "share", "metric", *COLUMNS]
+    assert len(found) == 2 * 3, "no pair where there is one method"
+    whole = found[found["share"] == 1.0].set_index(["a", "b"])
+    row = whole.loc[("prime pretrained lp", "prime pretrained ft")]
+    boot = paired_difference(modes["lp"], modes["ft"], False, 20)
+    assert (row["difference"], row["low"], row["high"]) == (boot.value, boot.low, boot.high)
+    near = nearest(found)
+    assert near["a"].tolist() == ["prime pretrained lp"] * 2
+    assert near["b"].tolist() == ["prime pretrained ft"] * 2, "not against the one that is the same"
+    turned = found.rename(columns={"a": "b", "b": "a", "low": "high", "high": "low"})
+    turned[["difference", "low", "high"]] = -turned[["difference", "low", "high"]]
+    again = nearest(turned[found.columns])
+    assert again["difference"].tolist() == near["difference"].tolist()
+    assert again["low"].tolist() == near["low"].tolist()
+    assert nearest(found[:0]).empty
+    assert nearest(found.assign(difference=np.nan)).empty

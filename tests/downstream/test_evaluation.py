@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from io import StringIO
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ import pandas as pd
 import pytest
 from lifelines.utils import concordance_index
 from made_up import changed_store, evaluation_settings, experiment, planned, write_checkpoint
+from rich.console import Console
 
+from prime.commands.evaluation_screen import print_evaluation
 from prime.downstream import finetuning as finetuning_module
 from prime.downstream import grid as evaluate_module
 from prime.downstream import networks as networks_module
@@ -19,6 +23,7 @@ from prime.downstream import probe_fits as probes_module
 from prime.downstream import scoring as scoring_module
 from prime.downstream.grid import Evaluation, evaluate
 from prime.errors import InputError
+from prime.evaluation.averages import CONSTANT
 from prime.evaluation.missingness import patterns
 from prime.model import checkpoint as checkpoint_module
 from prime.settings.experiment import ExperimentConfig
@@ -34,7 +39,9 @@ PREDICTION_COLUMNS = (
 SURVIVAL_METRICS = {
     "c_index", "ipcw_c_index", "mean_time_dependent_auc", "integrated_brier_score", "calibration_slope",
 }  # fmt: skip
-TABLES = ("predictions.csv", "folds.csv", "summary.csv", "intervals.csv", "manifest.json")
+TABLES = (
+    "predictions.csv", "folds.csv", "summary.csv", "intervals.csv", "differences.csv", "manifest.json",
+)  # fmt: skip
 
 
 def probes(**changes: Any) -> ExperimentConfig:
@@ -188,6 +195,40 @@ def test_summary_intervals_and_manifest(finished: Path) -> None:
     assert set(manifest["hashes"]["store"]) == {"tiles", "genes", "words"}
 
 
+def test_every_two_ways_are_compared(finished: Path) -> None:
+    pairs = pd.read_csv(finished / "differences.csv")
+    ways = [f"prime {init} {mode}" for init in ("pretrained", "scratch") for mode in ("lp", "ft")]
+    assert len(pairs) == 6
+    assert {frozenset(pair) for pair in zip(pairs["a"], pairs["b"], strict=True)} == {
+        frozenset(pair) for pair in combinations(ways, 2)
+    }
+    summary = pd.read_csv(finished / "summary.csv").query("cohort == 'macro' and metric == 'c_index'")
+    summary = summary[(summary["pattern"] == "all") & (summary["test_on"] == "everyone")]
+    means = {f"prime {row.init} {row.mode}": row.mean for row in summary.itertuples()}
+    for row in pairs.itertuples():
+        assert row.difference == pytest.approx(means[row.a] - means[row.b])
+        assert row.low <= row.difference <= row.high
+        assert (row.folds, row.task, row.share) == (4, "os", 1.0)
+        assert 0 < row.wilcoxon_p <= 1
+
+
+def test_a_method_with_too_few_to_train_on_is_told(evaluation_store: Store, tmp_path: Path) -> None:
+    """Of twenty patients, enough for the fold, some have no image."""
+    config = scratch(cohorts=["A"], inits=[], methods=["image_only"], shares=[0.46])
+    evaluate(evaluation_store, config, None, tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["not_fitted"] == {}
+    assert list(manifest["constant"]) == ["image_only os A fold 0 everyone 0.46 seed 0"]
+    assert "training patients with" in manifest["constant"]["image_only os A fold 0 everyone 0.46 seed 0"]
+    folds = pd.read_csv(tmp_path / "folds.csv")
+    assert (folds["note"] == CONSTANT).all()
+    assert set(folds.loc[folds["metric"] == "c_index", "value"]) == {0.5}
+    screen = StringIO()
+    print_evaluation(tmp_path, Console(file=screen, width=80))
+    assert "0.500 (constant)" in screen.getvalue()
+    assert "Not fitted, so that everybody has the same risk (1):" in screen.getvalue()
+
+
 def test_the_folds_are_saved_and_serve_again(
     finished: Path, evaluation_store: Store, evaluation_checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -205,6 +246,7 @@ def test_no_bootstrap_no_intervals(
     evaluate(evaluation_store, probes(bootstrap=0, cohorts=["A"]), evaluation_checkpoint, tmp_path)
     assert (tmp_path / "summary.csv").is_file()
     assert not (tmp_path / "intervals.csv").exists()
+    assert not (tmp_path / "differences.csv").exists()
 
 
 def test_a_second_run_does_nothing_again(

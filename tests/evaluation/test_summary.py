@@ -239,11 +239,11 @@ def test_macro_table_is_a_row_a_mode_and_a_column_a_pattern() -> None:
     ]
     table = macro_table(summarise(pd.DataFrame(rows)))
     assert table.columns.tolist() == ["all", "-rna", "-image", "image"]
-    assert table.index.tolist() == [("scratch", "lp"), ("pretrained", "lp")]
-    assert table.loc[("pretrained", "lp"), "all"] == pytest.approx(0.61)
+    assert table.index.tolist() == [("prime", "scratch", "lp"), ("prime", "pretrained", "lp")]
+    assert table.loc[("prime", "pretrained", "lp"), "all"] == pytest.approx(0.61)
     two = macro_table(summarise(pd.DataFrame([*rows, row("A", 0, 0.7, task="pfi")])))
-    assert two.index.names == ["task", "init", "mode"]
-    assert np.isnan(two.loc[("pfi", "pretrained", "lp"), "image"])
+    assert two.index.names == ["task", "method", "init", "mode"]
+    assert np.isnan(two.loc[("pfi", "prime", "pretrained", "lp"), "image"])
 
 
 def test_whom_heads_are_trained_and_tested_on_is_kept_apart() -> None:
@@ -272,9 +272,9 @@ def test_primary_rows_and_the_table_of_them() -> None:
     assert set(primary["cohort"]) == {"macro"}
     assert set(primary["test_on"]) == {"everyone"}
     table = macro_table(summary)
-    assert table.index.names == ["task", "metric", "train_on", "init", "mode"]
-    assert table.loc[("early", "auroc", "everyone", "pretrained", "lp"), "all"] == 0.8
-    assert table.loc[("os", "c_index", "complete", "pretrained", "lp"), "all"] == 0.65
+    assert table.index.names == ["task", "metric", "train_on", "method", "init", "mode"]
+    assert table.loc[("early", "auroc", "everyone", "prime", "pretrained", "lp"), "all"] == 0.8
+    assert table.loc[("os", "c_index", "complete", "prime", "pretrained", "lp"), "all"] == 0.65
 
 
 def test_bad_tables_are_refused() -> None:

@@ -61,24 +61,10 @@ def evaluate(
     given = () if folds is None else (f"evaluate.folds={folds.resolve()}",)
     experiment = read_experiment(config, (*settings, *given))
     set_threads(threads)
+    from rich.console import Console
+
+    from prime.commands.evaluation_screen import print_evaluation
     from prime.downstream.grid import evaluate as cross_validate
 
     cross_validate(open_experiment_store(experiment), experiment, checkpoint, out)
-    print_summary(out)
-
-
-def print_summary(out: Path) -> None:
-    """The mean C-index or AUROC over cohorts, a row a method and a column a pattern."""
-    import pandas as pd
-    from rich.console import Console
-    from rich.table import Table
-
-    from prime.evaluation.summary import macro_table
-
-    table = macro_table(pd.read_csv(out / "summary.csv"))
-    shown = Table(title=f"Mean over cohorts ({out / 'summary.csv'})", title_justify="left")
-    for column in ("", *table.columns):
-        shown.add_column(str(column), justify="right" if column else "left")
-    for label, values in zip(table.index, table.to_numpy(dtype=float).tolist(), strict=True):
-        shown.add_row(" ".join(map(str, label)), *(f"{value:.3f}" for value in values))
-    Console().print(shown)
+    print_evaluation(out, Console())

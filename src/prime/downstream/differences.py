@@ -1,6 +1,6 @@
 """Is one method better than another: paired comparisons on the same patients, folds and seeds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -142,35 +142,58 @@ def way(method: str, init: str, mode: str) -> str:
 
 
 def every_difference(
-    predictions: pd.DataFrame, scores: pd.DataFrame, fits: Iterable[Fit], replicates: int
+    predictions: Callable[[str], pd.DataFrame], scores: pd.DataFrame, fits: Sequence[Fit], replicates: int
 ) -> pd.DataFrame:
     """Every pair of methods of each task, training set and share of labels, everything observed.
 
     Args:
-        predictions: rows of predictions.csv under the pattern `all`, without curves.
+        predictions: gives the rows of predictions.csv of a task under the pattern `all`; curves not needed.
         scores: folds.csv.
         fits: what was fitted.
         replicates: of the bootstrap.
 
     Returns:
-        Columns `SETTING`, metric and `COLUMNS`.
+        differences.csv: columns `SETTING`, metric and `COLUMNS`.
     """
     chosen = scores["metric"].isin(PRIMARY) & (scores["test_on"] == "everyone") & (scores["pattern"] == "all")
-    scores, predictions = _labelled(scores[chosen]), _labelled(predictions)
-    folds: dict[tuple[object, ...], list[Fold]] = {}
-    for fit in fits:
-        folds.setdefault((fit.task.name, fit.train_on, fit.share), []).extend(fit.folds)
     frames: list[pd.DataFrame] = []
-    for key, mine in scores.groupby(SETTING, sort=False):
-        setting: dict[str, Any] = dict(zip(SETTING, key, strict=True))
-        same = np.logical_and.reduce([predictions[name] == value for name, value in setting.items()])
-        metric = str(mine["metric"].iloc[0])
-        pairs = combinations(dict.fromkeys(mine["label"]), 2)
-        binary = "binary" in REPORTED[metric].of
-        found = compare(predictions[same], mine, pairs, folds[key], binary, replicates)
-        frames.append(found.assign(**setting, metric=metric))
+    for task, of_task in _labelled(scores[chosen]).groupby("task", sort=False):
+        tested = _labelled(predictions(str(task)))
+        for _, mine in of_task.groupby(["train_on", "share"], sort=False):
+            setting: dict[str, Any] = {name: mine[name].iloc[0] for name in (*SETTING, "metric")}
+            same = (tested["train_on"] == setting["train_on"]) & (tested["share"] == setting["share"])
+            key = tuple(setting[name] for name in SETTING)
+            used = [fit for fit in fits if (fit.task.name, fit.train_on, fit.share) == key]
+            folds = [fold for fit in used for fold in fit.folds]
+            binary = "binary" in REPORTED[setting["metric"]].of
+            pairs = combinations(dict.fromkeys(mine["label"]), 2)
+            found = compare(tested[same], mine, pairs, folds, binary, replicates)
+            frames.append(found.assign(**setting))
     columns = [*SETTING, "metric", *COLUMNS]
-    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=True)[columns] if filled else pd.DataFrame(columns=columns)
+
+
+def nearest(differences: pd.DataFrame, count: int = 3) -> pd.DataFrame:
+    """The best method of each setting less those that come next, but not less one that is identical to it.
+
+    Args:
+        differences: as of `every_difference`.
+        count: rows a setting, at most.
+
+    Returns:
+        The same columns, `a` the best, the smallest difference first.
+    """
+    known = differences[differences["difference"].notna()]
+    turned = known.rename(columns={"a": "b", "b": "a", "low": "high", "high": "low"})
+    ends = ["difference", "low", "high"]
+    turned[ends] = -turned[ends]
+    frames = [known[:0]]
+    for _, part in pd.concat([known, turned]).groupby(SETTING, sort=False):
+        best = part.groupby("a", sort=False)["difference"].mean().idxmax()
+        mine = part[(part["a"] == best) & ((part["difference"] != 0) | (part["wilcoxon_p"] < 1))]
+        frames.append(mine.sort_values("difference", kind="stable").head(count))
+    return pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
 
 
 def _labelled(frame: pd.DataFrame) -> pd.DataFrame:

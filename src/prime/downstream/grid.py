@@ -17,6 +17,7 @@ from prime import __version__
 from prime.catalogue.methods import METHODS
 from prime.downstream import networks as networks_module
 from prime.downstream.data import EvaluationData
+from prime.downstream.differences import every_difference
 from prime.downstream.finetuning import fit_network
 from prime.downstream.fit import Fit, with_cost
 from prime.downstream.method_fits import check_method, fit_method, method_recipe
@@ -89,7 +90,12 @@ class Evaluation:
         for (task, seed), drawn in self.plan.folds.items():
             save_splits(self.out / "splits" / f"{task}-seed{seed}.json", drawn, ids)
         curves = max((self._curves(fit) for fit in self.fits), key=len)
-        write_tables(self._by_cohort(), curves, folds, self.manifest(), self.out, self.settings.bootstrap)
+        replicates = self.settings.bootstrap
+        write_tables(self._by_cohort(), curves, folds, self.manifest(), self.out, replicates)
+        if replicates:
+            pairs = every_difference(self._observed, folds, self.fits, replicates)
+            with replacing(self.out / "differences.csv") as temporary:
+                pairs.to_csv(temporary, index=False)
         return folds
 
     def missing(self) -> list[Fit]:
@@ -190,6 +196,10 @@ class Evaluation:
         ]
         return pd.concat(frames, ignore_index=True)
 
+    def _observed(self, task: str) -> pd.DataFrame:
+        """The predictions of a task with everything observed, without curves."""
+        return self.predictions(task, "all", curves=False)
+
     def _by_cohort(self) -> Iterator[pd.DataFrame]:
         """The predictions, one table after the other: a cohort and way of training, all folds and seeds."""
         groups: dict[tuple[Any, ...], list[Fit]] = {}
@@ -221,6 +231,20 @@ class Evaluation:
             rows.append({**named, **cost})
         return pd.DataFrame(rows)
 
+    def constants(self) -> dict[str, str]:
+        """Folds on which a method had too little to train on and predicts the same for everybody, and why.
+
+        Of the fits that are done.
+        """
+        found: dict[str, str] = {}
+        for fit in (fit for fit in self.fits if not fit.ours and self.part_path(fit).is_file()):
+            attrs = pd.read_parquet(self.part_path(fit), columns=["init"]).attrs
+            for fold, facts in json.loads(attrs.get("chosen", "{}")).items():
+                if why := facts.get("not_fitted"):
+                    where = f"{fit.folds[0].cohort} fold {fold} {fit.train_on} {fit.share:g} seed {fit.seed}"
+                    found[f"{fit.method} {fit.task.name} {where}"] = why
+        return found
+
     def pretrained_folds(self) -> Iterator[tuple[int, Fold]]:
         """Seed and fold of everything that needs a checkpoint."""
         for fit in self.fits:
@@ -249,6 +273,7 @@ class Evaluation:
             "hashes": {"store": {n: s.sha256 for n, s in self.store.sources.items()}, "weights": weights},
             "left_out": {name: outcome.left_out for name, outcome in self.outcomes.items()},
             "not_fitted": self.plan.not_fitted,
+            "constant": self.constants(),
             "test_patients": len(tested),
             "test_patients_seen_unlabelled_in_pretraining": len(known),
             "protocol": "transductive" if known else "inductive",

@@ -101,8 +101,8 @@ def primary_macro(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def macro_table(summary: pd.DataFrame, value: str = "mean") -> pd.DataFrame:
-    """The macro rows of each task's primary metric as a compact table: a row an init and mode, a column a
-    pattern, tested on everyone who has something left.
+    """The macro rows of each task's primary metric as a compact table: a row a method, init and mode, a
+    column a pattern, tested on everyone who has something left.
 
     Other parts of the setting become further index levels only where the summary holds several of them.
     Patterns come full set first, then one taken away, then pairs, then single ones. A cell is NaN where
@@ -113,9 +113,8 @@ def macro_table(summary: pd.DataFrame, value: str = "mean") -> pd.DataFrame:
         value: the column in the cells.
     """
     macro = primary_macro(summary)
-    levels = ("task", "metric", "method", "train_on", "share")
-    varying = [name for name in levels if macro[name].nunique() > 1]
-    index = [*varying, "init", "mode"]
+    levels = ("task", "metric", "train_on", "share")
+    index = [*(name for name in levels if macro[name].nunique() > 1), "method", "init", "mode"]
     columns = sorted(pd.unique(macro["pattern"]), key=_pattern_rank)
     order = list(macro[index].drop_duplicates().itertuples(index=False, name=None))
     table = macro.pivot(index=index, columns="pattern", values=value)
