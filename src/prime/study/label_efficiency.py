@@ -16,11 +16,9 @@ SHARES = (1.0, 0.9, 0.7, 0.5, 0.25, 0.1)
 def arms(context: Context) -> list[Arm]:
     """Probes and other methods at every share; fine-tuning of the first task, save in the quick preset."""
     shares = {"shares": list(SHARES)}
-    probes = context.probe_arm(evaluate={"modes": ["lp"], **shares})
-    first = [context.config.evaluate.tasks[0].model_dump(mode="json")]
-    scratch = {"inits": ["scratch"], "modes": ["lp"], "tasks": first, **shares}
-    result = [probes, context.arm("PRIME scratch", scratch)]
+    result = [context.probe_arm(evaluate={"inits": ["pretrained", "scratch"], "modes": ["lp"], **shares})]
     if not context.quick:
+        first = [context.config.evaluate.tasks[0].model_dump(mode="json")]
         tuned = {"inits": ["pretrained", "scratch"], "modes": ["ft"], "tasks": first, **shares}
         result.append(context.arm("PRIME fine-tuned", tuned))
     if methods := context.config.evaluate.methods:
