@@ -461,7 +461,7 @@ KINDS = [
         "two widths of tokens",
         slide(2, features=np.ones((5, 16), np.float32)),
         "refused",
-        ("16 features", "32", "one encoder a source"),
+        ("16 features", "32", "one encoder per source"),
     ),
     Kind(
         "no patient in the name",

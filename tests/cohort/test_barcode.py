@@ -1,4 +1,4 @@
-"""Barcodes: parsing, and the choice of a patient's sample (spec/tcga.md 5.1)."""
+"""Barcodes: parsing, and the choice of a patient's sample."""
 
 import string
 

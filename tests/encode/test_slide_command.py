@@ -38,7 +38,7 @@ def outputs(out: Path) -> dict[str, str]:
 
 @pytest.fixture
 def slides(tmp_path: Path) -> Path:
-    """Two slides of one patient, one of another, 1 um a pixel, and a DICOM series."""
+    """Two slides of one patient, one of another, 1 um per pixel, and a DICOM series."""
     folder = tmp_path / "slides"
     for seed, name in enumerate(("ann.1", "ann.2", "bob")):
         write_slide(folder / f"{name}.tif", tissue(512, 640, seed), levels=1 + seed % 2)

@@ -1,4 +1,4 @@
-"""The balance loss: its values, that it has a gradient, and what counts (spec/moe.md 6.2)."""
+"""The balance loss: its values, that it has a gradient, and what counts."""
 
 import pytest
 import torch

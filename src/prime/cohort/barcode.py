@@ -1,4 +1,8 @@
-"""TCGA barcodes: TCGA-TSS-PART-SSV-PPA-PLATE-CENTER."""
+"""TCGA barcodes: `TCGA-TSS-PART-SSV-PPA-PLATE-CENTER`.
+
+TSS is the tissue source site, `TCGA-TSS-PART` the patient, SS the sample type and V its vial, PP the portion
+and A its analyte.
+"""
 
 import re
 from collections.abc import Iterable
@@ -33,7 +37,7 @@ def sample_type(barcode: str) -> str | None:
 
 
 def preferred_sample(barcodes: Iterable[str]) -> str | None:
-    """The sample that stands for a patient: 01, else 03, else 06; of these the lowest barcode.
+    """The sample used for a patient: type 01, else 03, else 06; of several the lowest barcode.
 
     The lowest barcode has the lowest vial, then portion, then aliquot, and is the same on every run.
     None where no barcode has one of the three types (for example, only normal tissue).

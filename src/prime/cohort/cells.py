@@ -1,4 +1,4 @@
-"""Cells of a clinical table: which of them are missing, and which spellings mean the same value."""
+"""Cells of a clinical table: which count as missing, and which spellings are the same value."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The cohort file: one YAML that says where a cohort's tables and features are and how to read them."""
+"""The cohort file (YAML): where the tables and features of a cohort are, and how to read them."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ from prime.settings.yaml_files import read_yaml
 
 
 class EndpointConfig(Strict):
-    """One time-to-event endpoint: which columns hold it, in which unit, and what means 'event'."""
+    """A time-to-event endpoint: its columns, its unit, and the values that mean event or censored."""
 
     time: str
     event: str

@@ -1,4 +1,4 @@
-"""Covariates: columns of a clinical table as one number a patient."""
+"""Covariates: columns of a clinical table, read as one number per patient."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,16 +19,16 @@ SHOWN_VALUES = 6
 
 
 def _several(value: object) -> object:
-    """A text alone is a list of one."""
+    """A single text is a list of one."""
     return (value,) if isinstance(value, str) else value
 
 
 class CovariateConfig(Strict):
-    """One number a patient, from a column of a clinical table; a column's name alone is the short form.
+    """A covariate: one number per patient from a clinical table. The name of a column is its short form.
 
-    Of several columns, the first with a known value counts. `values` says which number a cell's text stands
-    for; without it the cells are numbers. `other` says what becomes of a cell that is neither known nor
-    missing.
+    Of several columns the first with a known value counts. `values` gives the number for each text in the
+    cells; without it the cells are numbers. A cell that is neither known nor missing is an error, unless
+    `other` is `missing`.
     """
 
     name: str = Field(min_length=1)
@@ -63,14 +63,14 @@ Covariates = Annotated[tuple[CovariateConfig, ...], AfterValidator(_unique_names
 
 @dataclass
 class ClinicalRows:
-    """A clinical table's cells, one row a patient, and what messages need.
+    """The cells of a clinical table, one row per patient, with what messages about them name.
 
     Attributes:
         cells: the columns by name; text, or a parquet file's own types.
         ids: the n patients, all different.
         path: the table.
-        where: what the table is for, first in every message.
-        notes: what was found missing or left out, one line each.
+        where: what the table is for; every message begins with it.
+        notes: what was missing or left out, one line each.
     """
 
     cells: pd.DataFrame
@@ -80,7 +80,7 @@ class ClinicalRows:
     notes: list[str] = field(default_factory=list[str])
 
     def at(self, row: int) -> str:
-        """Names the row in a message."""
+        """The row as messages name it."""
         return f"{self.where}: {self.path}: row {row + 1} (patient {self.ids[row]})"
 
 
@@ -92,7 +92,7 @@ def read_cells(path: Path, where: str, sheet: str | None) -> pd.DataFrame:
 def clinical_rows(
     cells: pd.DataFrame, patient_id: str, columns: Iterable[str], path: Path, where: str
 ) -> ClinicalRows:
-    """The table by patient. Raises InputError for a column not there, a row without or twice a patient."""
+    """The table by patient. Raises InputError for a missing column, a row without id, or a patient twice."""
     require_columns(cells, list(dict.fromkeys([patient_id, *columns])), path, where)
     ids = [str(x) for x in patient_ids(cells[patient_id], path, where)]
     seen: dict[str, int] = {}
@@ -100,7 +100,7 @@ def clinical_rows(
         if patient in seen:
             raise InputError(
                 f"{where}: {path}: patient {patient} stands twice, in rows {seen[patient] + 1} and "
-                f"{row + 1}; keep one row a patient"
+                f"{row + 1}; keep one row per patient"
             )
         seen[patient] = row
     return ClinicalRows(cells, ids, path, where)
@@ -112,9 +112,9 @@ def covariate_columns(covariates: Iterable[CovariateConfig]) -> list[str]:
 
 
 def covariate(config: CovariateConfig, rows: ClinicalRows) -> NDArray[np.float64]:
-    """One covariate of every patient, (n,) float64: the first known value of its columns, NaN without one.
+    """A covariate of every patient, (n,) float64: the first known value of its columns, NaN if there is none.
 
-    Notes how many patients have it, and what `other: missing` passed over.
+    Adds to `rows.notes` how many patients have it, and which cells `other: missing` counted as missing.
 
     Raises:
         InputError: a cell that is neither missing nor a known value (without `values`: a finite number).
@@ -143,7 +143,7 @@ def covariate(config: CovariateConfig, rows: ClinicalRows) -> NDArray[np.float64
 
 
 def _number(cell: object, meaning: dict[str, float] | None) -> float | None:
-    """The cell's number, NaN where it is missing, None where it is neither; a stated value is not missing."""
+    """The number of a cell, NaN if it is missing, None if it is neither; stated values are not missing."""
     found = finite_number(cell) if meaning is None else meaning.get(value_key(cell))
     return np.nan if found is None and is_missing(cell) else found
 

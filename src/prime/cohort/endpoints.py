@@ -1,7 +1,8 @@
 """The clinical table: each patient's cohort, site, exclusion and time-to-event endpoints.
 
-Inside the project there is only `event`: 1 = observed, 0 = censored; every reader states its polarity. The
-columns of TCGA-CDR (Liu et al., Cell 2018) are spec/tcga.md 5.5.
+In the library `event` always means 1 = observed, 0 = censored; tables that code it otherwise are translated
+here. TCGA-CDR (Liu et al., Cell 2018) has the columns `OS` and `OS.time`, and likewise PFI, DSS and DFI, in
+days with 1 = event; `type` is the cancer type, and `Redaction` marks patients who were redacted.
 """
 
 from collections.abc import Iterable
@@ -28,14 +29,14 @@ CDR_REDACTED = ExcludeConfig(column="Redaction", values=("Redacted",), reason="r
 
 @dataclass(frozen=True)
 class ClinicalTable:
-    """What is known of each patient.
+    """The clinical table as read.
 
     Attributes:
-        frame: one row a patient: patient_id, cohort, site (text, may be empty), excluded (bool),
+        frame: one row per patient: patient_id, cohort, site (text, may be empty), excluded (bool),
             exclude_reason, `{endpoint}_time_days` and `{endpoint}_event` (float64, NaN missing, event
             1 = observed) for each endpoint, and `x_{name}` (float64, NaN missing) for each covariate.
         endpoints: their names.
-        notes: what was found missing or left out, one line each.
+        notes: what was missing or left out, one line each.
         file: the table that was read.
     """
 
@@ -52,8 +53,9 @@ def read_clinical(config: ClinicalConfig, root: Path | str) -> ClinicalTable:
     and is noted. A time of zero is kept.
 
     Raises:
-        InputError: a missing file or column, no UTF-8, an empty table, a patient twice, an event value that
-            was not declared, a time that is negative or no number, a covariate's value that is not known.
+        InputError: a missing file or column, another encoding than UTF-8, an empty table, a patient twice, an
+            event value that is not declared, a time that is negative or no number, or an unknown value of a
+            covariate.
     """
     path = Path(root) / config.path
     config = _resolved(config, path)

@@ -1,4 +1,4 @@
-"""The patient in the name of a file, a report or a sample."""
+"""Finding the patient in the name of a file, a report or a sample."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a reader takes and gives: the options of a source, its rows, or its texts before they are encoded."""
+"""Input and output of readers: the options of a source, its rows, or its texts before they are encoded."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -46,9 +46,9 @@ class SourceRows:
         kind: see above.
         dim: d, the features of a row.
         feature_names: d names for a vector source, else None.
-        patients: patient_id to float32 array (rows, d); never an empty array; read lazily and once.
-        detected: what was recognised, for people (for example "TRIDENT h5: features, coords").
-        notes: what was left out and why, one line each (for example "slide X is empty: counted as missing").
+        patients: pairs of patient_id and float32 array (rows, d), never empty; read lazily, and once.
+        detected: the format that was recognised, for messages ("TRIDENT h5: features, coords").
+        notes: what was left out and why, one line each ("slide X is empty: counted as missing").
         groups: for a vector source, the group index of each feature, (d,) int64; None for a sequence.
         attributes: encoder name, trained_on and other facts that a file states.
     """
@@ -65,11 +65,11 @@ class SourceRows:
 
 @dataclass(frozen=True)
 class SourceTexts:
-    """The texts of a source whose rows are made by an encoder, as they are before it runs.
+    """The texts of a source whose rows an encoder makes, before it runs.
 
     Attributes:
-        texts: patient_id to text, never empty; patients sorted.
-        count: the texts in the file, of which a patient may have several.
+        texts: text of each patient, never empty; patients sorted.
+        count: number of texts in the file; a patient may have several.
         detected, notes, attributes: as for SourceRows.
         warnings: what may keep the source from being encoded here.
     """
@@ -83,6 +83,6 @@ class SourceTexts:
 
 
 def kept_attributes(found: Mapping[str, Any]) -> dict[str, str]:
-    """Those of a file's attributes that say what made it, as text."""
+    """The attributes of a file that describe how it was made, as text."""
     kept = {name: found[name] for name in KEPT_ATTRIBUTES if name in found}
     return {name: value.decode() if isinstance(value, bytes) else str(value) for name, value in kept.items()}

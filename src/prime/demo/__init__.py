@@ -1,4 +1,4 @@
-"""The main job from end to end on a simulated cohort: `prime demo`."""
+"""`prime demo`: all steps from raw tables to predictions, on a simulated cohort."""
 
 from prime.demo.steps import run
 

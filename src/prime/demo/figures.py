@@ -18,7 +18,7 @@ METHODS = {
 
 
 def plot_patterns(summary: pd.DataFrame, oracle: pd.DataFrame, path: Path) -> None:
-    """Mean C-index by what the model may see, with 95% intervals over folds, and that of the true hazard."""
+    """Mean C-index by the modalities that the model sees, with 95% intervals over folds, and the oracle's."""
     macro = primary_macro(summary)
     rows_of = {key: part.set_index("pattern") for key, part in macro.groupby(["init", "mode"])}
     ceiling = oracle[oracle["cohort"] == MACRO].set_index("pattern")["mean"]
@@ -50,7 +50,7 @@ def _pattern_label(name: str) -> str:
 
 
 def plot_survival(predictions: pd.DataFrame, chosen: list[str], path: Path) -> None:
-    """Predicted survival of a few patients, each labelled by what was used and what was imputed."""
+    """Predicted survival of a few patients, labelled with the modalities that were used and imputed."""
     days = [column for column in predictions.columns if column.startswith("s_")]
     at = [0.0, *(float(column[2:]) for column in days)]
     records = predictions.set_index("patient_id").to_dict("index")

@@ -1,4 +1,4 @@
-"""How well anyone could do on the simulated cohort: the true hazard, as far as the modalities show it."""
+"""The best possible scores on the simulated cohort: those of the true hazard, as far as it is visible."""
 
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from prime.store.store import Store
 
 
 def true_risk(store: Store, cohort: Path, keep: tuple[bool, ...]) -> NDArray[np.float64]:
-    """The part of each patient's log hazard that comes from factors which a kept, observed modality shows.
+    """The part of each patient's log hazard due to factors that are visible in an observed, kept modality.
 
-    A factor counts where any such modality carries it, noise set aside. `cohort` is the simulated folder,
-    keep M flags. Returns (P,) in the store's order.
+    The noise of modalities is ignored. `cohort` is the folder of the simulated cohort, `keep` has M flags.
+    Returns (P,) in the store's order.
     """
     facts: dict[str, Any] = read_json(cohort / "truth.json")
     weights: dict[str, float] = facts["hazard_weights"]
@@ -30,7 +30,7 @@ def true_risk(store: Store, cohort: Path, keep: tuple[bool, ...]) -> NDArray[np.
 
 
 def oracle_summary(store: Store, cohort: Path, predictions: pd.DataFrame) -> pd.DataFrame:
-    """The oracle on the test patients of an evaluation, fold by fold, summarised like a method's rows."""
+    """The oracle's scores on the test patients of each fold of an evaluation, summarised like a method's."""
     position = {patient: row for row, patient in enumerate(store.patients["patient_id"])}
     first = predictions[predictions["init"] == predictions["init"].iloc[0]]
     tested = first[(first["mode"] == first["mode"].iloc[0]) & (first["seed"] == first["seed"].iloc[0])]

@@ -1,4 +1,4 @@
-"""The demo's experiment file: small enough for two cores and a few minutes."""
+"""The experiment file of the demo: small enough for two cores and a few minutes."""
 
 EXPERIMENT = """# The experiment of prime demo. Every key that is not here has its default: see prime config.
 cohort: cohort/cohort.yaml

@@ -1,8 +1,8 @@
-"""A small made-up cohort with a known truth, in the file formats that users have.
+"""A small simulated cohort with a known truth, in the file formats that users have.
 
-The world of `simulated_world.py` is fixed and the seed draws the patients, so two cohorts of different seeds
-are different patients of the same world, with different identifiers: a model fitted on one can be tried on
-the other.
+The parameters in `simulated_world.py` are fixed, and the seed draws the patients. Two cohorts with different
+seeds are different patients, with different ids, of the same distribution: a model fitted on one can be
+tested on the other.
 """
 
 import shutil
@@ -50,7 +50,7 @@ MIN_PATIENTS = 30
 
 
 def write_slide(path: Path, tiles: NDArray[np.float32], rng: np.random.Generator) -> None:
-    """One TRIDENT-type file: `features` with its encoder, `coords` at level 0 with their patch size."""
+    """Write a file as TRIDENT does: `features` with encoder, `coords` at level 0 with the patch size."""
     grid = rng.choice(4096, len(tiles), replace=False)
     coords = np.stack([grid % 64, grid // 64], axis=1).astype(np.int64) * 512
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
@@ -71,7 +71,7 @@ def _csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def _claim(out: Path, truth: dict[str, object]) -> None:
-    """Make `out` ours: refuse someone else's folder, clear our own earlier cohort, leave the mark first."""
+    """Prepare `out`: refuse a folder with other files, remove an earlier cohort of ours, write truth.json."""
     mark = out / "truth.json"
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; name a folder for the simulated cohort")
@@ -157,12 +157,12 @@ def simulate(out: Path, patients: int = 300, seed: int = 0, encoder: str = "mini
     """Write a cohort with known truth into the folder `out`; the same seed gives the same bytes.
 
     Files: `clinical.csv`, `slides/*.h5` (TRIDENT names), `slide_stats.csv`, `rna.parquet`, `reports.csv`,
-    `truth.csv` (factors and log hazard a patient), `truth.json` (parameters), and last `cohort.yaml`.
+    `truth.csv` (factors and log hazard of each patient), `truth.json` (parameters), and last `cohort.yaml`.
 
     Args:
-        out: a new or empty folder, or one that an earlier `simulate` made (it is replaced).
-        patients: at least 30.
-        seed: draws the patients; 0 or more.
+        out: a new or empty folder, or an earlier simulated cohort, which is replaced.
+        patients: how many, at least 30.
+        seed: of the random draws, 0 or more.
         encoder: the text encoder that the cohort file names, a path or a known name.
 
     Returns:

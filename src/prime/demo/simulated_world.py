@@ -1,7 +1,7 @@
-"""What is true of the made-up cohort: the world, its patients, and what each modality shows of them.
+"""The generative model of the simulated cohort: latent factors, hazard, and what each modality shows.
 
-Six latent factors drive every modality and the hazard. The world (loadings, patterns, hazard weights) is
-fixed by `WORLD_SEED`; the seed draws the patients.
+Six latent factors determine every modality and the hazard. The parameters (loadings, patterns, hazard
+weights) are fixed by `WORLD_SEED`; another seed draws the patients.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ SITE_SHIFT = {
 
 @dataclass(frozen=True)
 class World:
-    """Fixed loadings: how the factors (F,) of a patient appear in each modality."""
+    """The fixed parameters: how the factors (F,) of a patient appear in each modality."""
 
     type_means: Floats  # (types, F)
     pattern_means: Floats  # (PATTERNS, TILE_DIM)
@@ -60,7 +60,7 @@ class World:
 
 @dataclass(frozen=True)
 class Patients:
-    """Who they are and what is true of them, before any modality is drawn; arrays have one row a patient."""
+    """Patients before any modality is drawn; arrays have one row per patient."""
 
     ids: list[str]
     type_index: NDArray[np.int64]
@@ -75,7 +75,7 @@ def _visible(modality: str) -> Floats:
 
 
 def make_world() -> World:
-    """The loadings, always the same."""
+    """The fixed parameters, the same in every call."""
     rng = np.random.default_rng(WORLD_SEED)
     number = len(FACTORS)
     type_means = rng.normal(0.0, 0.4, (len(TYPES), number))
@@ -104,12 +104,12 @@ def gene_signal(factors: Floats, linear: Floats, curved: Floats) -> Floats:
 
 
 def log_hazard(factors: Floats) -> Floats:
-    """w.z for factors (patients, F)."""
+    """Log hazard (patients,), the weighted sum of the factors (patients, F)."""
     return factors @ np.array([HAZARD[factor] for factor in FACTORS])
 
 
 def draw_patients(world: World, patients: int, seed: int) -> Patients:
-    """Types, sites, factors and which modalities each patient has."""
+    """Draw each patient's type, site, factors and observed modalities."""
     rng = np.random.default_rng([seed, 0])
     type_index = rng.integers(0, len(TYPES), patients)
     site_index = rng.choice(len(SITES), patients, p=[0.22, 0.2, 0.18, 0.15, 0.13, 0.12])
@@ -132,7 +132,7 @@ def draw_patients(world: World, patients: int, seed: int) -> Patients:
 
 
 def draw_clinical(patients: Patients, seed: int) -> pd.DataFrame:
-    """The clinical table: Weibull death and progression times, censored at random by site, in whole days."""
+    """Draw the clinical table: Weibull times of death and progression, censored at random, in whole days."""
     rng = np.random.default_rng([seed, 1])
     count = len(patients.ids)
     risk = patients.log_hazard - patients.log_hazard.mean()
@@ -163,7 +163,7 @@ def draw_clinical(patients: Patients, seed: int) -> pd.DataFrame:
 
 
 def draw_tiles(world: World, factors: Floats, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Tiles (N, TILE_DIM) of one patient: patterns mixed in proportions that follow the factors (F,)."""
+    """Tiles (N, TILE_DIM) of one patient: patterns, mixed in proportions that depend on the factors (F,)."""
     number = int(rng.integers(12, 41))
     logits = factors @ world.pattern_logits
     share = np.exp(logits - logits.max())
@@ -182,7 +182,7 @@ def draw_stats(world: World, factors: Floats, seed: int) -> Floats:
 
 
 def draw_genes(world: World, factors: Floats, seed: int) -> NDArray[np.float32]:
-    """Gene z-scores (patients, GENES), standardised against the world and not against this cohort."""
+    """Gene z-scores (patients, GENES), standardised by the whole distribution, not by this cohort."""
     rng = np.random.default_rng([seed, 4])
     raw = gene_signal(factors, world.gene_linear, world.gene_curved)
     raw += rng.normal(0.0, 0.9, raw.shape)
@@ -224,12 +224,12 @@ ORGAN = ("lobe", "segment", "quadrant")
 
 
 def _level(value: float, rng: np.random.Generator) -> int:
-    """0, 1 or 2: the third in which a noisy reading of a standard normal factor falls."""
+    """0, 1 or 2: the tercile of a standard normal factor, measured with noise."""
     return int(np.searchsorted([-0.45, 0.45], value + rng.normal(0.0, 0.35)))
 
 
 def write_report(factors: Floats, type_index: int, number: int, rng: np.random.Generator) -> str:
-    """A short report of one patient with factors (F,). It speaks of the tumour, never of the outcome."""
+    """A short report of a patient with factors (F,), about the tumour and never about the outcome."""
     value = dict(zip(FACTORS, factors.tolist(), strict=True))
     nodes = _level(value["nodes"], rng)
     sampled = int(rng.integers(8, 25))

@@ -1,4 +1,4 @@
-"""Simulate, check, pack, pretrain, evaluate, fit, predict, show: each step skips what it finds done."""
+"""The steps of the demo: simulate, check, pack, pretrain, evaluate, fit, predict, unless they are done."""
 
 import time
 from pathlib import Path
@@ -61,7 +61,7 @@ def _cell(value: float) -> str:
 
 
 def result_table(summary: pd.DataFrame, oracle: pd.DataFrame) -> Table:
-    """Mean C-index over the cancer types: a row a way of training, and the oracle; a column a pattern."""
+    """Mean C-index over cancer types: a row per way of training, one for the oracle, a column per pattern."""
     table = Table(
         title="C-index of held-out patients, mean over cancer types, by what may be seen",
         caption="LP: linear probe, FT: fine-tuning, trained with modalities left out; oracle: true hazard",
@@ -83,7 +83,7 @@ def result_table(summary: pd.DataFrame, oracle: pd.DataFrame) -> Table:
 
 
 def _shown_patients(predictions: pd.DataFrame) -> list[str]:
-    """Of those with every piece the least and the most at risk, and one each with two pieces and one."""
+    """The complete patients of lowest and highest risk, and one each with two modalities and with one."""
     scored = predictions[predictions["status"] == "scored"].sort_values("percentile", kind="stable")
     pieces = scored["pattern"].str.count(r"\+").to_numpy()
     ids = scored["patient_id"].to_numpy(dtype=object)
@@ -92,7 +92,7 @@ def _shown_patients(predictions: pd.DataFrame) -> list[str]:
 
 
 def unseen_score(store: Store, predictions: pd.DataFrame, endpoint: str) -> Score:
-    """Harrell's C of the predicted risks against what became of the unseen patients."""
+    """Harrell's C of the predicted risks for the outcomes of the unseen patients."""
     time_days = store.patients[f"{endpoint}_time_days"].to_numpy(dtype=np.float64)
     event = store.patients[f"{endpoint}_event"].to_numpy(dtype=np.float64) == 1
     usable = (predictions["status"] == "scored").to_numpy() & ~np.isnan(time_days)
@@ -135,7 +135,7 @@ def run(
     out: Path, patients: int = 300, unseen: int = 40, overrides: tuple[str, ...] = (),
     console: Console | None = None,
 ) -> None:  # fmt: skip
-    """Go the whole way in the folder `out` and end with a table; a second run skips what is done.
+    """Run all steps in the folder `out` and print a table of results; a second run skips what is done.
 
     `overrides` are settings of the experiment as `key=value`. Raises InputError where `out` holds the demo
     with other settings.

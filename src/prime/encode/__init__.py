@@ -1,1 +1,4 @@
-"""From raw files to feature files: slides, RNA-seq, reports, the GDC. Meets the rest only through files."""
+"""From raw files to feature files: slides, RNA-seq, reports, and TCGA from the GDC.
+
+The rest of the library knows of it only by the files that it writes.
+"""

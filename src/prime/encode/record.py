@@ -1,4 +1,4 @@
-"""What made a feature file: the encoder's name, weights, licence and training data, kept with its output."""
+"""The record of an encoder that is stored with its features: name, weights, licence and training data."""
 
 from dataclasses import asdict, dataclass
 
@@ -7,15 +7,15 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class EncoderRecord:
-    """Written into every output, as HDF5 attributes or as JSON beside a table.
+    """The record, written into every output as HDF5 attributes, or as JSON beside a table.
 
     Attributes:
         encoder: its name.
-        weights: where they came from: a file's or folder's name, or a hub name; never a path of this machine.
+        weights: their origin: the name of a file or folder, or a hub name, never a path.
         weights_sha256: over the names and contents of its files.
-        licence: of the weights, as their model card or the user says.
-        trained_on: the data it was trained on, comma-separated (for example "TCGA"); `prime check` warns
-            where a cohort's patients may be among them.
+        licence: of the weights, by their model card or the user.
+        trained_on: its training data, comma-separated (for example "TCGA"); `prime check` warns where they
+            may include patients of the cohort.
     """
 
     encoder: str
@@ -25,5 +25,5 @@ class EncoderRecord:
     trained_on: str = UNKNOWN
 
     def attributes(self) -> dict[str, str]:
-        """Name and text of each, as they are stored."""
+        """Names and texts as they are stored."""
         return asdict(self)

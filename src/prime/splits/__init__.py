@@ -1,1 +1,1 @@
-"""Who can serve a task, and who trains, validates and tests."""
+"""Which patients can serve a task, and how they are split into training, validation and test sets."""

@@ -1,4 +1,4 @@
-"""Who is in a cohort: the counts of the paper's Table I, and where patients fall out on the way to a test."""
+"""Counts of a cohort's patients as in the paper's Table I, and the flow chart of exclusions."""
 
 from dataclasses import dataclass
 
@@ -19,10 +19,10 @@ class FlowStep:
     """One box of a flow chart of exclusions.
 
     Attributes:
-        name: what the patients of this step fulfil, all earlier steps included.
+        name: the condition of this step; its patients also meet those of all earlier steps.
         patients: how many remain.
-        reason: why the others of the step before fell out.
-        left_out: how many those are.
+        reason: why the other patients of the step before are left out.
+        left_out: how many these are.
     """
 
     name: str
@@ -33,7 +33,7 @@ class FlowStep:
 
 @dataclass(frozen=True)
 class _Step:
-    """A condition over all P patients, with what is said of those who do and do not meet it."""
+    """A condition: its name, who of all P patients meets it, and the reason given for those who do not."""
 
     name: str
     meets: Mask
@@ -41,11 +41,11 @@ class _Step:
 
 
 def cohort_counts(store: Store) -> pd.DataFrame:
-    """What the store holds: one row a cancer type in name order, then a row `total`.
+    """What the store holds: one row per cancer type in name order, then a row `total`.
 
-    Patients who have features but no row in the clinical table have no type; where there are any, they form a
-    row with an empty name. Source of the words complete and partial: the paper, IV-A (10,439 patients with at
-    least one modality, of whom 7,675 are complete and 2,764 lack one or two).
+    Patients with features but without a row in the clinical table have no type; if there are any, they form a
+    row with an empty name. Complete and partial are meant as in section IV-A of the paper (10,439 patients
+    with at least one modality, of whom 7,675 are complete and 2,764 lack one or two).
 
     Returns:
         Columns, all counts of patients but the first: cohort; patients; `has_{modality}`; complete (every
@@ -74,7 +74,7 @@ def cohort_counts(store: Store) -> pd.DataFrame:
 
 
 def horizon_counts(store: Store, endpoint: str, horizon_days: float, complete: bool = False) -> pd.DataFrame:
-    """The paper's Table I for one endpoint: one row a cancer type that has patients, then a row `total`.
+    """The paper's Table I for one endpoint: one row per cancer type that has patients, then a row `total`.
 
     Counted are patients who can be evaluated: not excluded, at least one modality (every modality where
     `complete`, as in the paper's downstream cohorts), endpoint known and its time above zero. In the paper's
@@ -112,16 +112,16 @@ def horizon_counts(store: Store, endpoint: str, horizon_days: float, complete: b
 def cohort_flow(
     store: Store, endpoint: str, horizon_days: float | None = None, cohort: str | None = None
 ) -> list[FlowStep]:
-    """From everybody the store knows to those who serve evaluation of an endpoint, step by step.
+    """The patients left after each exclusion, from all in the store to those who serve evaluation.
 
     Steps: in the clinical table; at least one modality; not excluded; endpoint known; time above zero; and,
-    with a horizon, label known at the horizon. A patient counts as in the clinical table where it says
-    anything of them: type, site, exclusion, outcome or covariate.
+    with a horizon, label known at the horizon. A patient counts as being in the clinical table if it has a
+    type, site, exclusion, outcome or covariate of theirs.
 
     Args:
         store: the cohort.
         endpoint: one of its endpoints.
-        horizon_days: of a classification, for example 1095; None for the time to event.
+        horizon_days: of a classification, such as 1095; None for the time to event.
         cohort: one cancer type only; None for all.
 
     Raises:
@@ -161,7 +161,7 @@ def _steps(store: Store, endpoint: str, horizon_days: float | None) -> list[_Ste
 
 
 def _label(store: Store, endpoint: str, horizon_days: float) -> tuple[Mask, Mask]:
-    """Label (P,) at the horizon, and of whom it is known (P,); neither matters without an outcome."""
+    """Labels (P,) at the horizon, and for whom they are known (P,); meaningless without an outcome."""
     if not (np.isfinite(horizon_days) and horizon_days > 0):
         raise InputError(f"horizon_days {horizon_days}: must be above 0")
     time_days, event = _outcome(store, endpoint)
@@ -182,7 +182,7 @@ def _outcome(store: Store, endpoint: str) -> tuple[NDArray[np.float64], NDArray[
 
 
 def _modalities(store: Store) -> NDArray[np.int64]:
-    """(P,) how many modalities each patient has."""
+    """(P,) int64: how many modalities each patient has."""
     return np.asarray(store.observed().sum(axis=1), dtype=np.int64)
 
 
@@ -191,7 +191,7 @@ def _excluded(store: Store) -> Mask:
 
 
 def _in_clinical_table(store: Store) -> Mask:
-    """Patients of whom the clinical table says anything; packing leaves all of it empty for the others."""
+    """(P,) bool: who has any entry of the clinical table; packing leaves all of them empty for the others."""
     frame = store.patients
     said = _excluded(store).copy()
     for name in ("cohort", "site"):

@@ -1,4 +1,4 @@
-"""The folds of an evaluation: given, drawn, by site, or external; whom each trains on."""
+"""The folds of an evaluation: read from a file, drawn, by site, or external; and who trains in each."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from prime.splits.site_folds import external_fold, site_preserved_folds
 from prime.splits.split_files import read_splits
 from prime.store.store import Store
 
-MIN_PATIENTS, MIN_EVENTS = 20, 4  # to fit anything on
+MIN_PATIENTS, MIN_EVENTS = 20, 4  # fewer training patients or events are not fitted
 
 
 def evaluation_folds(store: Store, outcome: Outcome, config: EvaluateConfig, seed: int) -> list[Fold]:
@@ -58,7 +58,7 @@ def _external(store: Store, outcome: Outcome, external: ExternalConfig, seed: in
 
 
 def _saved(store: Store, outcome: Outcome, config: EvaluateConfig) -> list[Fold]:
-    """Folds of a splits file, without the patients whom the task cannot use."""
+    """The folds of a splits file, without patients whom the task cannot use."""
     ids = store.patients["patient_id"].to_numpy(dtype=object)
     folds = read_splits(Path(str(config.folds)), ids)
     if config.cohorts is not None:
@@ -102,7 +102,7 @@ def _refuse_unknown(patients: list[str], store: Store, source: str) -> None:
 
 
 def only(fold: Fold, keep: NDArray[np.bool_], test: bool = True) -> Fold:
-    """The fold with the patients of `keep` (P,) alone; the test part as it was where `test` is False."""
+    """The fold with only the patients of `keep` (P,) bool; the test set unchanged where `test` is False."""
     return replace(
         fold,
         train=fold.train[keep[fold.train]],
@@ -114,9 +114,15 @@ def only(fold: Fold, keep: NDArray[np.bool_], test: bool = True) -> Fold:
 def training_fold(
     fold: Fold, outcome: Outcome, complete: NDArray[np.bool_], train_on: str, share: float, seed: int
 ) -> Fold:
-    """The fold with the training and validation patients that a setting allows; the test part stays.
+    """The fold with the training and validation patients that the settings allow; the test set is unchanged.
 
-    complete (P,) bool: has every modality. `share` of the labels, nested over shares.
+    Args:
+        fold: before the settings.
+        outcome: of the task.
+        complete: (P,) bool, who has every modality.
+        train_on: `complete` keeps only these.
+        share: of the labels that is kept, see `label_subset`.
+        seed: of the experiment.
     """
     if train_on == "complete":
         fold = only(fold, complete, test=False)
@@ -124,7 +130,7 @@ def training_fold(
 
 
 def enough(patients: int, events: int) -> bool:
-    """Whether something can be fitted on so many patients, of whom so many have the event."""
+    """Whether a model can be fitted on this many patients with this many events."""
     return patients >= MIN_PATIENTS and events >= MIN_EVENTS
 
 

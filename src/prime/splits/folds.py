@@ -1,4 +1,4 @@
-"""Who trains, who validates, who tests: patient-level, seeded, disjoint, saved."""
+"""Splits into training, validation and test patients: by patient, disjoint, drawn with a seed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,8 @@ def pretraining_split(
 ) -> tuple[Indices, Indices]:
     """Split `patients` into train and validation within each cancer type (paper IV-C2: 80/20).
 
-    cohorts (P,) names of all patients of the store. A type gives round(share * n) patients to validation.
+    `cohorts` (P,) are the types of all patients in the store. Of a type with n patients, round(share * n)
+    validate.
     """
     train: list[Indices] = []
     validation: list[Indices] = []
@@ -48,9 +49,9 @@ def with_validation(
 ) -> Fold:
     """The fold whose validation is one eighth of `rest`, stratified by event (70/10/20 in five folds).
 
-    cohort and fold name the fold and, with `seed`, decide who validates; rest and test are positions, event
-    is (P,) bool over the whole store. `rest` needs two patients. Where a class has fewer than two patients in
-    `rest`, or validation is one patient, the draw is not stratified.
+    `cohort` and `fold` name the fold and, with `seed`, decide who validates. `rest` and `test` are positions,
+    `event` is (P,) bool over the whole store. `rest` needs two patients. Where a class has fewer than two
+    patients in `rest`, or validation is one patient, the draw is not stratified.
     """
     labels = event[rest]
     held = max(1, round(len(rest) / 8))
@@ -72,9 +73,9 @@ def stratified_folds(
     count: int,
     seed: int,
 ) -> list[Fold]:
-    """`count` folds stratified by event and by time (halves of the times of each group).
+    """`count` folds stratified by event, and within each group by time, below and above its median.
 
-    time_days and event are (P,) over the whole store. Raises InputError where a cohort has fewer than
+    `time_days` and `event` are (P,) over the whole store. Raises InputError where a cohort has fewer than
     2 * count patients.
     """
     if len(patients) < 2 * count:
@@ -132,8 +133,8 @@ def given_folds(
 ) -> list[Fold]:
     """Folds of one cohort from a folds file; `patients` are those who may serve evaluation.
 
-    Patients of the file who may not serve (no outcome, no modality, redacted) are left out; the caller
-    reports them. Raises InputError where the file has no patient of the cohort, or fewer than two folds.
+    Patients of the file who cannot serve (no outcome, no modality, redacted) are left out; the caller reports
+    them. Raises InputError where the file has no patient of the cohort, or fewer than two folds.
     """
     mine = table[table["cohort"] == cohort]
     if mine.empty:
@@ -155,15 +156,15 @@ def given_folds(
 def label_subset(
     fold: Fold, event: NDArray[np.bool_], time_days: NDArray[np.float64], share: float, seed: int
 ) -> Fold:
-    """The fold with train and validation thinned to `share` of their labels; the test part stays whole.
+    """The fold with `share` of its training and validation patients; the test set is unchanged.
 
-    Patients with and without an event are thinned alike, each evenly over early and late times (halves at
-    the median); at least two of each are kept where there were two. With one seed a smaller share's patients
-    are a subset of a larger one's, and nothing but the fold and the seed decides, so every method is given
-    the same patients (spec/evaluation.md 8.4). A share of 1 changes nothing.
+    The same share of patients with and without an event is kept, of each evenly over early and late times
+    (below and above the median), and at least two of each where there were two. For one seed, the patients of
+    a smaller share are a subset of those of a larger one. They depend on fold and seed alone, so that every
+    method gets the same patients. A share of 1 changes nothing.
 
     Args:
-        fold: whose train and validation are thinned.
+        fold: with all of its patients.
         event, time_days: (P,) over the whole store; bool, and float64 days.
         share: above 0, at most 1.
         seed: of the experiment.
@@ -183,7 +184,7 @@ def label_subset(
 def _thinned(
     part: Indices, event: NDArray[np.bool_], time_days: NDArray[np.float64], share: float, seed: int
 ) -> Indices:
-    """The first round(share * n) of an order of the events, and of one of the others; sorted."""
+    """Of patients with an event, and of the others, the first round(share * n) in a random order; sorted."""
     kept: list[Indices] = []
     for flag in (False, True):
         members = np.sort(part[event[part] == flag])
@@ -194,7 +195,7 @@ def _thinned(
 
 
 def _spread_order(time_days: NDArray[np.float64], generator: np.random.Generator) -> Indices:
-    """A random order (n,) of which every beginning holds the early and the late half in their proportion."""
+    """A random order (n,) in which early and late times alternate, so that any first part has both alike."""
     if not len(time_days):
         return np.zeros(0, dtype=np.int64)
     late = time_days > np.median(time_days)

@@ -1,4 +1,4 @@
-"""Who can serve evaluation of a task, and their times, events or labels."""
+"""The patients who can serve evaluation of a task, and their times, events or labels."""
 
 from dataclasses import dataclass
 
@@ -15,17 +15,17 @@ from prime.store.store import Store
 
 @dataclass(frozen=True)
 class Outcome:
-    """One task over all P patients of a store.
+    """The outcome of a task for all P patients of a store.
 
-    A binary task is survival in one bin, up to the horizon: its only hazard is the probability of the
-    event by then, and the censored likelihood of known labels is the binary cross-entropy. So heads, losses
-    and predictions are the same for both kinds.
+    A binary task is treated as survival with a single time bin, up to the horizon: its hazard is the
+    probability of the event by then, and the censored likelihood of known labels is the binary cross-entropy.
+    So heads, losses and predictions are the same for both kinds of task.
 
     Attributes:
-        time_days: (P,) float64, follow-up; what stands where `usable` is False never matters.
+        time_days: (P,) float64, follow-up; NaN where `usable` is False.
         event: (P,) bool: the event was observed; for a binary task, by the horizon.
-        usable: (P,) bool: not excluded, an outcome (a known label), a time above zero, and any modality.
-        left_out: reason to number of patients, for the manifest.
+        usable: (P,) bool: not excluded, with an outcome (a known label), a time above zero, and a modality.
+        left_out: number of patients left out for each reason.
         horizon_days: of a binary task; None for time to event.
     """
 
@@ -43,7 +43,7 @@ class Outcome:
 
 
 def read_outcome(store: Store, task: TaskConfig) -> Outcome:
-    """The task's outcome of every patient. Raises InputError where the cohort lacks the endpoint."""
+    """Every patient's outcome in a task. Raises InputError where the cohort lacks the endpoint."""
     column = f"{task.endpoint}_time_days"
     if column not in store.patients.columns:
         raise InputError(

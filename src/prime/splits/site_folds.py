@@ -1,13 +1,14 @@
 """Folds that keep a hospital's patients together, and a train/test split across cohorts.
 
-Slides carry a hospital's signature (scanner, staining, case mix) from which a model can tell the hospital,
-and with it the outcome. A test is only honest about new hospitals where none of its own was trained on.
+Slides carry a signature of their hospital (scanner, staining, case mix) from which a model can recognise the
+hospital, and with it the outcome. A test measures performance at new hospitals only if no patient of the
+tested hospitals was in training.
 Source: Howard et al., "The impact of site-specific digital histology signatures on deep learning model
-accuracy and bias", Nature Communications 2021. They balance the folds by quadratic programming. Here the
-squared imbalance is lowered by a greedy assignment in order of size, then by moves and swaps of sites until
-none helps; a few more greedy starts in random order are tried and the best is kept. On six TCGA cohorts that
-balances size and events at least as well as scikit-learn's StratifiedGroupKFold, which never revises a
-choice; most so where a site is large (LGG: folds of 91 to 123 patients against 75 to 158).
+accuracy and bias", Nature Communications 2021. They balance the folds by quadratic programming. Here sites
+are assigned greedily by size, then moved and swapped until the squared imbalance no longer falls; greedy
+starts in random orders are tried too, and the best is kept. On six TCGA cohorts size and events are balanced
+at least as well as by scikit-learn's StratifiedGroupKFold, which never revises a choice, and better where a
+site is large (LGG: folds of 91 to 123 patients against 75 to 158).
 """
 
 import numpy as np
@@ -20,9 +21,9 @@ from prime.seeds import named_seed
 from prime.splits.folds import Fold, with_validation
 
 _WEIGHTS = np.array([1.0, 1.0, 0.25])  # of the imbalance in patients, in events, in late times
-_VALIDATION_PARTS = 8  # one eighth of the patients who are not tested
-_LARGEST_VALIDATION = 0.25  # of the patients who are not tested
-_ONE_SITE_COST = 0.5  # several hospitals validate better than one that is somewhat nearer to an eighth
+_VALIDATION_PARTS = 8  # validation is to be one eighth of the patients who are not tested
+_LARGEST_VALIDATION = 0.25  # and at most this share of them
+_ONE_SITE_COST = 0.5  # prefers several hospitals to one that is somewhat nearer to an eighth
 _NO_GAIN = -1e-9
 _ATTEMPTS = 10
 
@@ -40,14 +41,14 @@ def site_preserved_folds(
 
     Every patient is tested once. Folds are balanced in patients, in events and (less strictly) in late times
     (above the median of those with, or without, an event), as well as whole sites allow. Validation is about
-    one eighth of the rest and is made of whole sites too, where some set of sites leaves an event in both
-    train and validation and holds at most a quarter of the rest; else it is drawn by patients, stratified by
-    event, as in `stratified_folds`. `site_report` says which of the two each fold got.
+    one eighth of the other patients. It consists of whole sites too, if some set of sites leaves an event in
+    both train and validation and holds at most a quarter of these patients; otherwise it is drawn by
+    patients, stratified by event, as in `stratified_folds`. `site_report` shows which of the two happened.
 
     Args:
-        cohort: its name, kept in the folds; with `seed` it decides the order among sites of one size.
+        cohort: its name, kept in the folds; with `seed` it decides the order of sites of equal size.
         patients: (n,) int64 positions of those who may serve evaluation.
-        sites: (P,) text over the whole store; a patient with an empty or missing one is a site of their own.
+        sites: (P,) text over the whole store; a patient without one counts as a site of their own.
         time_days: (P,) float64 days over the whole store.
         event: (P,) bool over the whole store, True = observed.
         count: folds, at least 2.
@@ -90,7 +91,7 @@ def external_fold(
 ) -> Fold:
     """Train on some cohorts, test on another: one fold, number 0, with `name` as its cohort.
 
-    Validation is one eighth of `train_patients`, stratified by event; every test patient is tested.
+    Validation is one eighth of `train_patients`, stratified by event.
 
     Args:
         name: of the comparison, for example `LUAD-to-LUSC`; with `seed` it decides the validation patients.
@@ -123,9 +124,9 @@ def site_report(folds: list[Fold], sites: NDArray[np.object_], event: NDArray[np
         folds: of any kind. sites, event: (P,) over the whole store, as in `site_preserved_folds`.
 
     Returns:
-        One row a fold: cohort, fold; for each of train, validation and test `{part}_patients`,
+        One row per fold: cohort, fold; for each of train, validation and test `{part}_patients`,
         `{part}_events`, `{part}_sites`; `shared_with_test` (sites that test shares with train or validation)
-        and `shared_with_validation` (sites that train and validation share: 0 where validation was taken by
+        and `shared_with_validation` (sites that train and validation share: 0 where validation consists of
         whole sites).
     """
     codes = _site_codes(sites)
@@ -145,7 +146,7 @@ def site_report(folds: list[Fold], sites: NDArray[np.object_], event: NDArray[np
 
 
 def _site_codes(sites: NDArray[np.object_]) -> NDArray[np.int64]:
-    """(n,) numbers from 0; each patient without a site gets a number of their own."""
+    """(n,) int64: the number of each patient's site; a patient without a site gets a number of their own."""
     missing = np.asarray(pd.isna(sites), dtype=bool)
     names = np.where(missing, "", sites).astype(str)
     none = np.char.strip(names) == ""
@@ -156,7 +157,7 @@ def _site_codes(sites: NDArray[np.object_]) -> NDArray[np.int64]:
 
 
 def _marks(time_days: NDArray[np.float64], event: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(n, 3): what is to be balanced, per patient: one, event, late."""
+    """(n, 3): what is to be balanced, for each patient: 1, event, late."""
     late = np.zeros(len(event), dtype=bool)
     for flag in (False, True):
         group = event == flag
@@ -239,7 +240,7 @@ def _improve(
 def _site_validation(
     marks: NDArray[np.float64], codes: NDArray[np.int64], seed: int
 ) -> NDArray[np.bool_] | None:
-    """(n,) which patients of the rest validate, whole sites only; None where no set of sites will do."""
+    """(n,) bool: who validates, whole sites only; None where no set of sites is suitable."""
     known, codes = np.unique(codes, return_inverse=True)
     if len(known) < 2:
         return None

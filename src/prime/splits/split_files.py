@@ -1,7 +1,7 @@
-"""A splits file: every fold with its train, validation and test patients by name, as JSON.
+"""Splits files: JSON with the ids of the train, validation and test patients of every fold.
 
-Unlike a folds file (csv, who is tested in which fold), it fixes all three parts, so that other methods and
-other machines use exactly the same patients. docs/formats.md describes it.
+Unlike a folds file (csv, in which fold each patient is tested), it fixes all three sets, so that other
+methods and other machines use exactly the same patients. docs/formats.md describes it.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Writing a `.npy` array row by row, its length unknown until the end."""
+"""Writing a `.npy` array row by row, when its length is known only at the end."""
 
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,7 @@ HEADER_BYTES = 128
 
 
 class TooLargeForFloat16(Exception):
-    """A number above FLOAT16_LIMIT was given to a float16 array; write it as float32 instead."""
+    """A float16 array got a number above FLOAT16_LIMIT; it should be written as float32 instead."""
 
 
 class ArrayWriter:

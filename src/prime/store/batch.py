@@ -1,4 +1,4 @@
-"""The one batch that flows through everything."""
+"""The batch: the data of several patients, padded and masked, as every network gets them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ class SourceBatch:
     """One source of B patients.
 
     Attributes:
-        values: (B, L, d) float32; rows of a source, padded to L. What stands in masked rows never matters.
+        values: (B, L, d) float32; rows of a source, padded to L. Values in masked rows never matter.
         token_mask: (B, L) bool; True = a real row.
     """
 
@@ -28,7 +28,7 @@ class Batch:
         patient_ids: B identifiers.
         modalities: modality name to its source names; M = len(modalities), in a fixed order.
         sources: source name to its rows.
-        cohort_codes: (B,) int64; cancer type by number, for samplers and diagnostics, never an input.
+        cohort_codes: (B,) int64; number of the cancer type, for samplers and diagnostics, never an input.
     """
 
     patient_ids: tuple[str, ...]
@@ -55,13 +55,13 @@ class Batch:
         return replace(self, sources=sources)
 
     def select(self, modalities: Sequence[str]) -> "Batch":
-        """The batch with these modalities and their sources alone, in this order."""
+        """The batch with only these modalities and their sources, in this order."""
         chosen = {name: self.modalities[name] for name in modalities}
         sources = {source: self.sources[source] for names in chosen.values() for source in names}
         return replace(self, modalities=chosen, sources=sources)
 
     def take(self, rows: Tensor) -> "Batch":
-        """The patients of these rows (n,) int64, in this order, without padding that none of them needs."""
+        """The patients at these rows (n,) int64, in this order, without padding that none of them needs."""
         sources: dict[str, SourceBatch] = {}
         for name, source in self.sources.items():
             mask = source.token_mask[rows]

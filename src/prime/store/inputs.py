@@ -1,4 +1,4 @@
-"""What a network must know of a store: its modalities, their sources, and each source's shape."""
+"""The description of a store from which a network is built: modalities, their sources, and their shapes."""
 
 from typing import Any, Literal, cast
 
@@ -8,7 +8,7 @@ from prime.store.store import Store
 
 
 class SourceSpec(Strict):
-    """What the model must know of a source to build its tokenizer: saved with every checkpoint."""
+    """The shape of a source, from which the model builds its tokenizer; saved with every checkpoint."""
 
     kind: Literal["vector", "sequence"]
     dim: int
@@ -16,14 +16,14 @@ class SourceSpec(Strict):
 
 
 class InputSpec(Strict):
-    """Modalities in order, their sources, and each source's shape."""
+    """Modalities in order, their sources, and the shape of each source."""
 
     modalities: dict[str, tuple[str, ...]]
     sources: dict[str, SourceSpec]
 
 
 def input_spec(store: Store) -> InputSpec:
-    """What the model must know of a store's modalities and sources."""
+    """The modalities and sources of a store."""
     return InputSpec(
         modalities={m: tuple(names) for m, names in store.modalities.items()},
         sources={
@@ -38,7 +38,7 @@ def input_spec(store: Store) -> InputSpec:
 
 
 def data_identity(store: Store) -> dict[str, Any]:
-    """What of a store a network's outputs depend on, as JSON: values, rows, and how sources are grouped."""
+    """Everything in a store that a network's outputs depend on, as JSON: values, rows, groups of features."""
     return {
         "values": {name: source.sha256 for name, source in store.sources.items()},
         "rows": store.manifest["index_sha256"],
@@ -47,7 +47,7 @@ def data_identity(store: Store) -> dict[str, Any]:
 
 
 def require_same_inputs(checkpoint: InputSpec, store: InputSpec, where: str) -> None:
-    """Raise InputError unless the store offers the sources that the checkpoint was trained on, in shape."""
+    """Raise InputError unless the store has the sources that the checkpoint was trained on, in that shape."""
     for modality, sources in checkpoint.modalities.items():
         found = store.modalities.get(modality)
         if found is None:

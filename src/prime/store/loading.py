@@ -1,4 +1,4 @@
-"""Batches from a packed store: scaled, padded, masked."""
+"""Making batches from a packed store: rows are gathered, scaled, padded and masked."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from prime.store.store import Store
 
 
 def gather_rows(index: Indices, patients: Indices) -> Indices:
-    """Row numbers of the given patients; index (P, 2) holds start and length of each patient's rows."""
+    """Numbers of the rows of `patients`; `index` (P, 2) has start and number of each patient's rows."""
     start, length = index[patients, 0], index[patients, 1]
     offset = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
     return np.repeat(start, length) + offset
@@ -22,7 +22,7 @@ def gather_rows(index: Indices, patients: Indices) -> Indices:
 def fit_scalings(
     store: Store, patients: Indices, clip: float, sources: Sequence[str] | None = None
 ) -> Scaling:
-    """Scaling of every source (or of some), from the rows of these patients only."""
+    """The scaling of every source (or of `sources`), fitted on the rows of these patients only."""
     return {
         name: fit_scaling(store.values(name)[gather_rows(store.index(name), patients)], clip)
         for name in (store.sources if sources is None else sources)
@@ -32,7 +32,7 @@ def fit_scalings(
 class PatientLoader:
     """Makes batches of a store's patients; vector sources are scaled once and held in memory.
 
-    With `modalities`, batches hold these alone, in this order; `scaling` then needs their sources only.
+    With `modalities`, batches have only these, in this order, and `scaling` needs only their sources.
     """
 
     def __init__(self, store: Store, scaling: Scaling, modalities: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What a store says of each of its sources."""
+"""The description of each source in a store's manifest."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -18,18 +18,18 @@ class SourceManifest:
         modality: the modality it belongs to.
         kind: `vector` (rows of named features) or `sequence` (rows are tokens).
         dim: d, the features of a row.
-        rows: all rows.
-        patients: the patients who have a row.
-        max_rows: the most rows one patient has.
+        rows: number of rows of all patients.
+        patients: number of patients who have a row.
+        max_rows: the largest number of rows of a patient.
         dtype: of the stored array, `float16` or `float32`.
         feature_names: d names for a vector source, else None.
         groups: the group of each feature for a vector source, else None.
         source_hash: SHA-256 over the files that were read.
         config_hash: SHA-256 of the source's options.
         sha256: of `{source}.npy`.
-        detected: what the reader recognised.
+        detected: the format that the reader recognised.
         notes: what was left out and why.
-        attributes: encoder and other facts the files state.
+        attributes: encoder and other facts that the files state.
         files: the files that were read, with size and time of change.
     """
 

@@ -1,4 +1,4 @@
-"""Opening a cohort's store, packed first where it is absent or no longer what its files say."""
+"""Opening a cohort's store, after packing it where it is missing or its files have changed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +13,9 @@ SHOWN_REASONS = 3
 
 
 def default_store(config: CohortConfig) -> Path:
-    """Where a cohort is packed when nobody says: `runs/store-NAME-HASH` below the current folder.
+    """The default folder of a cohort's store: `runs/store-NAME-HASH` below the current folder.
 
-    The hash is over the cohort's resolved settings, its root included, so two cohorts never share a store.
+    The hash is over the cohort's settings with absolute root, so that two cohorts never share a store.
     """
     name = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in config.name)
     return Path("runs") / f"store-{name}-{sha256_text(config.model_dump_json())[:8]}"
@@ -24,8 +24,8 @@ def default_store(config: CohortConfig) -> Path:
 def open_or_pack(config: CohortConfig, folder: Path, say: Callable[[str], None]) -> Store:
     """Open the store in `folder`; pack it first where there is none, and again where it is stale.
 
-    `say` gets one line where anything is packed. Raises InputError for what the readers refuse, and where
-    the folder holds another cohort.
+    `say` is called with one line where anything is packed. Raises InputError for what the readers refuse,
+    and where the folder holds another cohort.
     """
     if (folder / "manifest.json").is_file():
         store = Store.open(folder)

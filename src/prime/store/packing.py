@@ -1,4 +1,4 @@
-"""Packing a cohort into a store: every source streamed once to disk, finished sources kept on a rerun."""
+"""Packing a cohort into a store: every source is streamed to disk once, and kept when packing is resumed."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ def pack(config: CohortConfig, out: Path | str, progress: bool = True) -> Path:
     """Pack a cohort into the folder `out` and return it.
 
     A source whose files, options and stored array are unchanged is kept; where nothing changed, nothing is
-    written. The manifest is written last, so an interrupted packing is no store until it is run again.
+    written. The manifest is written last, so that an interrupted packing cannot be opened as a store.
 
     Raises:
         InputError: anything the readers or the clinical table refuse.
@@ -86,7 +86,7 @@ def combined_hash(stamps: list[FileStamp]) -> str:
 
 
 def _part(name: str, out: Path) -> SourceManifest | None:
-    """What an earlier packing wrote of this source, None where there is nothing whole."""
+    """The description of this source by an earlier packing, None where there is none that is complete."""
     try:
         return SourceManifest.from_json(read_json(out / f"{name}.json"))
     except (InputError, KeyError, TypeError):
@@ -94,7 +94,7 @@ def _part(name: str, out: Path) -> SourceManifest | None:
 
 
 def _intact(name: str, part: SourceManifest, out: Path) -> bool:
-    """Whether the array and its rows are there with the length they must have."""
+    """Whether the array and the table of its rows exist and the array has its shape and dtype."""
     path = out / f"{name}.npy"
     if not path.is_file() or not (out / f"{name}.rows.parquet").is_file():
         return False
@@ -106,7 +106,10 @@ def _intact(name: str, part: SourceManifest, out: Path) -> bool:
 
 
 def _write(name: str, options: SourceConfig, root: Path, out: Path) -> tuple[SourceRows, str, pd.DataFrame]:
-    """Stream a source to `{name}.npy` and its rows table; float16 for a sequence where its numbers fit."""
+    """Stream a source to `{name}.npy`, and write the table of its rows.
+
+    A sequence is stored as float16 if its numbers fit, everything else as float32.
+    """
     source = read_source(name, options, root)
     dtype = "float16" if source.kind == "sequence" else "float32"
     try:
@@ -120,7 +123,7 @@ def _write(name: str, options: SourceConfig, root: Path, out: Path) -> tuple[Sou
 
 
 def _stream(source: SourceRows, path: Path, dtype: str) -> pd.DataFrame:
-    """Write the rows; return patient_id, start, length."""
+    """Write the rows. Returns a table of patient_id, start and length."""
     patients: list[str] = []
     lengths: list[int] = []
     with replacing(path) as temporary, ArrayWriter(temporary, source.dim, dtype) as writer:
@@ -136,7 +139,7 @@ def _stream(source: SourceRows, path: Path, dtype: str) -> pd.DataFrame:
 def _finish(
     config: CohortConfig, clinical: ClinicalTable, parts: dict[str, SourceManifest], out: Path
 ) -> None:
-    """Join patients and write the indices and the manifest, unless all of it stands already."""
+    """Join the patients of all sources, write indices and manifest, unless they exist and are up to date."""
     rows = {name: pd.read_parquet(out / f"{name}.rows.parquet") for name in parts}
     patients = join_patients(clinical, rows)
     contents = _contents(config, clinical, parts)
@@ -162,7 +165,7 @@ def _finish(
 def _contents(
     config: CohortConfig, clinical: ClinicalTable, parts: dict[str, SourceManifest]
 ) -> dict[str, Any]:
-    """The manifest without the digests of the files written beside it, as plain JSON values."""
+    """The manifest as JSON values, without the digests of the files beside it."""
     contents = {
         "name": config.name,
         "version": __version__,
@@ -194,7 +197,7 @@ def _whole(out: Path, parts: dict[str, SourceManifest]) -> bool:
 
 
 def join_patients(clinical: ClinicalTable, rows: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """The clinical table's patients in its order, then those with features only, sorted, without outcomes."""
+    """The patients of the clinical table in its order, then those with features only, sorted, no outcomes."""
     known = set(clinical.frame["patient_id"])
     others = sorted(set(_all_ids(rows)) - known)
     if not others:

@@ -1,4 +1,4 @@
-"""Robust feature scaling, fitted on training patients only and saved with the model."""
+"""Robust scaling of features, fitted on training patients only and saved with the model."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class SourceScaling:
     Attributes:
         centre: (d,) float32 medians.
         scale: (d,) float32, positive.
-        clip: scaled values are cut to [-clip, clip]: some features reach 1e7.
+        clip: scaled values are clipped to [-clip, clip], because some features reach 1e7.
     """
 
     centre: NDArray[np.float32]

@@ -1,8 +1,8 @@
-"""The store: a cohort packed once into memory-mapped arrays, with checksums and its files' hashes.
+"""The store: a cohort packed once into memory-mapped arrays, with checksums and the hashes of its files.
 
 A folder holds `manifest.json`, `patients.parquet`, and for each source `{source}.npy` (rows, d) with
-`{source}.index.npy` (P, 2): where each patient's rows start, and how many there are. `{source}.json` and
-`{source}.rows.parquet` are written when a source is done, so that an interrupted packing resumes.
+`{source}.index.npy` (P, 2): where the rows of each patient start, and how many there are. `{source}.json` and
+`{source}.rows.parquet` are written when a source is done, so that an interrupted packing can be resumed.
 """
 
 from dataclasses import dataclass
@@ -32,9 +32,9 @@ class Store:
         path: its folder.
         manifest: the manifest as plain values: name, version, format, config, modalities, clinical,
             endpoints, patients_sha256, index_sha256 and sources.
-        patients: one row a patient, as in `ClinicalTable.frame`; the row number is the patient's index.
-        modalities: modality to its sources, in the order of the cohort file.
-        sources: source to its manifest.
+        patients: one row per patient, as in `ClinicalTable.frame`; the row number is the patient's index.
+        modalities: the sources of each modality, in the order of the cohort file.
+        sources: the description of each source.
     """
 
     path: Path
@@ -89,7 +89,7 @@ class Store:
     def stale(self, config: CohortConfig) -> list[str]:
         """Why the store no longer matches its cohort file and source files; empty where it does.
 
-        A file whose size and time of change are the same counts as unchanged; else its content decides.
+        A file with the same size and time of change counts as unchanged; for others the content decides.
         """
         reasons: list[str] = []
         if config.name != self.manifest["name"]:

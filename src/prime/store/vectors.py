@@ -1,4 +1,4 @@
-"""One fixed vector a source and patient: the mean of the patient's rows, unscaled."""
+"""One vector per source and patient: the mean of the patient's rows, unscaled."""
 
 from dataclasses import dataclass, replace
 
@@ -15,10 +15,10 @@ class PatientVectors:
     """n patients as vectors.
 
     Attributes:
-        modalities: modality to its sources; M of them.
-        sources: source to (n, d) float64; a row of NaN where the patient lacks the source, and NaN in single
-            places where a feature is missing.
-        covariates: covariate of the clinical table to (n,) float64, NaN where missing.
+        modalities: the sources of each of the M modalities.
+        sources: values (n, d) float64 of each source; a row is NaN where the patient lacks the source, a
+            single number where a feature is missing.
+        covariates: values (n,) float64 of each covariate of the clinical table, NaN where missing.
     """
 
     modalities: dict[str, tuple[str, ...]]
@@ -41,7 +41,7 @@ class PatientVectors:
         return np.stack(columns, axis=1)
 
     def take(self, rows: Indices) -> "PatientVectors":
-        """These patients alone, in this order."""
+        """Only these patients, in this order."""
         return replace(
             self,
             sources={name: values[rows] for name, values in self.sources.items()},
@@ -49,7 +49,7 @@ class PatientVectors:
         )
 
     def join(self, other: "PatientVectors") -> "PatientVectors":
-        """Both sets of patients, this one first."""
+        """The patients of both, these first."""
         return replace(
             self,
             sources={n: np.concatenate([v, other.sources[n]]) for n, v in self.sources.items()},
@@ -81,7 +81,7 @@ def patient_vectors(store: Store, patients: Indices, modalities: tuple[str, ...]
 
 
 def _means(store: Store, source: str, patients: Indices) -> Floats:
-    """(n, d) float64: mean row of each patient, NaN without any."""
+    """(n, d) float64: the mean of each patient's rows, NaN where there are none."""
     index = store.index(source)
     rows = np.asarray(store.values(source)[gather_rows(index, patients)], dtype=np.float64)
     known = ~np.isnan(rows)
@@ -93,7 +93,7 @@ def _means(store: Store, source: str, patients: Indices) -> Floats:
 
 
 def _sums(rows: Floats, length: Indices) -> Floats:
-    """Sums of consecutive rows: rows (R, d), length (n,) how many belong to each patient. Returns (n, d)."""
+    """Sums (n, d) of consecutive rows (R, d), of which `length` (n,) belong to each patient."""
     sums = np.zeros((len(length), rows.shape[1]))
     some = length > 0
     if some.any():

@@ -1,1 +1,1 @@
-"""Looking through a cohort before anything is trained."""
+"""Checking a cohort before anything is trained."""

@@ -1,4 +1,4 @@
-"""Looking through a cohort before anything is trained: what is there, and what would spoil results."""
+"""Checking a cohort before anything is trained: its contents, and what would spoil results."""
 
 from collections import Counter
 from pathlib import Path
@@ -23,15 +23,15 @@ FEW_PATIENTS = 10
 def check(config: CohortConfig, progress: bool = True) -> CheckReport:
     """Read a whole cohort and report what was found; texts are read but not encoded.
 
-    What spoils results (a source that can't be read, no or only censored outcomes, features that give the
-    outcome away, ids that do not meet, patients twice) is in `errors`, the rest in `warnings`.
+    What spoils results (a source that cannot be read, no outcomes or only censored ones, features that reveal
+    the outcome, ids that do not match, duplicate patients) is in `errors`, the rest in `warnings`.
 
     Args:
         config: the cohort, its root resolved.
         progress: show a progress bar over the sources.
 
     Raises:
-        InputError: the clinical table can't be read; nothing else can then be judged.
+        InputError: the clinical table cannot be read, without which nothing else can be judged.
     """
     clinical = read_clinical(config.clinical, config.root)
     errors: list[str] = []
@@ -48,14 +48,14 @@ def check(config: CohortConfig, progress: bool = True) -> CheckReport:
 
 
 def _unread(modality: str, name: str, reader: str) -> SourceFindings:
-    """What stands for a source that could not be read."""
+    """The findings on a source that could not be read."""
     return SourceFindings(SourceCheck(modality, name, reader, "could not be read", None, 0, 0), [])
 
 
 def presence(
     config: CohortConfig, clinical: ClinicalTable, found: list[SourceFindings]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Which patient has which modality and which source: two boolean tables, patients by name.
+    """Which patient has which modality and which source: two boolean tables, indexed by patient id.
 
     The clinical table's patients come first in its order, then those with features only, sorted.
     """

@@ -1,4 +1,4 @@
-"""Outcomes: how many there are, and whether a feature table gives them away."""
+"""Checks of outcomes: how many there are, and whether features reveal them."""
 
 import re
 
@@ -26,12 +26,12 @@ _OUTCOME_NAME = re.compile(
 
 
 def outcome_like_names(names: list[str]) -> list[str]:
-    """The feature names that read like an outcome (os, survival, days_to_death, censorship, ...)."""
+    """The feature names that look like outcomes (os, survival, days_to_death, censorship, ...)."""
     return [name for name in names if _OUTCOME_NAME.search(name)]
 
 
 def spearman_columns(values: Floats, target: Floats) -> Floats:
-    """Spearman correlation of each column of values (n, d) with target (n,), ties averaged, over its numbers.
+    """Spearman correlation of each column of values (n, d), NaN left out, with target (n,); ties averaged.
 
     Returns (d,); NaN where a column has fewer than MINIMUM_PATIENTS numbers or is constant.
     """
@@ -72,17 +72,18 @@ def auc_columns(values: Floats, event: NDArray[np.bool_]) -> Floats:
 def perfect_associations(
     names: list[str], patients: list[str], values: Floats, clinical: ClinicalTable
 ) -> dict[str, str]:
-    """Features that tell an outcome almost perfectly, with how.
+    """Features that predict an outcome almost perfectly, each with its association.
 
-    A feature is told on when its rank correlation with the time, among the events or among the censored, is
-    beyond 0.99 in size, or its AUC against the event is above 0.99 or below 0.01. Enough patients are asked
-    for (20, and 15 in each class) that chance does not do this over thousands of features.
+    These are features whose rank correlation with the time exceeds 0.99 in absolute value, among patients
+    with the event or among the censored, or whose AUC for the event is above 0.99 or below 0.01. At least 20
+    patients, and 15 in each class, are required, so that this does not happen by chance in thousands of
+    features.
 
     Args:
         names: d features.
         patients: n patients, in the order of the rows.
         values: (n, d), NaN missing.
-        clinical: the outcomes.
+        clinical: the table with the outcomes.
     """
     frame = clinical.frame.set_index("patient_id").reindex(patients)
     found: dict[str, str] = {}
@@ -108,7 +109,10 @@ def _beyond(numbers: Floats, low: float, high: float) -> list[tuple[int, float]]
 def check_endpoints(
     clinical: ClinicalTable, has_any: NDArray[np.bool_]
 ) -> tuple[list[EndpointCheck], list[str], list[str]]:
-    """Counts of each endpoint over all and per type, with errors and warnings; has_any is (patients,)."""
+    """Counts of each endpoint, over all and by cancer type, with errors and warnings.
+
+    `has_any` (patients,) bool says who has any modality.
+    """
     counts: list[EndpointCheck] = []
     errors: list[str] = []
     warnings: list[str] = []

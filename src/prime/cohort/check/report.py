@@ -1,4 +1,4 @@
-"""What a check of a cohort found, and how it is shown."""
+"""The findings of a check of a cohort, and how they are printed."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -11,10 +11,11 @@ from rich.table import Table
 
 @dataclass
 class SourceCheck:
-    """One source as read.
+    """The findings on one source.
 
-    `rows` counts slides, samples, tokens or reports; `minimum`, `maximum` and `nan_share` are over all
-    numbers (None for reports, which are not encoded here); `constant` names the features with one value only.
+    `rows` counts slides, samples, tokens or reports. `minimum`, `maximum` and `nan_share` are over all
+    numbers (None for reports, which are not encoded here). `constant` names the features that have a single
+    value. `unlisted` counts patients without a row in the clinical table.
     """
 
     modality: str
@@ -35,7 +36,7 @@ class SourceCheck:
 
 @dataclass
 class TypeCheck:
-    """One cancer type: patients with each modality, each source, all modalities, some, or nothing."""
+    """Counts of patients of a cancer type: with each modality, each source, all, some or no modalities."""
 
     cohort: str
     patients: int
@@ -48,7 +49,7 @@ class TypeCheck:
 
 @dataclass
 class EndpointCheck:
-    """One endpoint in one cancer type (or `all`).
+    """Counts for an endpoint in one cancer type, or in `all`.
 
     `patients` have a time and an event and are not excluded; `events` of them were observed; `usable` of them
     have a modality; `excluded` have an outcome but never serve evaluation.
@@ -64,7 +65,7 @@ class EndpointCheck:
 
 @dataclass
 class CheckReport:
-    """Everything a check found. `unlisted`: patients with features but no row in the clinical table.
+    """All findings of a check. `unlisted` counts patients with features but no row in the clinical table.
 
     `combinations` counts patients, listed or not, by the exact modalities they have ("image + rna").
     `any_modality` counts all patients with at least one, `listed_any_modality` those with a clinical row.

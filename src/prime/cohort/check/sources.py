@@ -1,4 +1,4 @@
-"""Looking through one source: counts, ranges, constants, doubles, and what it gives away."""
+"""Checks of a source: counts, ranges, constant features, duplicate patients, and leaks of the outcome."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -25,7 +25,7 @@ MINIMUM_DOUBLE_DIM = 16
 
 @dataclass
 class SourceFindings:
-    """A source's summary, the patients it has, and what is wrong with it."""
+    """The findings on a source: its summary, its patients, errors and warnings."""
 
     summary: SourceCheck
     patients: list[str]
@@ -36,7 +36,7 @@ class SourceFindings:
 def check_source(
     modality: str, name: str, config: SourceConfig, root: Path, clinical: ClinicalTable
 ) -> SourceFindings:
-    """Read one source and look through it; texts are not encoded. Raises InputError as its reader does."""
+    """Read and check one source; texts are not encoded. Raises InputError as its reader does."""
     source = inspect_source(name, config, root)
     blank = SourceCheck(
         modality, name, config.reader, source.detected, None, 0, 0, attributes=dict(source.attributes)
@@ -51,7 +51,7 @@ def check_source(
 
 
 def _check_patients(found: SourceFindings, clinical: ClinicalTable) -> None:
-    """Patients without a clinical row: an error where it is all of them."""
+    """Add a warning about patients without a clinical row; an error where no patient has one."""
     listed = set(clinical.frame["patient_id"])
     unlisted = [patient for patient in found.patients if patient not in listed]
     found.summary.unlisted = len(unlisted)
@@ -116,7 +116,7 @@ class _Ranges:
 
 
 def _check_features(source: SourceRows, blank: SourceCheck, clinical: ClinicalTable) -> SourceFindings:
-    """Ranges, gaps, doubles and leaks of a source's numbers."""
+    """Check ranges, missing numbers, duplicate patients and leaks of a source's features."""
     ranges = _Ranges.of(source.dim)
     doubles: dict[str, list[str]] = {}
     patients: list[str] = []
@@ -147,14 +147,14 @@ def _check_features(source: SourceRows, blank: SourceCheck, clinical: ClinicalTa
 
 
 def _counted(source: SourceRows, doubles: dict[str, list[str]]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """The rows of a source, noting which patients have the same bytes."""
+    """Yield the rows of a source; patients are added to `doubles` by the hash of their rows."""
     for patient, rows in source.patients:
         doubles.setdefault(sha256_text(rows.tobytes().hex()), []).append(patient)
         yield patient, rows
 
 
 def _mean(rows: NDArray[np.float32]) -> Floats:
-    """Mean over rows (n, d) of the numbers that are there, (d,)."""
+    """Mean (d,) over rows (n, d), NaN left out."""
     there = ~np.isnan(rows)
     count = there.sum(axis=0)
     total = np.where(there, rows, 0.0).sum(axis=0, dtype=np.float64)
@@ -183,7 +183,7 @@ def _judge_ranges(found: SourceFindings, ranges: _Ranges, names: list[str]) -> N
 def _check_leaks(
     found: SourceFindings, names: list[str], patients: list[str], values: Floats, clinical: ClinicalTable
 ) -> None:
-    """Outcome columns inside a feature table: perfect association is an error, a name alone a warning."""
+    """Find outcomes among the features: an almost perfect association is an error, a name alone a warning."""
     where = f"source {found.summary.source}"
     perfect = perfect_associations(names, patients, values, clinical)
     for feature, how in perfect.items():
@@ -200,7 +200,7 @@ def _check_leaks(
 
 
 def _check_texts(source: SourceTexts, blank: SourceCheck) -> SourceFindings:
-    """Count and compare texts, white space and case apart."""
+    """Count texts, and find equal ones, ignoring white space and case."""
     texts = {patient: " ".join(text.split()).lower() for patient, text in source.texts.items()}
     summary = replace(blank, patients=len(texts), rows=source.count, notes=list(source.notes))
     warnings = list(source.warnings)

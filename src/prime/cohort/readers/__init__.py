@@ -1,4 +1,4 @@
-"""The readers of sources: importing this package registers each module named here."""
+"""The readers of sources. Importing this package registers the modules named here."""
 
 from importlib import import_module
 

@@ -23,7 +23,7 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class ClinicalSource(SourceConfig):
-    """Covariates of a clinical table as a row of numbers: clinical variables as a modality."""
+    """Covariates of a clinical table, which become a vector per patient."""
 
     sheet: str | None = None
     patient_id: str = "patient_id"
@@ -32,7 +32,7 @@ class ClinicalSource(SourceConfig):
 
 @reader("clinical", settings=ClinicalSource)
 def read_clinical_source(config: ClinicalSource, root: Path, where: str) -> SourceRows:
-    """Read covariates: one row a patient, one feature a covariate, each a group of its own.
+    """Read covariates: one row per patient, one feature per covariate, each in a group of its own.
 
     An unknown covariate is NaN (a later step imputes it); a patient without any known one counts as missing
     and is noted.

@@ -14,13 +14,13 @@ S = TypeVar("S", bound=SourceConfig)
 @dataclass(frozen=True)
 class Reader:
     """How one kind of source is read. Each function takes the source's settings, the cohort's root folder,
-    and what to begin a message with.
+    and the text with which its messages begin.
 
     Attributes:
         settings: the class that validates the source's options.
-        read: to its rows.
-        files: to the files that it depends on, without reading them.
-        inspect: to what `prime check` looks at.
+        read: returns its rows.
+        files: lists the files that it depends on, without reading them.
+        inspect: returns what `prime check` examines.
     """
 
     settings: type[SourceConfig]
@@ -45,11 +45,11 @@ def reader(
     """Register a function as the reader of the sources whose `reader:` is one of `names`.
 
     Args:
-        names: as they stand in a cohort file.
+        names: as in a cohort file.
         settings: validates the options of such a source.
-        files: lists what the source depends on; `path` alone where it is left out.
-        inspect: for the check: rows before a patient's are averaged, or texts without running an encoder;
-            the reader itself where it is left out.
+        files: lists the files that the source depends on; by default `path`.
+        inspect: for `prime check`: rows before those of a patient are averaged, or texts before they are
+            encoded; by default the reader itself.
 
     Raises ValueError for a name that is taken.
     """
@@ -65,7 +65,7 @@ def reader(
 
 
 def read_source(name: str, config: SourceConfig, root: Path | str) -> SourceRows:
-    """Open one source: what it is at once, its rows lazily.
+    """Open a source: its description is complete, its rows are read lazily.
 
     Args:
         name: the source's name, for messages.
@@ -79,7 +79,7 @@ def read_source(name: str, config: SourceConfig, root: Path | str) -> SourceRows
 
 
 def inspect_source(name: str, config: SourceConfig, root: Path | str) -> SourceRows | SourceTexts:
-    """Open one source as the check looks at it, without running an encoder. Raises as read_source."""
+    """Open a source as `prime check` examines it, without running an encoder. Raises as read_source."""
     return READERS[config.reader].inspect(config, Path(root), f"source {name}")
 
 

@@ -1,4 +1,4 @@
-"""A table of report texts, `patient_filename,text` as TCGA-Reports has it: each patient's text."""
+"""Tables of report texts with the columns `patient_filename,text`, as of TCGA-Reports."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from prime.errors import InputError, some
 
 
 class ReportTable(SourceConfig):
-    """A table of reports: the columns of their names, each of which begins with the patient, and texts."""
+    """A table of reports: the columns of their names, which begin with the patient, and of their texts."""
 
     patient_id: str = "patient_filename"
     text: str = "text"
@@ -20,8 +20,8 @@ class ReportTable(SourceConfig):
 def report_texts(config: ReportTable, root: Path, where: str) -> SourceTexts:
     """Each patient's text, patients sorted.
 
-    The patient is found in a report's name by PATIENT_FROM. Several reports of a patient are
-    joined with a line break, in file order. An empty or missing text counts as missing, and is noted.
+    The patient is found in a report's name by PATIENT_FROM. Several reports of a patient are joined with a
+    line break, in file order. An empty text counts as missing, and is noted.
 
     Raises:
         InputError: a missing file or column, a file that is not UTF-8, a row without a patient, or no text

@@ -1,4 +1,4 @@
-"""Token files: one HDF5 or `.pt` file a slide, from TRIDENT, CLAM, STAMP or marugoto."""
+"""Token files: an HDF5 or `.pt` file per slide, as TRIDENT, CLAM, STAMP and marugoto write them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ SLIDE_TABLE_COLUMNS = (("PATIENT", "FILENAME"), ("case_id", "slide_id"))
 
 
 class TokenSource(SourceConfig):
-    """A folder of HDF5 or `.pt` feature files (TRIDENT, CLAM, STAMP, marugoto), one or several a patient."""
+    """A folder of HDF5 or `.pt` feature files (TRIDENT, CLAM, STAMP, marugoto), one or more per patient."""
 
     file_pattern: str = "*"
     patient_from: str = PATIENT_FROM
@@ -34,7 +34,7 @@ class TokenSource(SourceConfig):
 
 @dataclass(frozen=True)
 class TokenFile:
-    """One file's tokens, (n, d) float32 (an empty slide may be (0, 0)), and what it says of itself."""
+    """The tokens of a file, (n, d) float32 ((0, 0) for some empty slides), its format and its attributes."""
 
     tokens: NDArray[np.float32]
     detected: str
@@ -51,8 +51,8 @@ def token_files(config: TokenSource, root: Path, where: str) -> list[Path]:
 def read_tokens(config: TokenSource, root: Path, where: str) -> SourceRows:
     """Read a folder of token files; a patient's slides are joined.
 
-    More than max_tokens rows of a patient are thinned evenly, always to the same ones. An empty slide is
-    noted and counted as missing.
+    Of more than max_tokens rows of a patient, evenly spaced ones are kept, the same on every run. An empty
+    slide is noted and counts as missing.
 
     Raises:
         InputError: no such folder or files, or a file that is truncated, has no known dataset, is not of
@@ -120,14 +120,14 @@ def _by_patient(
 
 
 def slide_stem(name: str) -> str:
-    """A slide's name without the suffixes of slide and feature files; other dots stay."""
+    """A slide's name without the suffixes of slide and feature files; other dots are kept."""
     while name.lower().endswith(SLIDE_SUFFIXES):
         name = name[: name.rindex(".")]
     return name
 
 
 def slide_table(path: Path, where: str) -> dict[str, str]:
-    """Slide (without suffix) to patient, from `PATIENT,FILENAME` (STAMP) or `case_id,slide_id` (CLAM)."""
+    """Patient of each slide (no suffix), from `PATIENT,FILENAME` (STAMP) or `case_id,slide_id` (CLAM)."""
     table = read_table(path, f"{where}: slide_table", text=True)
     for patient, slide in SLIDE_TABLE_COLUMNS:
         if patient in table.columns and slide in table.columns:
@@ -149,7 +149,7 @@ def slide_table(path: Path, where: str) -> dict[str, str]:
 def _first_with_tokens(
     of_patient: dict[str, list[Path]], config: TokenSource, where: str
 ) -> tuple[Path, TokenFile]:
-    """The first file that has a token: it tells the dimension. Raises InputError where all are empty."""
+    """The first file with a token, which gives the dimension. Raises InputError where all are empty."""
     for paths in of_patient.values():
         for path in paths:
             file = read_token_file(path, config, where)
@@ -165,7 +165,7 @@ def _rows(
     where: str,
     notes: list[str],
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Yield each patient that has a token, with its tokens (n, d), n at most max_tokens."""
+    """Yield each patient who has a token, with the tokens (n, d), n at most max_tokens."""
     thinned = 0
     for patient, paths in of_patient.items():
         slides: list[NDArray[np.float32]] = []
@@ -177,7 +177,7 @@ def _rows(
             if tokens.shape[1] != first[1]:
                 raise InputError(
                     f"{where}: {path} has {tokens.shape[1]} features a token but {first[0]} has {first[1]}; "
-                    f"keep one encoder a source"
+                    f"keep one encoder per source"
                 )
             slides.append(tokens)
         if not slides:
@@ -190,7 +190,7 @@ def _rows(
 
 
 def thin(rows: NDArray[np.float32], limit: int) -> NDArray[np.float32]:
-    """At most `limit` of the rows (n, d), evenly spaced, first and last kept; always the same ones."""
+    """At most `limit` of the rows (n, d), evenly spaced from the first to the last."""
     if len(rows) <= limit:
         return rows
     return rows[np.linspace(0, len(rows) - 1, limit).round().astype(np.int64)]

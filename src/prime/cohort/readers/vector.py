@@ -1,4 +1,4 @@
-"""Vector tables: each row is a patient's (or a slide's, or a sample's) vector of named numbers."""
+"""Vector tables: each row is the vector of named numbers of a patient, slide or sample."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ MINIMUM_GENE_OVERLAP = 0.5
 
 
 class VectorSource(SourceConfig):
-    """A table with one or several rows a patient; each row is a vector of numbers."""
+    """A table with one or several rows per patient; each row is a vector of numbers."""
 
     patient_id: str = "patient_id"
     ignore: tuple[str, ...] = ()
@@ -39,12 +39,12 @@ def vector_files(config: VectorSource, root: Path, where: str) -> list[Path]:
 
 
 def record_of(table: Path) -> Path:
-    """Where `prime encode` says what made a table: beside it, `rna.json` for `rna.parquet`."""
+    """The file in which `prime encode` records how a table was made: `rna.json` for `rna.parquet`."""
     return table.with_suffix(".json")
 
 
 def read_record(table: Path) -> dict[str, str]:
-    """What made a table: its encoder, weights, licence and `trained_on`; empty where nothing says so."""
+    """How a table was made: encoder, weights, licence, `trained_on`; empty where there is no record."""
     try:
         found = read_json(record_of(table))
     except InputError:  # none, or a file of the user's own
@@ -53,7 +53,7 @@ def read_record(table: Path) -> dict[str, str]:
 
 
 def inspect_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
-    """Every row as it stands in the table. Raises InputError as read_vector does."""
+    """Every row of the table, without averages. Raises InputError as read_vector does."""
     return read_vector(config.model_copy(update={"instances": "tokens"}), root, where)
 
 
@@ -61,8 +61,8 @@ def inspect_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
 def read_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
     """Read a vector table.
 
-    NaN stays NaN (a later step imputes it); a row without any number counts as missing and is noted.
-    With `instances: mean`, a patient's rows are averaged over the rows that have the number.
+    NaN stays NaN (a later step imputes it). A row without any number counts as missing and is noted. With
+    `instances: mean`, the rows of a patient are averaged, NaN left out.
 
     Raises:
         InputError: a missing file or column, a column of text, an infinite or too large number, an empty
@@ -136,7 +136,7 @@ def _by_patient(
 
 
 def _nan_mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean over rows of the numbers that are there, (n, d) to (1, d); NaN where there is none."""
+    """Mean (1, d) over rows (n, d), NaN left out; NaN where a column has no number."""
     there = ~np.isnan(rows)
     count = there.sum(axis=0, keepdims=True)
     total = np.where(there, rows, 0.0).sum(axis=0, keepdims=True, dtype=np.float64)
@@ -146,7 +146,7 @@ def _nan_mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 def _groups(
     config: VectorSource, root: Path, names: list[str], where: str, notes: list[str]
 ) -> NDArray[np.int64]:
-    """The group of each feature, (d,) int64: as the group table says, else contiguous runs of group_size."""
+    """The group of each feature, (d,) int64: by the table of groups, else `group_size` neighbours each."""
     if config.groups is None:
         return np.arange(len(names), dtype=np.int64) // config.group_size
     path = root / config.groups
@@ -167,7 +167,7 @@ def _groups(
 
 
 def _gene_overlap(names: list[str], path: Path, where: str) -> str:
-    """How many of the listed genes the table has. Raises InputError below a half."""
+    """A note on how many of the listed genes the table has. Raises InputError for less than half of them."""
     if not path.is_file():
         raise InputError(f"{where}: gene_list: {path}: no such file")
     try:
@@ -175,7 +175,7 @@ def _gene_overlap(names: list[str], path: Path, where: str) -> str:
     except UnicodeDecodeError:
         raise InputError(f"{where}: gene_list: {path}: not UTF-8") from None
     if not listed:
-        raise InputError(f"{where}: gene_list: {path}: the file is empty; write one id a line")
+        raise InputError(f"{where}: gene_list: {path}: the file is empty; write one id per line")
     present = set(names)
     found = sum(gene in present for gene in listed)
     report = f"gene overlap {found}/{len(listed)}"

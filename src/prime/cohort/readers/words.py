@@ -1,4 +1,4 @@
-"""Report texts as counts of words: one vector a patient, without an encoder."""
+"""Report texts as counts of words: a vector per patient that needs no encoder."""
 
 import re
 from collections import Counter
@@ -18,7 +18,7 @@ WORD = re.compile(r"[^\W_]{2,}")  # two letters or digits or more
 
 
 class WordSource(ReportTable):
-    """A table of report texts as counts of its most common words."""
+    """A table of report texts, read as counts of its most common words."""
 
     max_words: int = Field(default=1000, ge=1)
     group_size: int = Field(default=32, ge=1)
@@ -26,7 +26,7 @@ class WordSource(ReportTable):
 
 @reader("words", settings=WordSource)
 def read_words(config: WordSource, root: Path, where: str) -> SourceRows:
-    """Count words, in lower case; the features are the words that most patients' reports hold.
+    """Count words, in lower case; the features are the words that occur in the most patients' reports.
 
     Raises:
         InputError: as report_texts, or a table without words.
@@ -54,7 +54,7 @@ def read_words(config: WordSource, root: Path, where: str) -> SourceRows:
 
 
 def _rows(counts: dict[str, Counter[str]], words: list[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Each patient's counts, (1, d), of those who have any word."""
+    """Yield the counts, (1, d), of each patient who has any word."""
     for patient, count in counts.items():
         if count:
             yield patient, np.array([[count[word] for word in words]], dtype=np.float32)

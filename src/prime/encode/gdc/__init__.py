@@ -1,1 +1,1 @@
-"""TCGA from the Genomic Data Commons: what there is, fetching it, and aligning it into a cohort."""
+"""TCGA from the Genomic Data Commons (GDC): listing files, fetching them, and aligning them into a cohort."""

@@ -53,7 +53,7 @@ CASE_FIELDS = (
     "demographic.age_at_index",
     "demographic.gender",
     "demographic.sex_at_birth",  # the name of the former in newer data releases
-    "diagnoses.days_to_last_follow_up",  # in releases before the follow-ups took it over
+    "diagnoses.days_to_last_follow_up",  # in older data releases, now in the follow-ups
     "follow_ups.days_to_follow_up",
 )
 

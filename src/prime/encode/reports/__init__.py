@@ -1,1 +1,1 @@
-"""Pathology reports: PDF, scans, plain text or TCGA-Reports, to clean text and word-piece features."""
+"""From pathology reports (PDF, scans, plain text, TCGA-Reports) to clean text and features of word pieces."""

@@ -1,1 +1,1 @@
-"""From RNA-seq to features: BulkRNABert tokens of genes, or a table of log TPM."""
+"""From RNA-seq to features: tokens of genes by BulkRNABert, or a table of log(1 + TPM)."""

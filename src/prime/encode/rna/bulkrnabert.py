@@ -1,8 +1,8 @@
 """BulkRNABert's forward pass (Gelard et al., ML4H 2024), written for PyTorch from its description.
 
-One patient is a sequence of genes in a fixed order. A gene's token is the embedding of its expression bin
-plus its projected gene embedding; blocks with the norm first follow. There are no positions, no class token
-and no final norm.
+A patient is a sequence of genes in a fixed order. The token of a gene is the embedding of its expression bin
+plus its projected gene embedding, and pre-norm transformer blocks follow. There are no positional embeddings,
+no class token and no final norm.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-QUERIES = (
-    1024  # attended at once: even without a fused kernel, 19,062 keys and 8 heads take 0.6 GB in float32
-)
+QUERIES = 1024  # per call of attention: without a fused kernel 19,062 keys and 8 heads take 0.6 GB in float32
 
 
 @dataclass(frozen=True)
@@ -28,11 +26,11 @@ class BulkRNABertConfig:
         n_bins: bins of expression, rows of their embedding.
         dim: D, of a token.
         gene_dim: of a gene's embedding before its projection to D.
-        heads: of attention, each of `key_size`.
-        key_size: of a head.
-        hidden: of the feed-forward part.
-        layers: blocks.
-        normalisation: log10(1 + TPM) that counts as 1, the upper end of the bins.
+        heads: of attention.
+        key_size: dimension of a head.
+        hidden: dimension of the feed-forward layer.
+        layers: number of blocks.
+        normalisation: the log10(1 + TPM) that is scaled to 1, the upper end of the bins.
     """
 
     normalisation: float
@@ -49,9 +47,8 @@ class BulkRNABertConfig:
 def expression_bins(tpm: NDArray[np.float64], config: BulkRNABertConfig) -> NDArray[np.int64]:
     """Bin of each gene's TPM, (G,) to (G,) int64; a missing gene (NaN) counts as 0.
 
-    x = log10(1 + TPM) / normalisation; 0 is bin 0, and x in [k/63, (k + 1)/63) bin k + 1. From x = 1 on, the
-    publisher's tokeniser says 64, a row that the embedding does not have; here it is 63, the last one. `tpm`
-    itself is left as it is.
+    x = log10(1 + TPM) / normalisation; x = 0 is bin 0, and x in [k/63, (k + 1)/63) bin k + 1. From x = 1 on
+    the published tokeniser gives bin 64, for which the embedding has no row; here it is 63, the last one.
     """
     scaled = np.log10(1.0 + np.nan_to_num(tpm)) / config.normalisation
     bins = np.digitize(scaled, np.linspace(0.0, 1.0, config.n_bins))
@@ -75,7 +72,7 @@ class BertBlock(nn.Module):
         self.narrow = nn.Linear(config.hidden, config.dim)
 
     def forward(self, tokens: Tensor, rows: Tensor | None = None) -> Tensor:
-        """(G, D) to (G, D), or to (L, D) for the `rows` (L,) alone, which still attend to every token."""
+        """Tokens (G, D) to (G, D), or to (L, D) for `rows` (L,) only, which still attend to every token."""
         normed = self.attention_norm(tokens)
         chosen, kept = (normed, tokens) if rows is None else (normed[rows], tokens[rows])
         kept = kept + self.output(self._attend(self.query(chosen), self.key(normed), self.value(normed)))
@@ -94,7 +91,7 @@ class BertBlock(nn.Module):
 
 
 class BulkRNABert(nn.Module):
-    """The encoder without its language-model head."""
+    """The encoder, without its language-model head."""
 
     def __init__(self, config: BulkRNABertConfig) -> None:
         super().__init__()
@@ -107,7 +104,7 @@ class BulkRNABert(nn.Module):
     def forward(self, bins: Tensor, rows: Tensor | None = None) -> Tensor:
         """One patient's bins (G,) int64 to the last block's tokens (G, D), or those of `rows` (L,), (L, D).
 
-        Choosing rows does not change their tokens, it only spares the last block the others.
+        Choosing rows does not change their tokens; it only saves computing the others in the last block.
         """
         tokens = self.expression(bins) + self.project(self.gene.weight)
         blocks = [cast(BertBlock, block) for block in self.blocks]

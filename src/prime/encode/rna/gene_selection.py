@@ -62,9 +62,9 @@ def read_training_ids(path: Path) -> list[str]:
         try:
             found = path.read_text(encoding="utf-8-sig").split()
         except FileNotFoundError:
-            raise InputError(f"--train: {path}: no such file; write one patient id a line") from None
+            raise InputError(f"--train: {path}: no such file; write one patient id per line") from None
         except UnicodeDecodeError as error:
             raise InputError(f"--train: {path}: not a text file in UTF-8 ({error})") from None
     if not found:
-        raise InputError(f"--train: {path}: no patient id; write one a line")
+        raise InputError(f"--train: {path}: no patient id; write one per line")
     return sorted(set(found))

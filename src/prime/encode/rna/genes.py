@@ -1,4 +1,4 @@
-"""Lists of genes, Ensembl ids without versions, and how much of a list a patient's file covers."""
+"""Lists of genes, Ensembl ids without versions, and bringing expression into the order of a list."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from prime.errors import InputError
 from prime.files import sha256_text
 
-# BulkRNABert's list, common_gene_id.txt. Its licence is not commercial, so it is checked here, never shipped.
+# BulkRNABert's list, common_gene_id.txt, recognised by its hash: its licence forbids commercial use, so it is
+# not part of this package.
 PUBLISHED_SHA256 = "ce44c2b58a3577878f43aa00fa4d940a090d678bd007f1dbd27ecb58c63d7ec5"
 PUBLISHED_GENES = 19_062
 PUBLISHED_MINIMUM = 18_000
@@ -24,9 +25,9 @@ class GeneList:
     """Genes in the order of the output.
 
     Attributes:
-        names: Ensembl ids without version, or symbols; each once.
-        sha256: of the names, one a line, each ended by a line feed.
-        source: the name of the file they came from.
+        names: Ensembl ids without version, or symbols, all different.
+        sha256: of the names, one per line, each ended by a line feed.
+        source: the name of the file from which they were read.
     """
 
     names: tuple[str, ...]
@@ -35,7 +36,7 @@ class GeneList:
 
     @property
     def minimum(self) -> int:
-        """The fewest genes a patient must have: 18,000 of the published 19,062, that share of other lists."""
+        """The fewest genes a patient must have: 18,000 of the published 19,062, or that share of the list."""
         return -(-len(self.names) * PUBLISHED_MINIMUM // PUBLISHED_GENES)
 
     @property
@@ -55,22 +56,22 @@ def mostly_symbols(names: Sequence[str]) -> bool:
 
 
 def gene_list(names: Sequence[str], source: str) -> GeneList:
-    """The list of these names, versions taken off. Raises InputError where it is empty or has one twice."""
+    """The list of these names, without versions. Raises InputError where it is empty or has a gene twice."""
     plain = [base_id(name) or name for name in names]
     if not plain:
-        raise InputError(f"{source}: no gene; write one id a line")
+        raise InputError(f"{source}: no gene; write one id per line")
     refuse_twice(plain, source)
     return GeneList(tuple(plain), sha256_text("".join(f"{name}\n" for name in plain)), source)
 
 
 def read_gene_list(path: Path) -> GeneList:
-    """Read a list: one id a line; or, of a .csv, its header without `identifier` and `patient_id`.
+    """Read a list: one id per line; or, of a .csv, its header without `identifier` and `patient_id`.
 
-    Raises InputError for a missing or empty file, one that is not UTF-8, a gene twice, and the published ids
-    in another order, which would give each gene another gene's embedding.
+    Raises InputError for a missing or empty file, another encoding than UTF-8, a gene twice, and the
+    published ids in another order, with which each gene would get another gene's embedding.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file; give the model's list of genes, one id a line")
+        raise InputError(f"{path}: no such file; give the model's list of genes, one id per line")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -86,9 +87,9 @@ def read_gene_list(path: Path) -> GeneList:
 
 
 def base_id(raw: str) -> str | None:
-    """An Ensembl id without its version; a symbol as it stands.
+    """An Ensembl id without its version; a symbol unchanged.
 
-    None where the version is not a number, as in `ENSG00000182378.15_PAR_Y`: the copy on the Y chromosome.
+    None for an id such as `ENSG00000182378.15_PAR_Y`, which is the copy of a gene on the Y chromosome.
     """
     name = raw.strip()
     if _ENSEMBL.match(name) is None:
@@ -98,7 +99,7 @@ def base_id(raw: str) -> str | None:
 
 
 def refuse_twice(names: Sequence[str], source: str) -> None:
-    """Raise InputError where a gene stands twice, versions aside."""
+    """Raise InputError where a gene is there twice, versions aside."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -111,8 +112,8 @@ def align(
 ) -> NDArray[np.float64]:
     """Values (..., g) of the named genes in the list's order, (..., G); NaN where a gene is missing.
 
-    Raises InputError where fewer than `genes.minimum` are there: the ids are then of another kind, or the
-    file is cut off.
+    Raises InputError where fewer than `genes.minimum` are found: the ids are then of another kind, or the
+    file is incomplete.
     """
     place = {name: i for i, name in enumerate(names)}
     found = [(i, place[name]) for i, name in enumerate(genes.names) if name in place]

@@ -1,4 +1,4 @@
-"""Reading a matrix of expression, patients by genes or genes by patients, with whatever ids it has."""
+"""Reading a matrix of expression, patients by genes or genes by patients, and bringing it to TPM."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ ID_COLUMNS = ("patient_id", "identifier", "gene_id")
 
 @dataclass(frozen=True)
 class Matrix:
-    """Expression (n, g) float64 of n samples, in an unknown unit, by gene."""
+    """Expression (n, g) float64 of n samples and g genes, in an unknown unit."""
 
     samples: list[str]
     genes: list[str]
@@ -29,7 +29,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class TpmMatrix:
-    """TPM (n, G) float64 in the order of a gene list, NaN where a gene is missing; unit found, and why."""
+    """TPM (n, G) float64 by a list of genes, NaN where one is missing; the unit found, and why."""
 
     samples: list[str]
     tpm: NDArray[np.float64]
@@ -38,16 +38,16 @@ class TpmMatrix:
 
 
 def matrix_genes(path: Path, options: MatrixOptions) -> list[str]:
-    """The genes of a matrix in its order, versions taken off. Raises InputError as `read_matrix` does."""
+    """The genes of a matrix in its order, without versions. Raises InputError as `read_matrix` does."""
     return read_matrix(path, options, None).genes
 
 
 def read_tpm(path: Path, options: MatrixOptions, genes: GeneList) -> TpmMatrix:
-    """Read a matrix, find out or check its unit, and bring it to TPM of the listed genes.
+    """Read a matrix, find or check its unit, and convert it to TPM of the listed genes.
 
-    The unit is judged, and counts are normalised, over all genes of the matrix.
-    Raises InputError: anything about the table, an id twice, a missing or negative number, a unit that is
-    unknown or contradicts the numbers, counts without lengths, symbols without --symbols, too few genes.
+    The unit is found, and counts are normalised, over all genes of the matrix.
+    Raises InputError for a malformed table, an id twice, a missing or negative number, a unit that is unknown
+    or contradicts the numbers, counts without lengths, symbols without --symbols, or too few genes.
     """
     matrix = read_matrix(path, options, genes)
     source = str(path)
@@ -72,7 +72,7 @@ def read_tpm(path: Path, options: MatrixOptions, genes: GeneList) -> TpmMatrix:
 
 
 def read_matrix(path: Path, options: MatrixOptions, genes: GeneList | None) -> Matrix:
-    """Read the table and turn it so that a row is a sample. Raises InputError, see `read_tpm`."""
+    """Read the table, transposed if samples are columns. Raises InputError, see `read_tpm`."""
     table = read_table(path, "expression matrix")
     id_column = _id_column(table, options, path)
     labels = patient_ids(table[id_column], path, "expression matrix")
@@ -106,7 +106,7 @@ def _id_column(table: pd.DataFrame, options: MatrixOptions, path: Path) -> str:
 
 
 def _genes_in_rows(rows: list[str], columns: list[str], genes: GeneList | None, path: Path) -> bool:
-    """Whether the rows are genes: the side that has more of the list, or the one with Ensembl ids."""
+    """Whether the genes are in the rows: there are more of the list, or only there are Ensembl ids."""
     if genes is not None:
         listed = set(genes.names)
         in_rows, in_columns = (len(listed & {base_id(n) for n in names}) for names in (rows, columns))
@@ -139,7 +139,7 @@ def _with_lengths(matrix: Matrix, path: Path) -> tuple[list[str], NDArray[np.flo
 
 
 def _as_listed(names: Sequence[str], options: MatrixOptions, genes: GeneList, source: str) -> list[str]:
-    """The genes' names in the kind of the list: symbols become Ensembl ids by --symbols."""
+    """The names of genes as in the list: symbols are replaced by Ensembl ids, by the table of --symbols."""
     if not mostly_symbols(names) or genes.has_symbols:
         return list(names)
     if options.symbols is None:

@@ -52,7 +52,7 @@ class RnaOptions:
     licence: Licence = None
     trained_on: TrainedOn = None
     genes: Annotated[
-        File | None, about("Genes, one id a line (beside the weights; log-tpm: all of a file).")
+        File | None, about("Genes, one id per line (beside the weights; log-tpm: all of a file).")
     ] = None
     slice: Annotated[
         Literal["all", "all_mean", "first", "random", "variance_topk"] | None,
@@ -60,7 +60,7 @@ class RnaOptions:
     ] = None
     tokens: Annotated[Count, about("How many of them.")] = 2048
     seed: Annotated[Whole, about("Draws them, for --slice random.")] = 0
-    train: Annotated[File | None, about("Training patients, for --slice variance_topk: one id a line.")] = (
+    train: Annotated[File | None, about("Training patients, for --slice variance_topk: one id per line.")] = (
         None
     )
     log: Annotated[Literal[2, 10], about("Base, for log-tpm.")] = 10

@@ -1,4 +1,4 @@
-"""Reading the GDC's STAR-Counts files: TSV, plain or gzipped, one sample a file, GENCODE v36."""
+"""Reading the GDC's STAR-Counts files: TSV, plain or gzipped, one sample per file, GENCODE v36."""
 
 import gzip
 import zlib
@@ -13,8 +13,8 @@ from prime.errors import InputError
 
 NEEDED = ("gene_id", "gene_name", "tpm_unstranded")
 GZIP = b"\x1f\x8b"
-HEAD = 10_000  # bytes that hold the comment and the header
-HIGHEST_SUM = 1.05e6  # of TPM over genes, with room for rounding
+HEAD = 10_000  # bytes, enough for the comment and the header
+HIGHEST_SUM = 1.05e6  # of TPM over genes, with a margin for rounding
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class StarFile:
 
 
 def is_star(path: Path) -> bool:
-    """Whether the file begins as a STAR-Counts file does. False where it cannot be read."""
+    """Whether the file begins like a STAR-Counts file. False where it cannot be read."""
     try:
         with path.open("rb") as file:
             raw = file.read(HEAD)
@@ -40,10 +40,10 @@ def is_star(path: Path) -> bool:
 
 
 def read_star(path: Path) -> StarFile:
-    """Read one file. The N_ rows and the _PAR_Y copies are left out, versions taken off.
+    """Read one file, without the N_ rows, the _PAR_Y copies, and the versions of ids.
 
-    Raises InputError that names the file: it is empty, damaged, cut off within a row, lacks a column, has a
-    gene twice or a TPM that is no number from 0, or its TPM sum to more than a million.
+    Raises InputError where the file is empty, damaged or cut off within a row, lacks a column, has a gene
+    twice or a TPM that is negative or no number, or its TPM sum to more than a million.
     """
     lines = [(n, line) for n, line in enumerate(_lines(path), 1) if line and not line.startswith("#")]
     if not lines:
@@ -82,7 +82,7 @@ def read_star(path: Path) -> StarFile:
 
 
 def star_profile(path: Path, genes: GeneList) -> NDArray[np.float64]:
-    """TPM of the listed genes, (G,) float64, NaN where missing; a symbol of several ids has their sum.
+    """TPM of the listed genes, (G,) float64, NaN where missing; the ids of a symbol are summed.
 
     Raises InputError as `read_star` and `align` do.
     """

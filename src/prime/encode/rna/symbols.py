@@ -9,9 +9,9 @@ from prime.errors import InputError
 
 
 def read_symbols(path: Path, genes: GeneList) -> dict[str, str]:
-    """From symbol to Ensembl id, for the ids of the list, by a table with columns gene_id and gene_name.
+    """The listed Ensembl id of each symbol, from a table with the columns gene_id and gene_name.
 
-    A symbol of several listed ids is left out. A STAR-Counts file is such a table, too.
+    A symbol of several listed ids is left out. A STAR-Counts file is such a table too.
     Raises InputError where the columns are missing or no id is in the list.
     """
     if path.is_file() and is_star(path):

@@ -1,4 +1,4 @@
-"""What unit a matrix of expression is in, found out or declared, and how it becomes TPM."""
+"""The unit of a matrix of expression: finding it, checking it, and converting to TPM."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,9 +11,9 @@ from prime.errors import InputError
 
 LOGARITHMS: dict[str, float] = {"log2-tpm": 2.0, "ln-tpm": math.e, "log10-tpm": 10.0}
 UNITS = ("tpm", "counts", *LOGARITHMS)
-HIGHEST_LOG = 25.0  # log2(1 + 1e6) is 19.9; a column of TPM or counts goes far higher
-LOWEST_SUM = 2e5  # of TPM over the genes of a nearly whole list
-TELLING_GENES = 10_000  # below that many genes their sum tells nothing
+HIGHEST_LOG = 25.0  # log2(1 + 1e6) is 19.9; TPM and counts have far larger values
+LOWEST_SUM = 2e5  # of TPM over the genes of a nearly complete list
+TELLING_GENES = 10_000  # the sum over fewer genes says nothing about the unit
 
 Values = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ def _back(values: Values, unit: str) -> Values:
 
 
 def _sums(values: Values, unit: str = "tpm") -> Values:
-    """Sum of each row (n,) once it is TPM; infinite where a wrong base overflows."""
+    """Sums of rows (n,) after conversion to TPM; infinite where a wrong base overflows."""
     with np.errstate(over="ignore"):
         wide = values if unit not in LOGARITHMS else _back(values, unit)
         result: Values = wide.sum(axis=1)
@@ -37,7 +37,7 @@ def _span(sums: Values) -> str:
 
 
 def refuse_bad_numbers(values: Values, patients: Sequence[str], genes: Sequence[str], source: str) -> None:
-    """Raise InputError on the first number that is missing, infinite or below 0, with patient and gene."""
+    """Raise InputError naming patient and gene of the first number that is missing, infinite or negative."""
     bad = np.argwhere(~(np.isfinite(values) & (values >= 0)))
     if len(bad):
         row, column = bad[0]
@@ -49,7 +49,7 @@ def refuse_bad_numbers(values: Values, patients: Sequence[str], genes: Sequence[
 
 
 def detect_unit(values: Values, source: str) -> tuple[str, str]:
-    """The unit of expression (n, g), and the reason. Raises InputError where the numbers do not tell it."""
+    """The unit of expression (n, g), and the reason. Raises InputError where the numbers do not show it."""
     highest = float(values.max())
     if highest < HIGHEST_LOG:
         return _detect_base(values, highest, source)
@@ -84,7 +84,7 @@ def _detect_base(values: Values, highest: float, source: str) -> tuple[str, str]
 
 
 def check_unit(values: Values, unit: str, patients: Sequence[str], source: str) -> None:
-    """Raise InputError, naming the patient, where expression (n, g), a patient a row, is not in that unit."""
+    """Raise InputError, naming the patient, where expression (n, g) cannot be in that unit."""
     highest = values.max(axis=1)
 
     def refuse(bad: NDArray[np.bool_], what: Callable[[int], str]) -> None:

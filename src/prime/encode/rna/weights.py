@@ -73,8 +73,8 @@ class BulkRNABertWeights:
     """A folder with BulkRNABert's weights.
 
     Attributes:
-        folder: where they are here.
-        name: as the user gave it, without a path of this machine.
+        folder: where they are.
+        name: as the user gave it, without a path.
         sha256: over the names and contents of model.safetensors and config.json.
         config: the network's sizes.
         key_map: names of tensors in the file to the published ones, None for those to leave out.

@@ -1,1 +1,1 @@
-"""Whole-slide images to feature files: tiles of tissue, their features, 128 centroids a patient or slide."""
+"""From whole-slide images to feature files: tiles of tissue, their features, and their centroids."""

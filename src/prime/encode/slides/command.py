@@ -55,7 +55,7 @@ class EncoderOptions:
     precision: Annotated[Literal["float32", "bfloat16"], about("Of the encoder.")] = "float32"
     device: Annotated[str, about("cpu, cuda, cuda:1, ... (a GPU if there is one).", "NAME")] = "auto"
     batch_size: Annotated[Count, about("Tiles encoded at once.")] = 64
-    workers: Annotated[Count, about("Reading processes a slide.")] = 1
+    workers: Annotated[Count, about("Reading processes per slide.")] = 1
 
 
 @Parameter("*")
@@ -91,7 +91,7 @@ def slides(
     ] = ClusterOptions(),
     pool: JobPool = JobPool(),
 ) -> int:
-    """Encode whole-slide images: tissue tiles, their features, 128 centroids a patient."""
+    """Encode whole-slide images: tissue tiles, their features, 128 centroids per patient."""
     from rich.console import Console
 
     _need_openslide()
@@ -167,7 +167,7 @@ def _write_counts(done: "list[Piece]", out: Path, console: "Console") -> None:
     for row in rows if len(rows) <= SHOWN else []:
         console.print(
             "{slide}: {kept} of {tiles} tiles kept ({too_bright} too bright, {too_low_entropy} of too low"
-            " entropy, {too_low_edges} with too few edges); {mpp:g} um a pixel ({stated_by})".format(**row),
+            " entropy, {too_low_edges} with too few edges); {mpp:g} um per pixel ({stated_by})".format(**row),
             highlight=False, markup=False,
         )  # fmt: skip
 

@@ -68,7 +68,7 @@ def tile_grid(
     level0_px = round(tile_um / mpp)
     if 2 * level0_px < tile_px:
         raise InputError(
-            f"{path}: at {mpp:g} um a pixel ({stated_by}) a tile of {tile_um:g} um has {level0_px} pixels, "
+            f"{path}: at {mpp:g} um per pixel ({stated_by}) a tile of {tile_um:g} um has {level0_px} pixels, "
             f"too few for {tile_px}; raise --tile-um, lower --tile-px, or correct --mpp"
         )
     columns, rows = (side // level0_px for side in size_px)

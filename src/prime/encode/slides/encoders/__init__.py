@@ -1,5 +1,5 @@
-"""The encoders of tiles. One with a name of its own is a file here and a line in NAMED; any other name is a
-folder or hub name in the layout of transformers.
+"""The encoders of tiles. An encoder with a name of its own is a module here and a line in NAMED; any other
+name is a folder, or a model on the hub, in the layout of transformers.
 """
 
 from collections.abc import Callable
@@ -11,5 +11,5 @@ NAMED: dict[str, Callable[[EncoderChoice], TileEncoder]] = {"colour": colour.fin
 
 
 def find_encoder(choice: EncoderChoice) -> TileEncoder:
-    """The encoder that the user names, not loaded yet. Raises InputError where it is not all there."""
+    """The encoder that the user names, not loaded yet. Raises InputError where something of it is missing."""
     return NAMED.get(choice.name, transformers_models.find)(choice)

@@ -1,7 +1,7 @@
-"""An encoder without weights: how the colours and stains of a tile are distributed.
+"""An encoder without weights: statistics of the colours and stains of a tile.
 
-For trying the pipeline where there is no network and no checkpoint. It knows nothing of histology beyond the
-two stains' colours, and no study should rest on it.
+It serves to try the pipeline without a checkpoint. It knows nothing of histology beyond the colours of the
+two stains, and no study should use it.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ SIDE_PX = 224
 
 
 class ColourEncoder(TileEncoder):
-    """Needs nothing loaded, and takes no notice of pooling, precision, device and threads."""
+    """Has nothing to load, and ignores pooling, precision, device and threads."""
 
     def load(self, *_: Any, **__: Any) -> LoadedEncoder:
         """The function `colour_features`."""

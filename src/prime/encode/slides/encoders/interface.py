@@ -1,4 +1,4 @@
-"""What an encoder of tiles is, before and after it is loaded."""
+"""The interface of encoders of tiles, before and after they are loaded."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -16,12 +16,12 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass(frozen=True)
 class EncoderChoice:
-    """What the user says of an encoder.
+    """The user's choice of an encoder.
 
     Attributes:
         name: a name of NAMED, a folder, or a name on the model hub.
-        licence, trained_on: of the weights, for the record; None: what is known of them.
-        side_px: a tile's side in pixels; None: the encoder's own.
+        licence, trained_on: of the weights, for the record; None: as known.
+        side_px: side of a tile in pixels; None: the encoder's own.
     """
 
     name: str
@@ -32,7 +32,7 @@ class EncoderChoice:
 
 @dataclass(frozen=True)
 class Pixels:
-    """How tiles become the network's input: their side, and (value x scale - mean) / std a channel."""
+    """How tiles become a network's input: their side, and (value x scale - mean) / std of each channel."""
 
     side_px: int
     scale: float
@@ -45,8 +45,8 @@ class LoadedEncoder:
     """Takes tiles (b, px, px, 3) uint8 to features (b, dim) float32.
 
     Attributes:
-        dim: features a tile.
-        feature_names: their names, where they have any.
+        dim: number of features.
+        feature_names: their names, empty where they have none.
         encode: the function; raises InputError for features that are not finite, or too little memory.
     """
 
@@ -57,11 +57,11 @@ class LoadedEncoder:
 
 @dataclass(frozen=True)
 class TileEncoder(ABC):
-    """An encoder that was found and is not loaded yet: small, so that it is sent to other processes.
+    """An encoder that is not loaded yet, small enough to be sent to other processes.
 
     Attributes:
-        record: what is stored with its features.
-        pixels: how it wants its tiles.
+        record: stored with its features.
+        pixels: how tiles become its input.
     """
 
     record: EncoderRecord

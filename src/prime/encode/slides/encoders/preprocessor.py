@@ -1,4 +1,4 @@
-"""How a checkpoint in the layout of transformers wants its tiles, by its `preprocessor_config.json`."""
+"""How tiles become the input of a checkpoint of transformers, by its `preprocessor_config.json`."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from prime.files import read_json
 
 
 def read_pixels(path: Path, name: str, side_px: int | None) -> Pixels:
-    """Read the preprocessor's side, scale, mean and std. Raises InputError where one is missing or odd."""
+    """Read side, scale, mean and std. Raises InputError where one is missing or not usable."""
     if not path.is_file():
         raise InputError(
             f"encoder {name}: no {path.name}, so it is unknown how it wants its pixels; add one with "
@@ -30,7 +30,7 @@ def read_pixels(path: Path, name: str, side_px: int | None) -> Pixels:
 
 
 def _side(found: dict[str, Any]) -> int | None:
-    """The side of the network's input: the crop's where it crops, else the size's; None where not square."""
+    """The side of the network's input: after the crop, if there is one; None where it is not square."""
     size = found.get("crop_size") if found.get("do_center_crop") else None
     size = size or found.get("size")
     if isinstance(size, int):

@@ -28,7 +28,7 @@ FILES = ModelFiles(
     others=("config.json", "preprocessor_config.json", "README.md"),
     described="config.json, preprocessor_config.json and *.safetensors",
 )
-# What well-known encoders were trained on, after their model cards; anything else is the user's to say.
+# Training data of well-known encoders, by their model cards; for others the user states them.
 TRAINED_ON = {
     "owkin/phikon": "TCGA",
     "owkin/phikon-v2": "TCGA, CPTAC, GTEx and other public cohorts",
@@ -40,7 +40,7 @@ TRAINED_ON = {
     "microsoft/resnet-50": "ImageNet-1k",
 }
 LICENCE = re.compile(r"^license:\s*(\S+)", re.MULTILINE)
-# Tokens before those of the image; None: the configuration counts registers beside the class token.
+# Number of tokens before those of the image; None: the class token and the registers of the configuration.
 PREFIX_TOKENS: dict[str, int | None] = {
     "vit": 1, "vit_msn": 1, "deit": 2, "dinov2": 1, "dinov2_with_registers": None, "dinov3_vit": None,
     "swin": 0, "swinv2": 0,
@@ -61,9 +61,9 @@ class TransformersEncoder(TileEncoder):
         device: str = "cpu",
         threads: int = 1,
     ) -> LoadedEncoder:
-        """Load the weights, and encode one empty tile to see that it takes tiles of this side.
+        """Load the weights, and encode an empty tile to find out whether tiles of this side are possible.
 
-        Raises InputError as any encoder, and for an architecture that stands in neither table above.
+        Raises InputError as any encoder, and for an architecture that is in neither table above.
         """
         import torch
 
@@ -86,11 +86,11 @@ def find(choice: EncoderChoice) -> TileEncoder:
 
     It has `config.json`, `preprocessor_config.json` and `*.safetensors`.
 
-    What `licence` and `trained_on` leave open is taken from the model card (README.md) and from TRAINED_ON.
-    `side_px` stands in for the side that the preprocessor states.
+    Without the user's, the licence is that of the model card (README.md), and the training data are those of
+    TRAINED_ON. `side_px` replaces the side that the preprocessor states.
 
     Raises:
-        InputError: neither a folder nor reachable on the hub, or a file is missing or says nothing usable.
+        InputError: neither a folder nor on the hub, or a file is missing or not usable.
     """
     name = choice.name
     folder = model_folder(name, FILES, f"encoder {name}").resolve()
@@ -118,7 +118,7 @@ def _card_licence(folder: Path) -> str:
 
 
 class Network:
-    """A transformers model and how its output becomes one vector a tile."""
+    """A model of transformers, with the function that makes one vector per tile of its output."""
 
     def __init__(
         self, encoder: TransformersEncoder, pooling: Pooling | None, precision: Precision, device: str
