@@ -11,7 +11,7 @@ from prime.settings.evaluation import TaskConfig
 from prime.settings.experiment import merge
 from prime.settings.pretraining import PretrainConfig
 from prime.study.arms import Arm
-from prime.study.averages import cohort_means, macro_means
+from prime.study.averages import POOLED, cohort_means, macro_means
 from prime.study.context import Context, Output, Results, Study
 from prime.study.method_tables import metric_name
 
@@ -115,11 +115,9 @@ def _table(context: Context, results: Results, task: TaskConfig, paired: pd.Data
     return Table(
         f"ablations_{task.name}",
         f"Table V: {metric_name(task)} of {task.name}, linear probe (LP)",
-        "Macro averages: everything observed; mean of the patterns without one modality; mean of those"
-        " with one"
-        " alone; mean of the three. The last column is a paired bootstrap over patients (95% interval),"
-        " the same"
-        " draws for both.",
+        "Macro averages: everything observed; mean of the patterns without one modality; mean of those with"
+        f" one alone; mean of the three. {POOLED} The last column is a paired bootstrap over patients (95%"
+        " interval), the same draws for both.",
         means.reset_index().merge(paired, on="arm", how="left"),
         display,
     )

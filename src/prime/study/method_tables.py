@@ -104,7 +104,7 @@ def fewer_cohorts(macro: pd.DataFrame, column: str) -> list[str]:
     for name, part in macro[macro["cohorts"].between(1, most - 1)].groupby(column, sort=False):
         for count, rows in part.groupby("cohorts", sort=False):
             every = len(rows) == (macro[column] == name).sum()
-            whose = "" if every else f" ({', '.join(rows['label'])})"
+            whose = "" if every else f" ({', '.join(dict.fromkeys(rows['label']))})"
             notes.append(f"{name}{whose}: mean over {count} of {most} cohorts")
     return notes
 

@@ -11,9 +11,9 @@ from prime.settings.evaluation import TaskConfig
 from prime.splits.evaluation_folds import evaluation_folds
 from prime.splits.outcomes import read_outcome
 from prime.study.arms import Arm
-from prime.study.averages import cohort_means, macro_means
+from prime.study.averages import POOLED, cohort_means, macro_means
 from prime.study.context import Context, Output, Results, Study
-from prime.study.method_tables import interval_text, metric_name
+from prime.study.method_tables import fewer_cohorts, interval_text, metric_name
 
 PROBE = {"modes": ["lp"]}
 SEEN = {
@@ -73,9 +73,9 @@ def build_pretraining(context: Context, results: Results) -> Output:
             Table(
                 f"pretraining_saw_{task.name}",
                 f"{metric_name(task)} of {task.name} by whom pretraining saw",
-                f"Linear probe, everything observed, {folds}. The last column is a paired bootstrap over"
-                " patients (95% interval): below zero, the transductive protocol gains from having seen the"
-                " test patients' features.",
+                f"Linear probe, everything observed, {folds}. {POOLED} The last column is a paired bootstrap"
+                " over patients (95% interval): below zero, the transductive protocol gains from having seen"
+                " the test patients' features.",
                 cohorts,
                 display,
             )
@@ -114,12 +114,13 @@ def build_training(context: Context, results: Results) -> Output:
             Table(
                 f"trained_on_{task.name}",
                 f"{metric_name(task)} of {task.name} by whom heads are trained and tested on",
-                "Macro average. Everyone: patients with whatever they have; complete: those with every"
-                " modality."
+                f"Macro average. {POOLED} Everyone: patients with whatever they have; complete: those with"
+                " every modality."
                 f" Only folds that could be fitted both ways count: {count(both)} of {count(mine)}"
                 f" ({', '.join(cohorts) or 'none'}).",
                 macro,
                 display,
+                fewer_cohorts(macro, "pattern"),
             )
         )
     return Output(tables)
@@ -170,9 +171,9 @@ def build_splits(context: Context, results: Results) -> Output:
             Table(
                 f"splits_{task.name}",
                 f"{metric_name(task)} of {task.name}: random and site-preserved folds",
-                "Linear probe, everything observed; mean ± standard deviation over folds. Site-preserved: no"
-                " tissue source site has patients in both training and test, so what a site's laboratory left"
-                " in the features cannot help (Howard et al., 2021).",
+                f"Linear probe, everything observed. {POOLED} ± standard deviation over folds."
+                " Site-preserved: no tissue source site has patients in both training and test, so what a"
+                " site's laboratory left in the features cannot help (Howard et al., 2021).",
                 cohorts,
                 display,
             )

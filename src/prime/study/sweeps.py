@@ -12,6 +12,7 @@ from prime.settings.experiment import load_overrides
 from prime.settings.yaml_files import parse_value
 from prime.study.ablations import CLASSES, class_means, class_spread
 from prime.study.arms import Arm
+from prime.study.averages import POOLED
 from prime.study.context import Context, Output, Results, Study
 from prime.study.method_tables import metric_name
 
@@ -123,8 +124,8 @@ def build(context: Context, results: Results) -> Output:
             tables.append(_table(setting, label, task.name, metric_name(task), swept))
     caption = (
         "Macro averages of LP+Missing: everything observed, mean of the patterns without one modality, mean"
-        " of those with one alone, and the mean of the three. Bands: standard deviation over seeds, each with"
-        " its own pretraining. The upright line is the value in use."
+        f" of those with one alone, and the mean of the three. {POOLED} Bands: standard deviation over seeds,"
+        " each with its own pretraining. The upright line is the value in use."
     )
     figure = Figure(
         "sweeps", "Fig. 4: bank size and balance of the losses", caption, tuple(panels), columns=len(tasks)
@@ -143,7 +144,8 @@ def _table(setting: str, label: str, task: str, metric: str, swept: _Swept) -> T
         f"sweep_{setting.replace('.', '_')}_{task}",
         f"{metric} of {task} by {label}",
         "Macro averages of LP+Missing by what may be seen, and their mean"
-        + (several if swept.seeds > 1 else "."),
+        + (several if swept.seeds > 1 else ".")
+        + f" {POOLED}",
         means.join(spread.add_suffix(", std over seeds")).reset_index(),
         mark_best(display, means),
     )
