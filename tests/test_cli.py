@@ -13,7 +13,6 @@ import yaml
 from prime import __version__
 from prime.cli import build_app, main
 from prime.cohort.config import CohortConfig, load_cohort
-from prime.cohort.exclusions import read_exclusions
 from prime.demo.simulate import simulate
 from prime.errors import InputError
 from prime.settings.evaluation import EvaluateConfig
@@ -262,38 +261,6 @@ def test_without_a_store_setting_the_cohort_is_packed_below_runs(
         default_store(load_cohort(vector_cohort)).name
     ]
     assert "nobody.txt" in capsys.readouterr().err
-
-
-# Exclusion lists --------------------------------------------------------------------------------------------
-
-KNOWN = ["A", "B", "C"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["A\nC\n", "\n A \r\nC\r\n\n", "patient_id\nA\nC\n", "fold,patient_id\n1,A\n2,C\n", "\ufeffA\nC\nA"],
-)
-def test_exclusion_lists(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "list.txt"
-    path.write_bytes(text.encode("utf-8"))
-    assert read_exclusions(path, KNOWN) == {"A", "C"}
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "no patient id"),
-        (b"\n \n", "no patient id"),
-        (b"patient_id\n", "no patient id"),
-        (b"A\nX\nY\n", "'X' is not a patient of the cohort \\(2 such ids\\)"),
-        (b"A\n\xff\n", "UTF-8"),
-    ],
-)
-def test_bad_exclusion_lists(tmp_path: Path, content: bytes, words: str) -> None:
-    path = tmp_path / "list.txt"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=words):
-        read_exclusions(path, KNOWN)
 
 
 def test_excluded_patients_are_kept_out(

@@ -56,6 +56,20 @@ def sole_process(folder: Path, wait: bool = False) -> Generator[None]:
         lock.release()
 
 
+def read_text(path: Path, where: str = "") -> str:
+    """Read a text file in UTF-8, without its byte order mark; line ends become line feeds.
+
+    Raises InputError, which begins with `where`, for a missing file or another encoding.
+    """
+    name = f"{where}: {path}" if where else str(path)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{name}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: not UTF-8 (byte {error.start}); save it as text in UTF-8") from None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` in UTF-8 to `path`, atomically."""
     with replacing(path) as temporary:

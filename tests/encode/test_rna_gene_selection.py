@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prime.encode.rna.gene_selection import first_genes, most_variable_genes, random_genes, read_training_ids
+from prime.encode.rna.gene_selection import first_genes, most_variable_genes, random_genes
 from prime.encode.rna.genes import read_gene_list
-from prime.errors import InputError
 
 TCGA = Path(__file__).resolve().parents[2] / ".." / "shared" / "tcga" / "bulkrnabert"
 
@@ -33,23 +32,6 @@ def test_variance_is_that_of_log_tpm_over_the_patients() -> None:
     assert most_variable_genes(np.ones((3, 6)), 2).tolist() == [0, 1]
     with pytest.raises(ValueError, match="two profiles"):
         most_variable_genes(tpm[:1], 2)
-
-
-def test_training_ids(tmp_path: Path) -> None:
-    path = tmp_path / "train.txt"
-    path.write_text("b\na\nb\n", encoding="utf-8")
-    assert read_training_ids(path) == ["a", "b"]
-    table = tmp_path / "train.csv"
-    table.write_text("patient_id,fold\nz,1\ny,1\n", encoding="utf-8")
-    assert read_training_ids(table) == ["y", "z"]
-    table.write_text("patient,fold\nz,1\n", encoding="utf-8")
-    with pytest.raises(InputError, match="no column 'patient_id'"):
-        read_training_ids(table)
-    path.write_text("\n", encoding="utf-8")
-    with pytest.raises(InputError, match="no patient id"):
-        read_training_ids(path)
-    with pytest.raises(InputError, match="no such file"):
-        read_training_ids(tmp_path / "none.txt")
 
 
 @pytest.mark.tcga

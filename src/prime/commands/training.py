@@ -30,7 +30,7 @@ def pretrain(
     set_threads(threads)
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-    from prime.cohort.exclusions import read_exclusions
+    from prime.cohort.patient_list import read_exclusions
     from prime.pretraining.devices import Devices
     from prime.pretraining.loop import pretrain as train
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from prime.arrays import Indices
-from prime.cohort.tables import refuse_shifted
+from prime.cohort.tables import read_table, require_columns
 from prime.errors import InputError
 from prime.seeds import named_seed
 
@@ -102,23 +102,19 @@ def stratified_folds(
 
 def read_folds(path: Path) -> pd.DataFrame:
     """Read a folds file: csv with patient_id, cohort, fold. Raises InputError where it is malformed."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        table = pd.read_csv(path, dtype={"patient_id": str, "cohort": str}, keep_default_na=False)
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{path}: not a csv file in UTF-8 ({error})") from None
-    refuse_shifted(table, str(path))
-    for column in ("patient_id", "cohort", "fold"):
-        if column not in table.columns:
-            raise InputError(f"{path}: no column {column!r}; found {', '.join(table.columns)}")
+    table = read_table(path, "folds", text=True)
+    require_columns(table, ["patient_id", "cohort", "fold"], path, "folds")
     doubled = table["patient_id"][table["patient_id"].duplicated()]
     if len(doubled):
-        raise InputError(f"{path}: patient {doubled.iloc[0]} stands in two rows; a patient is tested once")
+        raise InputError(
+            f"folds: {path}: patient {doubled.iloc[0]} stands in two rows; a patient is tested once"
+        )
     folds = pd.to_numeric(table["fold"], errors="coerce")
     if folds.isna().any() or (folds % 1 != 0).any():
         row = int(np.flatnonzero(folds.isna() | (folds % 1 != 0))[0])
-        raise InputError(f"{path}: row {row + 2}: fold {table['fold'].iloc[row]!r} is not a whole number")
+        raise InputError(
+            f"folds: {path}: row {row + 1}: fold {table['fold'].iloc[row]!r} is not a whole number"
+        )
     return table.assign(fold=folds.astype(int))
 
 

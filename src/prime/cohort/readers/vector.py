@@ -13,7 +13,7 @@ from prime.cohort.readers.registry import reader
 from prime.cohort.source import SourceConfig, SourceRows, kept_attributes
 from prime.cohort.tables import patient_ids, read_table, require_columns
 from prime.errors import InputError
-from prime.files import read_json
+from prime.files import read_json, read_text
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 MINIMUM_GENE_OVERLAP = 0.5
@@ -168,12 +168,7 @@ def _groups(
 
 def _gene_overlap(names: list[str], path: Path, where: str) -> str:
     """A note on how many of the listed genes the table has. Raises InputError for less than half of them."""
-    if not path.is_file():
-        raise InputError(f"{where}: gene_list: {path}: no such file")
-    try:
-        listed = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise InputError(f"{where}: gene_list: {path}: not UTF-8") from None
+    listed = [line.strip() for line in read_text(path, f"{where}: gene_list").splitlines() if line.strip()]
     if not listed:
         raise InputError(f"{where}: gene_list: {path}: the file is empty; write one id per line")
     present = set(names)

@@ -9,7 +9,7 @@ from prime.encode.reports.pdf import Page, Pages, ReadSettings, read_pdf
 from prime.encode.reports.sources import Report
 from prime.encode.work import settings_hash
 from prime.errors import InputError
-from prime.files import read_json, sha256_file, write_json
+from prime.files import read_json, read_text, sha256_file, write_json
 
 PAGES = "pages"  # folder in the output folder
 
@@ -22,21 +22,11 @@ def read_report(report: Report, out: Path, settings: ReadSettings, ocr: PageRead
     if report.kind == "pdf":
         pages = _kept_pdf(report.path, out, settings, ocr)
     else:
-        pages = Pages(tuple(Page(report.kind, text) for text in read_plain(report.path).split("\f")))
+        pages = Pages(tuple(Page(report.kind, text) for text in read_text(report.path).split("\f")))
     if not any(page.text.strip() for page in pages.pages):
         hint = " (text layer only: --ocr never)" if settings.ocr == "never" and report.kind == "pdf" else ""
         raise InputError(f"{report.path.name}: no text on its {len(pages.pages)} page(s){hint}")
     return pages
-
-
-def read_plain(path: Path) -> str:
-    """A text file in UTF-8, without its byte order mark. Raises InputError for another encoding."""
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path.name}: not UTF-8 (byte {error.start}); save the report as UTF-8 text"
-        ) from None
 
 
 def _kept_pdf(path: Path, out: Path, settings: ReadSettings, ocr: PageReader) -> Pages:

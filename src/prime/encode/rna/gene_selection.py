@@ -4,13 +4,9 @@ The functions return positions in the list of genes, sorted, int64.
 """
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-
-from prime.cohort.tables import SEPARATORS, patient_ids, read_table, require_columns
-from prime.errors import InputError
 
 FIRST, RANDOM, VARIANCE, MEAN, ALL = "first", "random", "variance_topk", "all_mean", "all"
 
@@ -47,24 +43,3 @@ def most_variable_genes(profiles: Iterable[NDArray[np.float64]], count: int) -> 
     if number < 2:
         raise ValueError("a variance needs two profiles")
     return np.sort(np.argsort(-spread, kind="stable")[:count]).astype(np.int64)
-
-
-def read_training_ids(path: Path) -> list[str]:
-    """Patients of the training set: one id per line, or a table with a column patient_id. Sorted, each once.
-
-    Raises InputError for a missing or empty file or one without that column.
-    """
-    if path.suffix.lower() in {*SEPARATORS, ".parquet", ".xlsx"} - {".txt"}:
-        table = read_table(path, "--train", text=True)
-        require_columns(table, ["patient_id"], path, "--train")
-        found = [str(name) for name in patient_ids(table["patient_id"], path, "--train")]
-    else:
-        try:
-            found = path.read_text(encoding="utf-8-sig").split()
-        except FileNotFoundError:
-            raise InputError(f"--train: {path}: no such file; write one patient id per line") from None
-        except UnicodeDecodeError as error:
-            raise InputError(f"--train: {path}: not a text file in UTF-8 ({error})") from None
-    if not found:
-        raise InputError(f"--train: {path}: no patient id; write one per line")
-    return sorted(set(found))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prime.errors import InputError
-from prime.files import sha256_text
+from prime.files import read_text, sha256_text
 
 # BulkRNABert's list, common_gene_id.txt, recognised by its hash: its licence forbids commercial use, so it is
 # not part of this package.
@@ -70,12 +70,7 @@ def read_gene_list(path: Path) -> GeneList:
     Raises InputError for a missing or empty file, another encoding than UTF-8, a gene twice, and the
     published ids in another order, with which each gene would get another gene's embedding.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give the model's list of genes, one id per line")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file in UTF-8 ({error})") from None
+    text = read_text(path, "--genes")
     cells = text.split()
     if path.suffix.lower() == ".csv":
         header = (cell.strip().strip('"') for cell in text.partition("\n")[0].split(","))

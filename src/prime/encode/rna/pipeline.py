@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from rich.console import Console
 
+from prime.cohort.patient_list import read_patient_list
 from prime.cohort.patient_names import PATIENT_FROM
 from prime.encode.record import EncoderRecord
 from prime.encode.rna import gene_selection
@@ -170,8 +171,8 @@ def _rows(
     if options.mode == gene_selection.RANDOM:
         return gene_selection.random_genes(count, options.tokens, options.seed)
     assert options.train is not None
-    listed = gene_selection.read_training_ids(options.train)
-    known = [patient for patient in listed if patient in profiles.paths]
+    listed = read_patient_list(options.train, "--train")
+    known = sorted(set(listed) & set(profiles.paths))
     if len(known) < 2:
         raise InputError(
             f"{options.train}: {len(known)} of its {len(listed)} patients can be read; 2 are needed"
