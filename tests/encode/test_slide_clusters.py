@@ -10,15 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 from prime.cohort.readers.tokens import TokenSource, read_tokens
-from prime.encode.slides.centroid_stage import CentroidSettings, centroid_pieces, make_centroids
+from prime.encode.slides.centroid_stage import centroid_pieces, make_centroids
 from prime.encode.slides.centroids import centroids, padded
 from prime.encode.slides.feature_files import feature_writer, read_tiles
 from prime.encode.slides.inputs import by_patient, find_inputs
+from prime.encode.slides.options import ClusterOptions
 from prime.encode.work import Piece
 from prime.errors import InputError
 
 Rows = NDArray[np.float32]
-SETTINGS = CentroidSettings(4, 42, "patient", False)
+SETTINGS = ClusterOptions(4)
 
 
 def bag(tiles: int, dim: int = 3, seed: int = 0) -> tuple[Rows, NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""`prime gdc`: what there is of TCGA, fetching it, and making a cohort of it."""
+"""`prime gdc`: listing and fetching the files of TCGA, and making a cohort of them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ Kind = Literal["slides", "rna", "reports", "clinical"]
 @Parameter("*")
 @dataclass(frozen=True)
 class Choice:
-    """What is asked for."""
+    """The projects and kinds of data that are asked for."""
 
     project: Annotated[Words, about("Such as TCGA-BRCA (all of TCGA).", "NAME")] = ()
     data: Annotated[
@@ -42,14 +42,16 @@ class Choice:
 @Parameter("*")
 @dataclass(frozen=True)
 class Connection:
-    """Where the GDC is, and how patiently it is asked."""
+    """The server, and how often and how long it is tried."""
 
     server: Annotated[str, Parameter(help="A GDC server.", metavar="URL", env_var="PRIME_GDC")] = (
         DEFAULT_SERVER
     )
-    retries: Annotated[int, whole(0), about("Attempts after one that brought nothing.")] = 8
-    wait: Annotated[Above, about("Seconds before the second attempt; doubles.", "S")] = 1.0
-    timeout: Annotated[Above, about("Seconds without a single byte.", "S")] = 60.0
+    retries: Annotated[int, whole(0), about("Further attempts after one that received nothing.")] = 8
+    wait: Annotated[Above, about("Seconds before the second attempt; doubles for each further one.", "S")] = (
+        1.0
+    )
+    timeout: Annotated[Above, about("Seconds to wait for a byte.", "S")] = 60.0
 
     def open(self) -> "Server":
         """The server; nothing is asked yet."""
@@ -63,7 +65,7 @@ def query(
     *,
     choice: Choice = Choice(),
     connection: Connection = Connection(),
-    out: Annotated[Path | None, about("Keep the list here.", "MANIFEST.tsv")] = None,
+    out: Annotated[Path | None, about("Write the list of files here.", "MANIFEST.tsv")] = None,
 ) -> None:
     """Count files and bytes; fetch nothing."""
     from rich.console import Console
@@ -96,8 +98,8 @@ def fetch(
     from rich.console import Console
 
     from prime.encode.gdc.cases import fetch_cases
-    from prime.encode.gdc.fetch import fetch as bring
-    from prime.encode.work import FAILURES
+    from prime.encode.gdc.fetch import fetch as fetch_files
+    from prime.encode.work import FAILURES, say
 
     server = connection.open()
     console = Console(stderr=True)
@@ -106,11 +108,10 @@ def fetch(
         choice.refuse_nothing(server, 0)
     failures = 0
     if files:
-        result = bring(server, files, out, jobs)
+        result = fetch_files(server, files, out, jobs)
         failures = len(result.failures)
         for failure in result.failures:
-            line = f"{failure.name}: {failure.reason}"
-            console.print(line, highlight=False, markup=False, soft_wrap=True, style="red")
+            say(console, f"{failure.name}: {failure.reason}", "red")
         rest = f", {failures} failed (listed in {out / FAILURES})" if failures else ""
         print(f"{out}: {result.fetched:,} files fetched, {result.already_there:,} were there{rest}")
     projects = choice.project or sorted({name for file in files for name in file.project.split(",") if name})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Group, Parameter
 
 from prime.arguments import Folder, Licence, PatientFrom, TrainedOn, about
-from prime.encode.reports.settings import ReadSettings, TokenSettings
+from prime.encode.reports.options import ReadSettings, TokenSettings
 from prime.errors import InputError
 from prime.job_pool import JobPool
 
@@ -22,7 +22,7 @@ def reports(
     ],
     /,
     *,
-    out: Annotated[Folder, about("The outputs; taken up again.")],
+    out: Annotated[Folder, about("Folder of the outputs; finished patients are kept.")],
     patient_from: PatientFrom = None,
     name_column: Annotated[str, about("Of a table.", "NAME")] = "patient_filename",
     text_column: Annotated[str, about("Of a table.", "NAME")] = "text",

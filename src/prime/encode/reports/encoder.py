@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prime.encode.record import UNKNOWN, EncoderRecord
-from prime.encode.reports.settings import TokenSettings
+from prime.encode.reports.options import TokenSettings
 from prime.errors import InputError
 from prime.files import read_json, sha256_paths
 from prime.hub import recorded_name

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from prime.encode.reports.settings import OcrSettings
+from prime.encode.reports.options import OcrSettings
 from prime.encode.reports.specks import without_specks
 from prime.errors import InputError
 

@@ -12,7 +12,7 @@ from PIL.Image import Image
 
 from prime.encode.reports.garbage import garbage_ratio
 from prime.encode.reports.ocr import PageReader
-from prime.encode.reports.settings import ReadSettings
+from prime.encode.reports.options import ReadSettings
 from prime.errors import InputError
 
 POINTS_AN_INCH = 72

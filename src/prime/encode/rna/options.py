@@ -18,26 +18,26 @@ SLICES = {
 @Parameter("*")
 @dataclass(frozen=True)
 class MatrixOptions:
-    """What the user says of a matrix; None: find out."""
+    """The user's description of a matrix; None: it is found out."""
 
     unit: Annotated[
         Literal["tpm", "counts", "log2-tpm", "ln-tpm", "log10-tpm"] | None,
-        about("Of the matrix (found out)."),
+        about("Unit of the matrix (found out)."),
     ] = None
     lengths: Annotated[File | None, about("gene_id,length in base pairs, for counts.")] = None
     symbols: Annotated[File | None, about("gene_id,gene_name, for a matrix of symbols.")] = None
-    id_column: Annotated[str | None, about("Of the matrix: column of the ids.", "NAME")] = None
+    id_column: Annotated[str | None, about("Column of ids in the matrix.", "NAME")] = None
     genes_in: Annotated[
-        Literal["columns", "rows"] | None, about("Of the matrix: where they are (found out).")
+        Literal["columns", "rows"] | None, about("Where the matrix has its genes (found out).")
     ] = None
 
 
 @Parameter("*")
 @dataclass(frozen=True)
 class RnaOptions:
-    """What `prime encode rna` is asked for, beside its source; None: the default, or find out."""
+    """The options of `prime encode rna`; None stands for a default, or for what is found out."""
 
-    out: Annotated[Folder, about("The features; taken up again.")]
+    out: Annotated[Folder, about("Folder of the features; finished patients are kept.")]
     encoder: Annotated[
         Literal["bulkrnabert", "log-tpm"], about("Tokens of a network, or a table of log TPM.")
     ] = "bulkrnabert"
@@ -45,10 +45,12 @@ class RnaOptions:
         str | None,
         about("Folder with model.safetensors and config.json, or InstaDeepAI/BulkRNABert.", "FOLDER|NAME"),
     ] = None
-    normalisation: Annotated[float | None, about("Instead of the weights' own.", "X")] = None
-    key_map: Annotated[Path | None, about("Names of tensors, where they differ.", "FILE.json")] = None
-    precision: Annotated[Literal["float32", "bfloat16"], about("Of the network's arithmetic.")] = "float32"
-    device: Annotated[str, about("Where the network runs: cpu, cuda.", "NAME")] = "cpu"
+    normalisation: Annotated[float | None, about("Replaces that of the weights.", "X")] = None
+    key_map: Annotated[Path | None, about("Names of the file's tensors, where they differ.", "FILE.json")] = (
+        None
+    )
+    precision: Annotated[Literal["float32", "bfloat16"], about("Arithmetic of the network.")] = "float32"
+    device: Annotated[str, about("Where the network runs: cpu, cuda, auto.", "NAME")] = "cpu"
     licence: Licence = None
     trained_on: TrainedOn = None
     genes: Annotated[
@@ -59,13 +61,13 @@ class RnaOptions:
         about("Which genes are kept (bulkrnabert: first; log-tpm: all)."),
     ] = None
     tokens: Annotated[Count, about("How many of them.")] = 2048
-    seed: Annotated[Whole, about("Draws them, for --slice random.")] = 0
+    seed: Annotated[Whole, about("Seed of --slice random.")] = 0
     train: Annotated[File | None, about("Training patients, for --slice variance_topk: one id per line.")] = (
         None
     )
-    log: Annotated[Literal[2, 10], about("Base, for log-tpm.")] = 10
+    log: Annotated[Literal[2, 10], about("Base of the logarithm, for log-tpm.")] = 10
     mapping: Annotated[
-        Path | None, about("patient_id,path (from the folder): which file is whose.", "FILE.csv")
+        Path | None, about("Patient of each file: patient_id,path (from the folder).", "FILE.csv")
     ] = None
     patient_from: PatientFrom = None
     matrix: MatrixOptions = MatrixOptions()

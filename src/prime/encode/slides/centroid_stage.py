@@ -1,7 +1,7 @@
 """Second stage, one patient or slide: the features of its tiles become a file of centroids."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from prime.encode.slides.centroids import BATCH, MAX_ITER, centroids, padded
 from prime.encode.slides.feature_files import TileFeatures, read_tiles
+from prime.encode.slides.options import ClusterOptions
 from prime.encode.token_file import write_token_file
 from prime.encode.work import Piece
 from prime.errors import InputError
@@ -16,26 +17,9 @@ from prime.errors import InputError
 VERSION = 1
 
 
-@dataclass(frozen=True)
-class CentroidSettings:
-    """What centroids depend on except the features.
-
-    Attributes:
-        clusters: how many centroids at most.
-        seed: of k-means.
-        scope: `patient` pools the slides of a patient, `slide` makes a file per slide.
-        pad: add zero rows up to `clusters`, and a mask of the real ones.
-    """
-
-    clusters: int
-    seed: int
-    scope: str
-    pad: bool
-
-    def as_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        fixed = {"version": VERSION, "batch": BATCH, "max_iter": MAX_ITER}
-        return fixed | {"clusters": self.clusters, "seed": self.seed, "scope": self.scope, "pad": self.pad}
+def centroid_settings(options: ClusterOptions) -> dict[str, Any]:
+    """What centroids depend on except the features, as JSON values."""
+    return {"version": VERSION, "batch": BATCH, "max_iter": MAX_ITER, **asdict(options)}
 
 
 def centroid_pieces(of_name: Mapping[str, Sequence[Path]], folder: Path) -> list[Piece]:
@@ -43,7 +27,7 @@ def centroid_pieces(of_name: Mapping[str, Sequence[Path]], folder: Path) -> list
     return [Piece(name, tuple(paths), (folder / f"{name}.h5",)) for name, paths in of_name.items()]
 
 
-def make_centroids(settings: CentroidSettings, piece: Piece) -> dict[str, Any]:
+def make_centroids(options: ClusterOptions, piece: Piece) -> dict[str, Any]:
     """Cluster the tiles of one patient or slide. Returns the numbers of tiles and centroids.
 
     The file has `features` (k, d) float32 and `counts` (k,) int64, the tiles of each centroid; if padded also
@@ -61,14 +45,14 @@ def make_centroids(settings: CentroidSettings, piece: Piece) -> dict[str, Any]:
         )
     _same_encoder(full)
     features = np.concatenate([slide.features for _, slide in full])
-    rows, counts = centroids(features, settings.clusters, settings.seed)
+    rows, counts = centroids(features, options.clusters, options.seed)
     datasets: dict[str, Any] = {"features": rows, "counts": counts}
-    if settings.pad:
-        datasets["features"], datasets["mask"] = padded(rows, settings.clusters)
-        datasets["counts"] = np.pad(counts, (0, settings.clusters - len(counts)))
+    if options.pad:
+        datasets["features"], datasets["mask"] = padded(rows, options.clusters)
+        datasets["counts"] = np.pad(counts, (0, options.clusters - len(counts)))
     about = full[0][1].attributes | {
         "name": piece.name, "slides": ",".join(name for name, _ in full), "tiles": len(features),
-        "clusters": settings.clusters, "seed": settings.seed, "scope": settings.scope,
+        "clusters": options.clusters, "seed": options.seed, "scope": options.scope,
     }  # fmt: skip
     write_token_file(piece.outputs[0], datasets, about)
     return {"tiles": len(features), "centroids": len(rows)}
