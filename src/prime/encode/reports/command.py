@@ -24,8 +24,8 @@ def reports(
     *,
     out: Annotated[Folder, about("Folder of the outputs; finished patients are kept.")],
     patient_from: PatientFrom = None,
-    name_column: Annotated[str, about("Of a table.", "NAME")] = "patient_filename",
-    text_column: Annotated[str, about("Of a table.", "NAME")] = "text",
+    name_column: Annotated[str, about("Column of names in a table.", "NAME")] = "patient_filename",
+    text_column: Annotated[str, about("Column of texts in a table.", "NAME")] = "text",
     reading: Annotated[ReadSettings, Parameter(group=Group("Reading", sort_key=1))] = ReadSettings(),
     outcome: Annotated[
         Literal["flag", "remove"],
