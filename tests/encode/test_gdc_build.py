@@ -393,13 +393,16 @@ def test_of_two_files_of_one_aliquot_the_lower_id_is_used(tmp_path: Path) -> Non
 @pytest.mark.skipif(not TCGA.is_dir(), reason="no real TCGA evaluation set beside the checkout")
 def test_with_the_real_cdr(tmp_path: Path) -> None:
     """Outcomes of the aligned table are the cells of the xlsx, read here with pandas alone."""
-    cdr = pd.read_excel(TCGA / "TCGA-CDR.xlsx", sheet_name="TCGA-CDR").set_index("bcr_patient_barcode")
-    brca = cdr[cdr["type"] == "BRCA"].index[:300]
+    whole = pd.read_excel(TCGA / "TCGA-CDR.xlsx", sheet_name="TCGA-CDR")
+    rows = whole[whole["type"] == "BRCA"].head(300)
+    clinical = tmp_path / "TCGA-CDR.xlsx"
+    rows.to_excel(clinical, sheet_name="TCGA-CDR", index=False)
+    cdr = rows.set_index("bcr_patient_barcode")
+    brca = cdr.index
     files = lay([gdc_file("reports", patient, i) for i, patient in enumerate(brca)], tmp_path / "raw")
     write_manifest(files, tmp_path / "raw" / "manifest.tsv")
     for number, patient in enumerate(brca):
         write_h5(tmp_path / "features" / f"{patient}.h5", 3, 4, number)
-    clinical = TCGA / "TCGA-CDR.xlsx"
     build(tmp_path / "raw", tmp_path / "cohort", clinical, {"reports": tmp_path / "features"})
     table = pd.read_csv(tmp_path / "cohort" / "patients.csv").set_index("patient_id")
     assert set(table.index) == set(brca)

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from gdc_server import GdcServer, serving
 
-FILES = 200
+FILES = 80
 JOBS = 4
 KILLS = 3
 
 
 def fill(server: GdcServer) -> dict[str, bytes]:
-    """Two hundred files of 20 to 200 kB of three kinds. Returns their bytes by place in the folder."""
+    """Eighty files of 20 to 200 kB of three kinds. Returns their bytes by place in the folder."""
     chance = random.Random(5)
     kinds = ("slides", "rna", "reports")
     ends = {"slides": "-01Z-00-DX1", "rna": "-01A-11R-A12P-07", "reports": ""}
@@ -57,8 +57,8 @@ def test_three_kills_and_faults_leave_every_file_right_and_none_fetched_twice(tm
     with serving() as server:
         expected = fill(server)
         total = sum(map(len, expected.values()))
-        server.trouble.share = 0.05
-        server.trouble.slow_s = 2.5
+        server.trouble.share = 0.1
+        server.trouble.slow_s = 1.5
         server.pause_s = 0.006
         in_flight: set[str] = set()
         for kill in range(KILLS):

@@ -374,7 +374,7 @@ def textract(monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[str, type[FakeT
     handler = type("Handler", (FakeTextract,), {"requests": [], "answers": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "fake")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "fake")

@@ -1,16 +1,17 @@
 """The commands of docs/tutorial.md as they stand, from raw files on a loopback GDC to predictions."""
 
-import os
+import io
 import re
 import shlex
-import subprocess
-import sys
+from contextlib import chdir, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from toy_gdc import PATIENTS, toy_tcga
+
+from prime.cli import main
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
 
@@ -22,23 +23,15 @@ def blocks(language: str) -> list[str]:
 
 
 def run(command: str, folder: Path, server: str) -> str:
+    """Run a command in the folder, in this process. Returns what it printed."""
     words = shlex.split(command)
     assert words[0] == "prime"
-    environment = {
-        **os.environ,
-        "PRIME_GDC": server,
-        "PRIME_CACHE": str(folder / "cache"),
-        "OMP_NUM_THREADS": "1",
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "prime", *words[1:]],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, chdir(folder), redirect_stdout(printed):
+        patch.setenv("PRIME_GDC", server)
+        patch.setenv("PRIME_CACHE", str(folder / "cache"))
+        assert main(words[1:]) == 0, f"{command}\n{printed.getvalue()}"
+    return printed.getvalue()
 
 
 @pytest.fixture(scope="module")
