@@ -314,7 +314,7 @@ KINDS = [
         "refused",
         ("no column 'os_days'", "'days'"),
     ),
-    Kind("column twice", twice_named_column, "refused", ("'os_event'", "stands twice")),
+    Kind("column twice", twice_named_column, "refused", ("'os_event'", "occurs twice")),
     Kind(
         "duplicate patient",
         table(CLINICAL, lambda t: pd.concat([t, t.iloc[[2]]])),

@@ -267,7 +267,7 @@ def test_source_reads_a_sheet_and_numbers_as_patients(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({(1, "id"): "a"}, "patient a stands twice, in rows 1 and 2"),
+        ({(1, "id"): "a"}, "patient a occurs twice, in rows 1 and 2"),
         ({(1, "id"): " "}, "row 2 has no id"),
         ({(1, "age"): "1e39"}, r"row 2 \(patient b\): covariate age is 1e\+39; use a number that fits"),
     ],

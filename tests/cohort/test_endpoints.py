@@ -153,7 +153,7 @@ def test_generic_table_needs_its_patient_column() -> None:
         ({"t": [1, "soon", 3]}, r"row 2 \(patient b\): t is 'soon', not a finite number"),
         ({"t": [1, "inf", 3]}, r"row 2 \(patient b\): t is 'inf', not a finite number"),
         ({"age": [1, "old", 3]}, r"row 2 \(patient b\): age is 'old'"),
-        ({"id": ["a", "b", "a"]}, r"patient a stands twice, in rows 1 and 3"),
+        ({"id": ["a", "b", "a"]}, r"patient a occurs twice, in rows 1 and 3"),
         ({"id": ["a", "", "c"]}, r"row 2 has no id"),
     ],
 )
@@ -187,7 +187,7 @@ def test_cdr_without_any_endpoint(tmp_path: Path) -> None:
         (b"bcr_patient_barcode,type\nTCGA-AA-0001,M\xfcnchen\n", "not UTF-8"),
         (b"", "the file is empty"),
         (b"bcr_patient_barcode,type\n", "the table has no rows"),
-        (b"type,type\n1,2\n", "column 'type' stands twice"),
+        (b"type,type\n1,2\n", "column 'type' occurs twice"),
         (b"a,b\n1,2\n1,2,3,4\n", "malformed table"),
         (b"a,b\n1,2,\n3,4,\n", "more fields than the header has names"),
     ],

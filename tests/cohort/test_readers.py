@@ -136,7 +136,7 @@ def test_vector_faults(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"patient_id,f,f\na,1,2\n", "column 'f' stands twice"),
+        (b"patient_id,f,f\na,1,2\n", "column 'f' occurs twice"),
         (b"patient_id,gr\xf6\xdfe\na,1\n", "not UTF-8"),
         (b"patient_id,f\n", "the table has no rows"),
         (b"", "the file is empty"),

@@ -111,12 +111,12 @@ def test_each_file_that_is_left_out_has_its_reason(tmp_path: Path) -> None:
         "id-1": "",
         "id-2": "the same aliquot as file id-1",
         "id-3": f"{patient}-01A-11R-A1-07 is the lower vial, portion or aliquot",
-        "id-4": "the patient has sample type 01 (primary), which goes before",
+        "id-4": "the patient has sample type 01 (primary), which is preferred",
         "id-5": "sample type 02 (recurrent) is not used",
         "id-6": "normal tissue (sample type 11)",
         "id-7": "",
         "id-8": "",
-        "id-9": "the patient has sample type 01 (primary), which goes before",
+        "id-9": "the patient has sample type 01 (primary), which is preferred",
         "id-10": "not a diagnostic slide (DX)",
         "id-11": "",
         "id-12": "",
@@ -135,7 +135,7 @@ def test_what_is_chosen_does_not_depend_on_what_was_fetched(tmp_path: Path) -> N
     lay([second], tmp_path)
     found = reasons(select([first, second], tmp_path))
     assert found["id-1"] == "chosen, but not fetched"
-    assert found["id-2"].endswith("which goes before")
+    assert found["id-2"].endswith("which is preferred")
     lay([first], tmp_path)
     first.path(tmp_path).write_bytes(b"too long")
     assert reasons(select([first, second], tmp_path))["id-1"] == "chosen, but not fetched"
@@ -315,7 +315,7 @@ def test_the_aligned_table_by_a_plain_loop(gdc: GdcServer, raw: Path, tmp_path: 
     number = PATIENTS.index("TCGA-C3-0005")
     row = table.set_index("patient_id").loc["TCGA-C3-0005"]
     assert (float(row["os_time_days"]), float(row["os_event"])) == (100 + number, 1.0)
-    assert made.left_out == {"rna: the patient has sample type 01 (primary), which goes before": 8}
+    assert made.left_out == {"rna: the patient has sample type 01 (primary), which is preferred": 8}
     listed = pd.read_csv(tmp_path / "cohort" / "files.csv", keep_default_na=False)
     assert len(listed) == len(gdc.files)
     assert (listed["used"] == (listed["reason"] == "")).all()

@@ -161,7 +161,7 @@ def test_symbols_become_ids(tmp_path: Path, values: np.ndarray) -> None:
             lambda t: t.assign(**{"ENSG00000000004.5": [1.0, np.nan, 1.0]}),
             "patient p1, gene ENSG00000000004: nan",
         ),
-        (lambda t: t.assign(**{"ENSG00000000004.9": 1.0}), "gene 'ENSG00000000004' stands twice"),
+        (lambda t: t.assign(**{"ENSG00000000004.9": 1.0}), "gene 'ENSG00000000004' occurs twice"),
         (lambda t: t.assign(site="x"), "column 'site' holds text, not numbers"),
         (lambda t: t.iloc[:, :150], "has 149 of the 200 genes of list, at least 189 are needed"),
         (lambda t: t.drop(columns="patient_id"), "Name it with --id-column"),

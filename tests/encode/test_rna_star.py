@@ -74,7 +74,7 @@ def test_a_whole_file_without_counts_rows_copies_and_versions(file: Path) -> Non
         (lambda text: text.replace("69.5439", "many"), "line 7: tpm_unstranded is 'many'"),
         (lambda text: text.replace("69.5439", "nan"), "line 7: tpm_unstranded is 'nan'"),
         (lambda text: text.replace("69.5439", "2e6"), "sums to 2,000,473, over 1,000,000: not TPM"),
-        (lambda text: text + row("ENSG00000000003.2", "X", 1), "gene 'ENSG00000000003' stands twice"),
+        (lambda text: text + row("ENSG00000000003.2", "X", 1), "gene 'ENSG00000000003' occurs twice"),
     ],
 )
 def test_each_way_to_be_broken_is_told(file: Path, change, message: str) -> None:
@@ -135,7 +135,7 @@ def test_lists_of_genes(tmp_path: Path) -> None:
     path.write_text("ENSG00000000005.6\nENSG00000000003\n", encoding="utf-8")
     assert read_gene_list(path).names == ("ENSG00000000005", "ENSG00000000003")
     path.write_text("ENSG00000000005.6\nENSG00000000005\n", encoding="utf-8")
-    with pytest.raises(InputError, match="stands twice"):
+    with pytest.raises(InputError, match="occurs twice"):
         read_gene_list(path)
     path.write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="no gene"):

@@ -99,7 +99,7 @@ def doubled(document: dict[str, Any]) -> None:
         (lambda d: d.update(folds={}), "folds is no list; found a mapping"),
         (lambda d: d.update(folds=[]), "folds is empty"),
         (lambda d: d.update(folds=[3]), r"folds\[0\] is no mapping with .*; found a number"),
-        (doubled, "fold 0 of cohort A stands twice"),
+        (doubled, "fold 0 of cohort A occurs twice"),
         (in_fold(lambda f: f.pop("train")), r"folds\[1\]: no key 'train'; found cohort, fold, validation"),
         (in_fold(lambda f: f.update(extra=1)), r"folds\[1\]: unknown key 'extra'"),
         (in_fold(lambda f: f.update(cohort=None)), r"folds\[1\]: cohort None is not a text"),
@@ -119,7 +119,7 @@ def doubled(document: dict[str, Any]) -> None:
         ),
         (
             in_fold(lambda f: f["validation"].append(f["validation"][0])),
-            r"folds\[1\]: patient p\d+ stands twice in validation",
+            r"folds\[1\]: patient p\d+ occurs twice in validation",
         ),
     ],
 )

@@ -112,7 +112,7 @@ def test_patients_whom_the_file_does_not_name_are_left_out() -> None:
     ("text", "message"),
     [
         ("patient_id,cohort\np1,A\n", "no column 'fold'"),
-        ("patient_id,cohort,fold\np1,A,0\np1,A,1\n", "p1 stands in two rows"),
+        ("patient_id,cohort,fold\np1,A,0\np1,A,1\n", "p1 occurs in two rows"),
         ("patient_id,cohort,fold\np1,A,0\np2,A,x\n", "row 2: fold 'x' is not a whole number"),
         ("patient_id,cohort,fold\np1,A,0.5\n", "row 1: fold"),
         ("patient_id,cohort,fold\np1,A,0,\np2,A,1,\n", "more fields than the header .* 'p1'"),

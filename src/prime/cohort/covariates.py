@@ -99,7 +99,7 @@ def clinical_rows(
     for row, patient in enumerate(ids):
         if patient in seen:
             raise InputError(
-                f"{where}: {path}: patient {patient} stands twice, in rows {seen[patient] + 1} and "
+                f"{where}: {path}: patient {patient} occurs twice, in rows {seen[patient] + 1} and "
                 f"{row + 1}; keep one row per patient"
             )
         seen[patient] = row

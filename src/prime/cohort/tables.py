@@ -68,10 +68,10 @@ def patient_ids(column: "pd.Series[str]", path: Path, where: str) -> "pd.Series[
 
 
 def refuse_duplicates(names: list[str], path: Path, where: str) -> None:
-    """Raise InputError where a column name stands twice."""
+    """Raise InputError where a column name occurs twice."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise InputError(f"{where}: {path}: column {twice[0]!r} stands twice; rename or remove one")
+        raise InputError(f"{where}: {path}: column {twice[0]!r} occurs twice; rename or remove one")
 
 
 def _read_parquet(path: Path, where: str) -> pd.DataFrame:

@@ -107,7 +107,7 @@ def read_folds(path: Path) -> pd.DataFrame:
     doubled = table["patient_id"][table["patient_id"].duplicated()]
     if len(doubled):
         raise InputError(
-            f"folds: {path}: patient {doubled.iloc[0]} stands in two rows; a patient is tested once"
+            f"folds: {path}: patient {doubled.iloc[0]} occurs in two rows; a patient is tested once"
         )
     folds = pd.to_numeric(table["fold"], errors="coerce")
     if folds.isna().any() or (folds % 1 != 0).any():

@@ -61,7 +61,7 @@ def read_splits(path: Path, patient_ids: NDArray[np.object_]) -> list[Fold]:
     Raises:
         InputError: no such file, no JSON, another format or version, a missing or unknown key, a value of the
             wrong type, the same fold of a cohort twice, an empty part, a patient who is not in
-            `patient_ids`, stands twice in a part, or stands in two parts of a fold.
+            `patient_ids`, occurs twice in a part, or occurs in two parts of a fold.
         ValueError: a patient twice in `patient_ids`.
     """
     positions = {name: i for i, name in enumerate(_names(patient_ids))}
@@ -96,7 +96,7 @@ def _folds_of(path: Path, document: object, positions: dict[str, int]) -> list[F
         fold = _fold_of(path, number, entry, positions)
         if (fold.cohort, fold.fold) in seen:
             raise InputError(
-                f"{path}: fold {fold.fold} of cohort {fold.cohort} stands twice; remove or renumber one"
+                f"{path}: fold {fold.fold} of cohort {fold.cohort} occurs twice; remove or renumber one"
             )
         seen.add((fold.cohort, fold.fold))
         folds.append(fold)
@@ -136,7 +136,7 @@ def _check_patient(
         )
     if patient in part_of:
         other = part_of[patient]
-        twice = f"stands twice in {part}" if other == part else f"is in both {other} and {part}"
+        twice = f"occurs twice in {part}" if other == part else f"is in both {other} and {part}"
         raise InputError(f"{path}: {where}: patient {patient} {twice}; keep one")
 
 

@@ -161,6 +161,6 @@ def _judge_spellings(report: CheckReport, patients: list[str]) -> None:
     twice = [" = ".join(group) for group in spellings.values() if len(group) > 1]
     if twice:
         report.errors.append(
-            f"{len(twice)} patients stand twice under ids that differ in case only ({some(twice)}); "
+            f"{len(twice)} patients occur twice under ids that differ in case only ({some(twice)}); "
             f"use one spelling"
         )

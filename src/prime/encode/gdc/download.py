@@ -120,7 +120,7 @@ def _transfer(server: Server, file: GdcFile, part: Path, count_bytes: CountBytes
 def _first_byte(response: requests.Response, have: int, file: GdcFile) -> int:
     """Where in the file the response begins; with status 200 at 0, whatever range was asked for.
 
-    Raises _RestartError where it lies beyond the `have` bytes we hold, or the server has no such range (416).
+    Raises _RestartError where that is beyond the `have` bytes there, or the server has no such range (416).
     """
     if response.status_code == 200:
         return 0

@@ -47,7 +47,7 @@ class GdcFile:
     data: str = ""
 
     def path(self, folder: Path) -> Path:
-        """Where the file lies below a fetched folder."""
+        """Where the file is in a fetched folder."""
         return folder / self.data / self.filename
 
 

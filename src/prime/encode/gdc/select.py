@@ -112,7 +112,7 @@ def _why_not(file: GdcFile, chosen: GdcFile) -> str:
 
 
 def _other_type_preferred(kind: str) -> str:
-    return f"the patient has sample type {kind} ({SAMPLE_TYPES[kind]}), which goes before"
+    return f"the patient has sample type {kind} ({SAMPLE_TYPES[kind]}), which is preferred"
 
 
 def _if_fetched(choice: Choice, folder: Path) -> Choice:

@@ -8,9 +8,10 @@ import h5py
 import pandas as pd
 import pyarrow.parquet as pq
 
+from prime.cohort.readers.tokens import SUFFIXES
 from prime.errors import InputError, first_line
 
-TOKEN_SUFFIXES = {".h5": "h5", ".hdf5": "h5", ".pt": "pt"}
+TOKEN_SUFFIXES = {suffix: reader for reader, suffixes in SUFFIXES.items() for suffix in suffixes}
 PATIENT_COLUMNS = ("patient_id", "identifier")
 REPORT_COLUMNS = {"patient_filename", "text"}
 OUTPUTS = {  # what `prime encode KIND` writes below its --out

@@ -98,7 +98,7 @@ def refuse_twice(names: Sequence[str], source: str) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise InputError(f"{source}: gene {name!r} stands twice; keep one (versions do not count)")
+            raise InputError(f"{source}: gene {name!r} occurs twice; keep one (versions do not count)")
         seen.add(name)
 
 

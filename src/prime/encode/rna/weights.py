@@ -104,7 +104,7 @@ def find_weights(name: str, normalisation: float | None, key_map: Path | None) -
 
 
 def gene_file(folder: Path) -> Path | None:
-    """The list of genes that lies with the weights, where it does."""
+    """The list of genes beside the weights, None where there is none."""
     return next((folder / name for name in GENE_FILES if (folder / name).is_file()), None)
 
 
@@ -192,10 +192,10 @@ def _renamed(
         result[target] = tensor
     missing = [theirs for theirs, target in ours.items() if target not in result]
     parts = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-    told = [f"{what}: {some(names, 8)}" for what, names in parts.items() if names]
-    if told:
+    faults = [f"{what}: {some(names, 8)}" for what, names in parts.items() if names]
+    if faults:
         raise InputError(
-            f"{path}: not BulkRNABert's tensors; {'; '.join(told)}. If only the names differ, write those"
+            f"{path}: not BulkRNABert's tensors; {'; '.join(faults)}. If only the names differ, write those"
             " of the file and the published ones as JSON and give it as --key-map"
         )
     return result

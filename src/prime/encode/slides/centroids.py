@@ -1,4 +1,4 @@
-"""Centroids of the features of many tiles, and how many tiles each stands for."""
+"""Centroids of the features of many tiles, and the number of tiles of each."""
 
 from typing import cast
 

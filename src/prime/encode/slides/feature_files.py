@@ -10,13 +10,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from prime.cohort.readers import tokens
 from prime.cohort.readers.tokens import TokenSource, read_token_file
 from prime.encode.record import EncoderRecord
 from prime.errors import InputError
 from prime.files import replacing
 
 WHERE = "encode slides"
-SUFFIXES = (".h5", ".hdf5", ".pt")
+SUFFIXES = tuple(suffix for suffixes in tokens.SUFFIXES.values() for suffix in suffixes)
 ROWS_PER_CHUNK = 64
 WHOLE = ("slide", "patient")  # values of STAMP's feat_type where a file holds one vector, not tiles
 
