@@ -1,6 +1,6 @@
 """The methods that PRIME is compared with, in the order of tables: facts, and where the code of each is."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from prime.catalogue.registry import Registry, load
@@ -72,44 +72,36 @@ class Method:
         return names
 
 
+_ONE_MODALITY = Method(
+    name="image_only",
+    title="Image-only",
+    kind="neural",
+    place="prime.methods.networks.unimodal:Unimodal",
+    reference="The single-modality variants in PRIME: Prototype-Driven Multimodal Pretraining for "
+    "Cancer Prognosis with Missing Modalities, IV-C1",
+    missing="not applicable: it reads one modality, and nothing is imputed",
+    departs="without prototypes and refiners, which serve imputation; like PRIME's fine-tuning it has"
+    " no load-balancing loss",
+    roles=("image",),
+)
+_LATE_RIDGE = Method(
+    name="late_ridge",
+    title="Late ridge",
+    kind="classical",
+    place="prime.methods.classical.late_ridge:LateRidge",
+    reference="Ridge Cox regression (Verweij and van Houwelingen, Statistics in Medicine 1994) on the "
+    "principal components of each source, fused late",
+    missing="the mean is taken over what is there, without imputation",
+    departs="nothing: a simple reference of our own; its survival curves come from a Cox or logistic "
+    "regression on the fused score of the training patients themselves, so they are too sure",
+    beyond_paper=True,
+)
+
 METHODS: Registry[Method] = Registry(
     "method",
-    Method(
-        name="image_only",
-        title="Image-only",
-        kind="neural",
-        place="prime.methods.networks.unimodal:Unimodal",
-        reference="The single-modality variants in PRIME: Prototype-Driven Multimodal Pretraining for "
-        "Cancer Prognosis with Missing Modalities, IV-C1",
-        missing="not applicable: it reads one modality, and nothing is imputed",
-        departs="without prototypes and refiners, which serve imputation; like PRIME's fine-tuning it has"
-        " no load-balancing loss",
-        roles=("image",),
-    ),
-    Method(
-        name="rna_only",
-        title="RNA-only",
-        kind="neural",
-        place="prime.methods.networks.unimodal:Unimodal",
-        reference="The single-modality variants in PRIME: Prototype-Driven Multimodal Pretraining for "
-        "Cancer Prognosis with Missing Modalities, IV-C1",
-        missing="not applicable: it reads one modality, and nothing is imputed",
-        departs="without prototypes and refiners, which serve imputation; like PRIME's fine-tuning it has"
-        " no load-balancing loss",
-        roles=("rna",),
-    ),
-    Method(
-        name="report_only",
-        title="Text-only",
-        kind="neural",
-        place="prime.methods.networks.unimodal:Unimodal",
-        reference="The single-modality variants in PRIME: Prototype-Driven Multimodal Pretraining for "
-        "Cancer Prognosis with Missing Modalities, IV-C1",
-        missing="not applicable: it reads one modality, and nothing is imputed",
-        departs="without prototypes and refiners, which serve imputation; like PRIME's fine-tuning it has"
-        " no load-balancing loss",
-        roles=("report",),
-    ),
+    _ONE_MODALITY,
+    replace(_ONE_MODALITY, name="rna_only", title="RNA-only", roles=("rna",)),
+    replace(_ONE_MODALITY, name="report_only", title="Text-only", roles=("report",)),
     Method(
         name="abmil",
         title="ABMIL",
@@ -295,31 +287,14 @@ METHODS: Registry[Method] = Registry(
         beyond_paper=True,
         covariates=True,
     ),
-    Method(
-        name="late_ridge",
-        title="Late ridge",
-        kind="classical",
-        place="prime.methods.classical.late_ridge:LateRidge",
-        reference="Ridge Cox regression (Verweij and van Houwelingen, Statistics in Medicine 1994) on the "
-        "principal components of each source, fused late",
-        missing="the mean is taken over what is there, without imputation",
-        departs="nothing: a simple reference of our own; its survival curves come from a Cox or logistic "
-        "regression on the fused score of the training patients themselves, so they are too sure",
-        beyond_paper=True,
-    ),
-    Method(
+    _LATE_RIDGE,
+    replace(
+        _LATE_RIDGE,
         name="late_ridge_clinical",
         title="Late ridge + clinical",
-        kind="classical",
         place="prime.methods.classical.late_ridge:LateRidgeClinical",
-        reference="Ridge Cox regression (Verweij and van Houwelingen, Statistics in Medicine 1994) on the "
-        "principal components of each source, fused late, with a clinical Cox model as one more "
-        "modality",
-        missing="the mean is taken over what is there, without imputation; a missing covariate takes the "
-        "training mean",
-        departs="nothing: a simple reference of our own; its survival curves come from a Cox or logistic "
-        "regression on the fused score of the training patients themselves, so they are too sure",
-        beyond_paper=True,
+        reference=f"{_LATE_RIDGE.reference}, with a clinical Cox model as one more modality",
+        missing=f"{_LATE_RIDGE.missing}; a missing covariate takes the training mean",
         covariates=True,
     ),
     Method(
