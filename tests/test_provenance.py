@@ -45,10 +45,10 @@ def forget() -> None:
         cached.cache_clear()
 
 
-def digest_after(path: Path, text: str) -> str:
+def digest_after(path: Path, text: str, of: str = "prime.room.first") -> str:
     path.write_text(text, encoding="utf-8")
     forget()
-    return source_digest("prime.room.first")
+    return source_digest(of)
 
 
 def test_imports_are_followed_also_out_of_functions(package: Path) -> None:
@@ -88,9 +88,20 @@ def test_words_layout_and_what_is_not_imported_do_not(package: Path, name: str, 
 def test_several_modules_and_unknown_ones(package: Path) -> None:
     assert set(source_files("prime.apart", "prime.other")) == {"prime.apart", "prime.other"}
     assert source_digest("prime.apart") != source_digest("prime.other")
-    for name in ("prime.nowhere", "json", "prime"):
-        with pytest.raises(ValueError, match=f"{name}: no module of prime"):
+    for name in ("prime.nowhere", "nowhere", "sys", "prime"):
+        with pytest.raises(ValueError, match=f"{name}: no module with a source file"):
             source_digest(name)
+
+
+def test_a_module_of_the_users_own_counts_with_what_it_imports_of_ours(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "own_method.py"
+    mine.write_text("from prime import apart\nimport json\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert set(source_files("own_method")) == {"own_method", "prime.apart"}
+    before = source_digest("own_method")
+    assert digest_after(mine, "X = 1\n", "own_method") != before
 
 
 @pytest.mark.parametrize(

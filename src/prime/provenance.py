@@ -7,6 +7,7 @@ again and an unchanged one does not. Comments, docstrings and layout do not coun
 import ast
 import hashlib
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -23,16 +24,20 @@ def source_files(*modules: str) -> dict[str, Path]:
     """The modules of ours that these dotted names import, directly or not, themselves included: name to file.
 
     Imports within functions count, and so do the packages that a module is in; `prime` itself, which holds
-    no more than a version, and `NOT_COUNTED` do not.
+    no more than a version, and `NOT_COUNTED` do not. A named module may be a user's own, such as a method
+    that was registered from outside: its file counts, and what it imports of ours.
 
     Raises:
-        ValueError: a name that is no module of ours.
+        ValueError: a name that is no module with a source file.
     """
-    for name in modules:
-        if _file(name) is None:
-            raise ValueError(f"{name}: no module of prime")
     found: dict[str, Path] = {}
-    waiting = list(modules)
+    waiting: list[str] = []
+    for name in modules:
+        if _file(name) is not None:
+            waiting.append(name)
+            continue
+        found[name] = _foreign_file(name)
+        waiting += _imports(name, found[name])
     while waiting:
         name = waiting.pop()
         path = _file(name)
@@ -68,6 +73,14 @@ def _file(name: str) -> Path | None:
     place = PACKAGE.joinpath(*rest)
     module, package = place.with_name(f"{place.name}.py"), place / "__init__.py"
     return module if module.is_file() else package if package.is_file() else None
+
+
+def _foreign_file(name: str) -> Path:
+    """The source file of a module that is none of ours."""
+    spec = None if name.partition(".")[0] == PACKAGE.name else find_spec(name)
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        raise ValueError(f"{name}: no module with a source file")
+    return Path(spec.origin)
 
 
 @cache
