@@ -132,7 +132,7 @@ def test_bad_settings(
 FOLDS: list[tuple[str, Callable[[pd.DataFrame], pd.DataFrame], tuple[str, ...]]] = [
     ("no fold column", lambda t: t.rename(columns={"fold": "part"}), ("folds.csv", "no column 'fold'")),
     ("wrong cohort", lambda t: t.assign(cohort="BRCA"), ("BRCA", "no patient", "SIMA")),
-    ("fold in words", lambda t: t.assign(fold="first"), ("folds.csv", "row 2", "'first'")),
+    ("fold in words", lambda t: t.assign(fold="first"), ("folds.csv", "row 1", "'first'")),
     ("patient in two folds", lambda t: pd.concat([t, t.iloc[[4]]]), ("SIM-0005", "two rows")),
     (
         "unknown patients",
