@@ -1,4 +1,4 @@
-"""Checks of the arrays that the metrics are given, shared by the modules of this room.
+"""Checks of the arrays that the metrics are given, shared by all of them.
 
 Each returns the array in the type that the equations use, or raises ValueError naming the argument.
 """

@@ -1,1 +1,1 @@
-"""The tables, figures and statistics of the paper: described once, drawn and written by this room."""
+"""The tables, figures and statistics of the paper: one a file."""
