@@ -25,9 +25,9 @@ help:
 demo: .venv/.stamp
 	$(BIN)/prime demo --out runs/demo
 
-# One thread a worker: the workers share the cores.
+# One thread a worker: the workers share the cores. A file stays with one worker, which makes its fixtures once.
 test: .venv/.stamp
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: .venv/.stamp
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ from prime.evaluation.missingness import patterns
 from prime.methods.interface import ClassicalModel, FusionNetwork
 from prime.methods.statistics.examples import Examples, Target
 from prime.model.heads import HazardHead
+from prime.settings.experiment import load_overrides
 from prime.settings.methods import ComparisonConfig
 from prime.settings.model import ModelConfig
 from prime.store.batch import Batch
@@ -247,5 +248,7 @@ def test_it_beats_chance_and_repeats_itself(name: str, signal_store: Store, tmp_
     everything = primary[primary["pattern"] == "all"].groupby("task")["value"].mean()
     assert everything["os"] > 0.62, everything
     assert everything["early"] > 0.65, everything
-    again = Evaluation(signal_store, comparison(name), None, tmp_path / "b").run(progress=False)
-    assert scores.equals(again)
+    one_fold = load_overrides(comparison(name), (("evaluate.only_folds", [1]),))
+    again = Evaluation(signal_store, one_fold, None, tmp_path / "b").run(progress=False)
+    assert len(again)
+    assert scores[scores["fold"] == 1].reset_index(drop=True).equals(again)

@@ -50,35 +50,37 @@ def small_model(case: str) -> PretrainingModel:
     return model.train()
 
 
-def worker(rank: int, case: str, folder: str) -> None:
+def worker(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/{case}.rendezvous", rank=rank, world_size=RANKS
-    )
-    model = small_model(case)
-    parallel = torch.nn.parallel.DistributedDataParallel(model)
-    mine = select(joined_batch(case), torch.arange(rank * EACH, (rank + 1) * EACH))
-    for _ in range(2):  # a parameter without a gradient would be missed at the second step
-        model.zero_grad()
-        rows = parallel(OpaqueBatch(mine)).rows
-        losses = model.weigh({name: gather(tensors) for name, tensors in rows.items()})
-        losses["total"].backward()
-    gradients = {n: p.grad for n, p in model.named_parameters()}
-    torch.save({"losses": losses, "gradients": gradients}, Path(folder) / f"{case}-{rank}.pt")
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
+    for case in CASES:
+        model = small_model(case)
+        parallel = torch.nn.parallel.DistributedDataParallel(model)
+        mine = select(joined_batch(case), torch.arange(rank * EACH, (rank + 1) * EACH))
+        for _ in range(2):  # a parameter without a gradient would be missed at the second step
+            model.zero_grad()
+            rows = parallel(OpaqueBatch(mine)).rows
+            losses = model.weigh({name: gather(tensors) for name, tensors in rows.items()})
+            losses["total"].backward()
+        gradients = {n: p.grad for n, p in model.named_parameters()}
+        torch.save({"losses": losses, "gradients": gradients}, Path(folder) / f"{case}-{rank}.pt")
     dist.destroy_process_group()
 
 
-def two_processes(case: str, folder: Path) -> list[dict[str, Any]]:
-    mp.spawn(worker, args=(case, str(folder)), nprocs=RANKS)
-    return [torch.load(folder / f"{case}-{rank}.pt", weights_only=True) for rank in range(RANKS)]
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which two processes leave what they found in every case."""
+    folder = tmp_path_factory.mktemp("ranks")
+    mp.spawn(worker, args=(str(folder),), nprocs=RANKS)
+    return folder
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_gradients_equal_those_of_one_process(case: str, tmp_path: Path) -> None:
+def test_gradients_equal_those_of_one_process(case: str, two_processes: Path) -> None:
     model = small_model(case)
     losses = losses_of(model, joined_batch(case))
     losses["total"].backward()
-    results = two_processes(case, tmp_path)
+    results = [torch.load(two_processes / f"{case}-{rank}.pt", weights_only=True) for rank in range(RANKS)]
     for result in results:
         for name, loss in losses.items():
             assert torch.allclose(result["losses"][name], loss, atol=1e-5), name
