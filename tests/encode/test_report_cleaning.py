@@ -1,7 +1,7 @@
 """Cleaning: each step does what it says and nothing else, tells what it did, and leaves clean text alone."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prime.encode.reports.clean import (
@@ -38,6 +38,7 @@ def test_cleaning_a_clean_text_changes_nothing(text: str) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(made_up)
+@example("..... . . .. . . .tumor")
 @pytest.mark.parametrize(
     "step",
     [plain_characters, drop_noise_lines, drop_marks, drop_repeated_lines],

@@ -110,7 +110,7 @@ def comparison(name: str, **changes: Any) -> ExperimentConfig:
             "comparison": {
                 "blocks": 1,
                 "grid": [{"learning_rate": 3e-3, "dropout": 0.1}],
-                "epochs": 12,
+                "epochs": 8,
                 "pretraining_epochs": 2,
                 "batch_size": 32,
                 "patience": 6,

@@ -167,12 +167,15 @@ def drop_marks(text: str) -> tuple[str, int]:
     """Drop the marks of forms inside lines: underscores, rules, leader dots, empty boxes, lone `|` or `~`
     and the like. A ticked box becomes `[x]`, because it carries information.
     """
-    count = 0
-    for pattern in (UNCHECKED, RULES, LONE):
-        text, number = pattern.subn(" ", text)
-        count += number
-    ticks = sum(match.group() != "[x]" for match in CHECKED.finditer(text))
-    return _tidy(CHECKED.sub("[x]", text)), count + ticks
+    count, before = 0, ""
+    while text != before:  # what is left of one mark can make another
+        before = text
+        for pattern in (UNCHECKED, RULES, LONE):
+            text, number = pattern.subn(" ", text)
+            count += number
+        count += sum(match.group() != "[x]" for match in CHECKED.finditer(text))
+        text = _tidy(CHECKED.sub("[x]", text))
+    return text, count
 
 
 def mend_line_ends(text: str) -> tuple[str, int]:
