@@ -25,9 +25,10 @@ help:
 demo: .venv/.stamp
 	$(BIN)/prime demo --out runs/demo
 
-# One thread a worker: the workers share the cores. A file stays with one worker, which makes its fixtures once.
+# One thread a worker: the workers share the cores. A file stays with one worker, which makes its fixtures once; files
+# come in the order of tests/conftest.py.
 test: .venv/.stamp
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/.stamp
 	$(BIN)/ruff check .

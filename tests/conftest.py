@@ -11,6 +11,12 @@ from prime import provenance
 from prime.store.store import Store
 
 torch.set_num_threads(1)
+LONGEST = ("study", "pretraining", "demo")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Folders with the longest tests first, so that no worker ends long after the others."""
+    items.sort(key=lambda item: not set(LONGEST) & set(item.path.parts))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Studies from beginning to end: their files and numbers, going on after a kill, in parallel and on Ray."""
+"""Studies from beginning to end: their files and numbers, and going on after a kill."""
 
 import json
 import random
@@ -6,8 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,14 @@ import pytest
 from lifelines.utils import concordance_index
 from sklearn.metrics import roc_auc_score
 
-from prime.errors import InputError
-from prime.files import sole_process
-from prime.job_pool import JobPool
 from prime.settings.experiment import ExperimentConfig
 from prime.store.store import Store
 from prime.study import context as context_module
 from prime.study import jobs as jobs_module
 from prime.study import run as run_module
-from prime.study.arms import ArmWork, PretrainingRun
+from prime.study.arms import ArmWork
 from prime.study.context import Context, method_label
-from prime.study.jobs import FINISHED, do_pretraining
+from prime.study.jobs import FINISHED
 from prime.study.registry import STUDIES, choose
 
 Configure = Callable[..., ExperimentConfig]
@@ -334,7 +330,7 @@ def test_a_killed_study_goes_on(
     finished: Path, study_store: Store, study_config: Configure, run_study: Run, tmp_path: Path
 ) -> None:
     """Killed in pretraining and in the fits, then run to the end: the same bytes, nothing done twice."""
-    config = study_config()
+    config = study_config(modes=["lp"])
     seen: dict[str, int] = {}
     for files in (1, 7):
         kill_after(files, tmp_path, study_store, config, "protocols")
@@ -348,72 +344,3 @@ def test_a_killed_study_goes_on(
     assert tables(tmp_path, "protocols") == tables(finished, "protocols")
     names = {Path(name).name for name in made(tmp_path) if "parts" in name}
     assert names <= {Path(name).name for name in made(finished)}, "the weights are the same, to the last bit"
-
-
-# In parallel ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def one_by_one(finished: Path, study_config: Configure, run_study: Run) -> dict[str, bytes]:
-    """The tables of study `sites` with one job at a time."""
-    return tables(run_study("sites", study_config(), finished), "sites")
-
-
-def test_a_worker_that_outlives_its_study_is_waited_for(
-    study_config: Configure, study_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It ends its pretraining run after the next study has begun, which must not train it again."""
-    forbid_work(monkeypatch)
-    run = PretrainingRun(study_store.path, study_config(), frozenset(), tmp_path)
-    with ThreadPoolExecutor(1) as pool:
-        with sole_process(tmp_path):
-            second = pool.submit(do_pretraining, run)
-            with pytest.raises(TimeoutError):
-                second.result(timeout=0.2)
-            (tmp_path / FINISHED).write_text("", encoding="utf-8")
-        second.result(timeout=60)
-
-
-def test_two_jobs_at_once_make_the_same(
-    one_by_one: dict[str, bytes], study_config: Configure, run_study: Run, tmp_path: Path
-) -> None:
-    run_study("sites", study_config(), tmp_path, JobPool(jobs=2))
-    assert tables(tmp_path, "sites") == one_by_one
-
-
-def test_the_error_of_a_job_comes_through(study_config: Configure, run_study: Run, tmp_path: Path) -> None:
-    config = study_config(pretrain={"validation_share": 0.001})
-    with pytest.raises(InputError, match="0 to validate are too few"):
-        run_study("protocols", config, tmp_path, JobPool(jobs=2))
-
-
-@pytest.fixture
-def local_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Ray on this machine with two workers, which writes nothing into the user's home."""
-    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
-    yield ray
-    ray.shutdown()
-
-
-def test_ray_makes_the_same(
-    one_by_one: dict[str, bytes],
-    study_config: Configure,
-    run_study: Run,
-    local_ray: Any,
-    tmp_path: Path,
-) -> None:
-    with pytest.raises(InputError, match="3 jobs of 1 threads, but the cluster has 2 processors"):
-        run_study("sites", study_config(), tmp_path / "out", JobPool(jobs=3, cluster="ray"))
-    run_study("sites", study_config(), tmp_path / "out", JobPool(cluster="ray"))
-    assert tables(tmp_path / "out", "sites") == one_by_one
-
-
-def test_without_ray_the_error_says_what_to_install(
-    study_config: Configure, run_study: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"--cluster ray: Ray is not installed; pip install"):
-        run_study("sites", study_config(), tmp_path, JobPool(cluster="ray"))

@@ -1,0 +1,101 @@
+"""Studies with several jobs at once, here and on Ray, make what one job at a time makes."""
+
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prime.errors import InputError
+from prime.files import sole_process
+from prime.job_pool import JobPool
+from prime.settings.experiment import ExperimentConfig
+from prime.store.store import Store
+from prime.study import jobs as jobs_module
+from prime.study.arms import PretrainingRun
+from prime.study.jobs import FINISHED, do_pretraining
+
+Configure = Callable[..., ExperimentConfig]
+Run = Callable[..., Path]
+
+
+def tables(out: Path) -> dict[str, bytes]:
+    files = [*(out / "sites").glob("*.csv"), *(out / "sites").glob("*.md")]
+    return {path.name: path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def probes_alone(study_config: Configure) -> ExperimentConfig:
+    return study_config(modes=["lp"])
+
+
+@pytest.fixture(scope="module")
+def one_by_one(
+    probes_alone: ExperimentConfig, run_study: Run, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, bytes]:
+    """The tables of study `sites` with one job at a time."""
+    found = tables(run_study("sites", probes_alone, tmp_path_factory.mktemp("one_by_one")))
+    assert len(found) == 4, "two tables, each as .csv and .md"
+    return found
+
+
+def test_a_worker_that_outlives_its_study_is_waited_for(
+    study_config: Configure, study_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends its pretraining run after the next study has begun, which must not train it again."""
+    monkeypatch.setattr(jobs_module, "Pretraining", lambda *_: pytest.fail("it was trained again"))
+    run = PretrainingRun(study_store.path, study_config(), frozenset(), tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        with sole_process(tmp_path):
+            second = pool.submit(do_pretraining, run)
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.2)
+            (tmp_path / FINISHED).write_text("", encoding="utf-8")
+        second.result(timeout=60)
+
+
+def test_two_jobs_at_once_make_the_same(
+    one_by_one: dict[str, bytes], probes_alone: ExperimentConfig, run_study: Run, tmp_path: Path
+) -> None:
+    run_study("sites", probes_alone, tmp_path, JobPool(jobs=2))
+    assert tables(tmp_path) == one_by_one
+
+
+def test_the_error_of_a_job_comes_through(study_config: Configure, run_study: Run, tmp_path: Path) -> None:
+    config = study_config(pretrain={"validation_share": 0.001})
+    with pytest.raises(InputError, match="0 to validate are too few"):
+        run_study("protocols", config, tmp_path, JobPool(jobs=2))
+
+
+@pytest.fixture
+def local_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Ray on this machine with two workers, which writes nothing into the user's home."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    yield ray
+    ray.shutdown()
+
+
+def test_ray_makes_the_same(
+    one_by_one: dict[str, bytes],
+    probes_alone: ExperimentConfig,
+    run_study: Run,
+    local_ray: Any,
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(InputError, match="3 jobs of 1 threads, but the cluster has 2 processors"):
+        run_study("sites", probes_alone, tmp_path / "out", JobPool(jobs=3, cluster="ray"))
+    run_study("sites", probes_alone, tmp_path / "out", JobPool(cluster="ray"))
+    assert tables(tmp_path / "out") == one_by_one
+
+
+def test_without_ray_the_error_says_what_to_install(
+    probes_alone: ExperimentConfig, run_study: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"--cluster ray: Ray is not installed; pip install"):
+        run_study("sites", probes_alone, tmp_path, JobPool(cluster="ray"))
