@@ -8,7 +8,8 @@ from prime.cohort.report_facts.prose import Prose
 from prime.cohort.report_facts.status import finding, mention
 
 _INVASION = (
-    r"(?: space)?(?:/\w+)?(?: \w+)? ?(?:invasion|involvement|invasi\w+|permeation|infiltration"
+    r"(?: space)?(?:/\w+)?(?:(?:, \w+)?,? (?:and|or|nor)(?: \w+){1,2}?| \w+)? ?(?:invasion|involvement"
+    r"|invasi\w+|permeation|infiltration"
     r"|emboli|invaded)"
 )
 _LYMPHOVASCULAR = re.compile(
@@ -16,7 +17,8 @@ _LYMPHOVASCULAR = re.compile(
     r"(?:[ /-]+(?:or |and )?vascular)?"
     r"|angio|(?:portal |large )?ven(?:ous|ular|n|in)?|(?:large |small |blood |lymphatic )+vessels?"
     r"|blood vessel and lymphatic"
-    rf"|venous/lymphatic)(?: \([^)]{{0,40}}\))?{_INVASION}|\blvi\b|\blvsi\b|\balvi\b|\bangioinvasion"
+    rf"|venous/lymphatic)(?: \([^)]{{0,40}}\))?{_INVASION}|\b(?:venous|vasc)/lymphatic\b|\blvi\b"
+    rf"|\blvsi\b|\balvi\b|\bangioinvasion"
     rf"|\btumou?r (?:thrombus|emboli)"
 )
 _PERINEURAL = re.compile(rf"\b(?:peri|intra|endo)?-?neural{_INVASION}|\bpni\b|\bnerve{_INVASION}")
@@ -32,9 +34,10 @@ _CAPSULAR = re.compile(
     r"|spread|disease)"
     r"|\b(?:perinephric|perirenal|renal sinus|capsular|extra-?organ) (?:\w+ )?(?:extension|penetration"
     r"|infiltration|fat invasion)"
-    r"|\b(?:inva\w+|penetrat\w+|extend\w* (?:in)?to|through|into) (?:\w+ ){0,2}?"
+    r"|\b(?:inva\w+|penetrat\w+|extend\w* into|through|into) (?:\w+ ){0,2}?"
     r"(?:capsule|perinephric|perirenal|renal sinus|periprostatic|perithyroid\w*)"
 )
+_OF_NODE = re.compile(r"nod|metasta|level|\d/\d")
 _BORDERS = ("caps", "extra", "peri", "renal sinus", "confined", "limited")
 _CONFINED = re.compile(
     r"\b(?:confined|limited) (?:with)?(?:in|to) (?:the )?(?:\w+ )?(?:thyroid|prostate|kidney|capsule)"
@@ -55,7 +58,8 @@ _UNIFOCAL = re.compile(
     r"|\bsolitary"
 )
 _METASTASIS = re.compile(
-    r"\bmetasta(?:s[ie]s|tic|sized|tatic)(?: \w+)?(?: (?:carcinoma|adenocarcinoma|disease|tumou?r|melanoma))?"
+    r"\bmetasta(?:s[ie]s|tic|sized|tatic)(?: (?:carcinoma|adenocarcinoma|disease|tumou?r|melanoma"
+    r"|malignancy|involvement|spread))?"
 )
 _IN_SITU = re.compile(
     r"\b(?:carcinoma|adenocarcinoma|melanoma|component)?(?:,)? ?in[- ]?situ\b(?! hybrid)(?: (?:component"
@@ -71,18 +75,18 @@ _MARGIN_FREE = re.compile(
     rf"\b(?:negative|uninvolved|not involved|un-?involved|clear|free|tumou?r[- ]free|unremarkable"
     rf"|not present|not identified|absent|none"
     rf"|no (?:\w+ ){{0,3}}?{_NOT_REACHED}|without (?:\w+ )?{_NOT_REACHED}|does not (?:\w+ )?(?:involve"
-    rf"|extend|reach)|not (?:\w+ )?(?:extend|reach|seen|invaded|infiltrated)"
-    r"|no evidence|benign)\b|invasion\s?: ?no\b|\(-\)|: ?no\b"
+    rf"|extend|reach)|not (?:\w+ ){{0,4}}?(?:involv\w+|extend\w*|reach\w*|transected|seen|invaded)"
+    r"|no evidence|benign)\b|(?:invasion|involved|involvement)\s?: ?no\b|\(-\)|: ?no(?=\s*(?:[.,(]|$))"
 )
 _MARGIN_TUMOUR = re.compile(
     r"\b(?:positive|involved|transected|compromised|infiltrated)\b|\b(?:tumou?r|carcinoma|adenocarcinoma"
     r"|neoplasm|disease) (?:\w+ ){0,2}?"
-    r"(?:at|involves?|present at|extends? to|touch\w*|reach\w*|to|focally involves)(?: (?:\w+ ){0,4}?)"
+    r"(?:at|involves?|present at|extends? to|touch\w*|reach\w*|focally involves)(?: (?:\w+ ){0,4}?)"
     r"(?:margins?|resection|edges?)"
     r"|\b(?:involv\w+|extend\w* to|present at|reach\w*) (?:\w+ ){0,4}?margins?"
 )
 _MARGIN_DOUBT = re.compile(
-    r"cannot|not applicable|indeterminate|frozen|inked|\bif\b|immunostain|n/a|difficult|\btype of"
+    r"cannot|not applicable|indeterminate|frozen|\bif\b|immunostain|n/a|difficult|\btype of"
     r"|closest|not assess|not evaluat"
 )
 
@@ -110,7 +114,7 @@ def margin(report: Prose) -> float:
 
 def capsular(report: Prose) -> float:
     """1 where tumour grows into or through the capsule or border of its organ, 0 where it does not."""
-    clauses = tuple(clause for clause in report.about(*_BORDERS) if "nod" not in clause)
+    clauses = tuple(clause for clause in report.about(*_BORDERS) if not _OF_NODE.search(clause))
     found = finding(clauses, _CAPSULAR)
     if found == found:
         return found

@@ -11,7 +11,8 @@ _VALUE = rf"(?:{ROMAN}|[1-4])"
 _SCALE = (
     r"(?:who|figo|fuhrman|furhman|nottingham|nuclear|histologic(?:al)?|architectural|overall|tumou?r"
     r"|combined|final"
-    r"|modified|sbr|bloom|richardson|scarff|elston|ellis|edmondson|steiner|score|is|the|worst|highest"
+    r"|modified|sbr|bloom|richardson|scarff|elston|ellis|edmondson|steiner|score|differentiation|is|the"
+    r"|worst|highest"
     r"|system|and)"
 )
 _NOT_OF_TUMOUR = (
@@ -20,6 +21,7 @@ _NOT_OF_TUMOUR = (
     r"|necroinflammatory|activity|prognostic group"
 )
 _GRADES = (
+    re.compile(rf"\b(?:worst|highest) differentiation\s?:?\s?(?P<low>{_VALUE})(?P<high>)\b"),
     re.compile(
         rf"\bgrad(?:e|ing)(?:\s|[:,=(\-\[\])/']|\b{_SCALE}\b)*g?\s?(?P<low>{_VALUE})"
         rf"(?:\s?(?:-|to|and)\s?g?(?P<high>{_VALUE}))?(?![\w%]|\.\d|\s?[+x]|\s?cm)"
@@ -59,9 +61,13 @@ _HIGH = re.compile(
 _LOW = re.compile(
     rf"\blow(?: |-)+(?:nuclear |histologic(?:al)? )?grade\b(?!{_PRECURSOR})|\bgrade\s?[:(\-]+\s?low\b"
 )
-_GLEASON_SUM = re.compile(r"\bgleason[^.;]{0,50}?\b([1-5])\s?\+\s?([1-5])\b")
+_GLEASON_SUM = re.compile(
+    r"\bgleason[^;]{0,50}?\b([1-5])\s?(?:\+|t|and)?\s?([1-5])(?=\s?[=(]|\b"
+    r"(?!\s?[+/%.]?\d))\b"
+)
 _GLEASON = re.compile(
-    r"\bgleason(?:'?s)?(?:\s|[:=(\-]|\b(?:combined|total|sum|score|grade|is|of)\b)*(10|[4-9])(?![\d+.]|\s?\+)"
+    r"\bgleason(?:'?s)?(?:\s|[:=(\-]|\b(?:combined|total|sum|score|grade|is|of)\b)*(10|[4-9])(?!\d|\.\d"
+    r"|\s?\+)"
 )
 _OF_NINE = re.compile(r"\b([3-9])\s?(?:/|of|out of)\s?9\b")
 _THREE_PARTS = re.compile(r"\b([1-3])\s?\+\s?([1-3])\s?\+\s?([1-3])\b")
@@ -69,12 +75,13 @@ _TOTAL = re.compile(
     r"\b(?:total|overall|combined|final|nottingham|sbr)(?: \w+)? score\s?[:=(\-of ]*\s?([3-9])\b(?![./]\d)"
 )
 _POINTS = (
-    r"[\s:=(\-]*(?:(?:is|of|score|grade)\b[\s:=(\-]*)*([1-3])(?![\d.%x+]|\s?-\s?\d"
+    r"[\s:=(\-]*(?:(?:is|of|score|grade)\b[\s:=(\-]*)*([1-3])(?!\d|\.\d|[%x+]|\s?-\s?\d"
     r"|\s?/\s?(?!3\b)|\s?(?:x|mm|cm|per|mitos|hpf))"
 )
 _PARTS = (
     re.compile(
-        rf"\b(?:tubul\w+|gland(?:ular)?)(?: and gland\w*)?(?: formation| differentiation)?"
+        rf"\b(?:tubul\w+|gland(?:ular)?|architect\w+)(?: and gland\w*)?(?: formation| differentiation"
+        rf"| grade)?"
         rf"(?: score)?{_POINTS}"
     ),
     re.compile(rf"\bnuclear (?:grade|pleomorphism|score|atypia|features)(?: score)?{_POINTS}"),
@@ -82,7 +89,7 @@ _PARTS = (
         rf"\b(?:mitotic|mitos[ei]s) ?(?:rate|count|index|activity|figures?|grade)?(?: score)?{_POINTS}"
     ),
 )
-_SCORED = ("nottingham", "bloom", "sbr", "scarff", "elston", "tubul", "/9", "/ 9")
+_SCORED = ("nottingham", "bloom", "sbr", "scarff", "elston", "architect", "tubul", "/9", "/ 9")
 _FIELD = r"(?:hpf|hpfs|high(?: |-)+powere?d?(?: microscopic)?(?: fields?)?|h\.p\.f)"
 _MITOSES = re.compile(
     rf"(?P<low>{{d}})(?:\s?(?:-|to)\s?(?P<high>{{d}}))?\s?(?:\w+ ){{{{0,3}}}}?(?:per|/|in|out of|for)\s?"

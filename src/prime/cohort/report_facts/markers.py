@@ -22,7 +22,8 @@ _NO = (
 _YES = (
     r"positiv\w*|\bpos\b|(?<!non)(?<!non-)(?<!non )reactive|(?<!non)(?<!non-)(?<!not )amplified"
     r"|over-?expressed|over-?expression|expressed"
-    r"|mutated|mutant|mutation|co-?deleted|\(\+\)|(?<!\d)3\+|(?<![\w])\+{1,3}(?=[\s,.;/)]|$)|(?<=er)\+|"
+    r"|mutated|mutant|mutation(?!\s?:| (?:is |was )?(?:not|absent|negative))|co-?deleted|\(\+\)|"
+    r"(?<!\d)3\+|(?<![\w])\+{1,3}(?=[\s,.;/)]|$)|(?<=er)\+|"
     r"(?<=pr)\+|(?<=2)\+"
 )
 _DOUBT = r"equivocal|indeterminate|pending|ordered|(?<!\d)2\+|will be|not performed|borderline|cannot"

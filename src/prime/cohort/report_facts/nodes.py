@@ -9,6 +9,7 @@ from prime.cohort.report_facts.numbers import COUNT, count
 from prime.cohort.report_facts.prose import Prose
 from prime.cohort.report_facts.status import finding
 
+SMALL = 3  # nodes; the same fraction of more of them twice in a clause is one statement
 MOST = 150  # nodes; more is a misread number
 _NODE = re.compile(r"\bnod(?:es?|al|i)\b|\blymphadenectomy|\bsentinel|\bln\b")
 _NOT_NODES = re.compile(
@@ -34,7 +35,8 @@ _INVOLVED = re.compile(
     rf"|lymph )*nodes?\s?[:=\-]\s?(?P<total>{COUNT})\b(?!/)"
 )
 _COUNTED = re.compile(
-    rf"(?<![\w./\-#])(?P<count>{COUNT})(?:\s?\(\d{{1,2}}\))? (?:\w+[, ]+){{0,4}}?(?:lymph )?nodes?\b"
+    rf"(?:(?<![\w./\-#])(?P<count>{COUNT})(?:\s?\(\d{{1,2}}\))?|\((?P<bracketed>\d{{1,2}})\))"
+    rf" (?:\w+[, ]+){{0,4}}?(?:lymph )?nodes?\b"
 )
 _NEGATIVE = re.compile(
     r"negative|benign|uninvolved|no (?:evidence of )?(?:\w+ )?(?:malignan\w+|metasta\w+|tumou?r"
@@ -42,6 +44,8 @@ _NEGATIVE = re.compile(
     r"|without (?:\w+ )?(?:metasta\w+|tumou?r|evidence)|reactive|not involved|tumou?r[- ]free|hyperplas"
 )
 _POSITIVE = re.compile(r"metasta|positive|involved|carcinoma")
+_NEAR_NODE = re.compile(r"nod(?:e|al)|metasta|level")
+_OTHER_ORGAN = re.compile(r"thyroid|prostat|kidney|confined")
 _EXTRANODAL = re.compile(
     r"(?:extra|peri)[- ]?nodal(?: \w+)? ?(?:extension|invasion|spread|involvement|infiltration|tumou?r"
     r"|soft tissue)?"
@@ -65,6 +69,7 @@ def _fractions(clause: str, named: bool) -> list[tuple[int, int]]:
     """Pairs of positive and examined nodes; in a clause that does not name nodes only those in brackets."""
     rule = _FRACTION if named else _BRACKETED
     pairs = [(count(match["positive"]), count(match["examined"])) for match in rule.finditer(clause)]
+    pairs = [pair for place, pair in enumerate(pairs) if pair[1] <= SMALL or pair not in pairs[:place]]
     return [pair for pair in pairs if pair[0] <= pair[1] and 0 < pair[1] <= MOST]
 
 
@@ -90,7 +95,7 @@ def _added(clauses: tuple[str, ...]) -> tuple[float, float]:
         if _NEGATIVE.search(clause):
             negative = True
             counted = _COUNTED.search(clause)
-            free += 0 if counted is None else count(counted["count"])
+            free += 0 if counted is None else count(counted["count"] or counted["bracketed"])
         else:
             metastatic |= _POSITIVE.search(clause) is not None
     if pairs:
@@ -149,7 +154,7 @@ def extranodal(report: Prose) -> float:
         return ABSENT
     near = [
         clause for before, clause in zip(("", *report.clauses), report.clauses, strict=False)
-        if "nodal" in clause or _NODE.search(clause) or _NODE.search(before)
+        if _NEAR_NODE.search(clause) or (_NODE.search(before) and not _OTHER_ORGAN.search(clause))
     ]  # fmt: skip
     return finding(tuple(near), _EXTRANODAL)
 

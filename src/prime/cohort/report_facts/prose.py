@@ -5,14 +5,17 @@ from dataclasses import dataclass
 
 STATUS = (
     r"(?:not|absent|present|negative|positive|none|no|yes|identified|uninvolved|involved|free|indeterminate"
-    r"|cannot|unifocal|multifocal|single|multiple|well|moderately|poorly|high|low|non)\b"
+    r"|cannot|unifocal|multifocal|well|moderately|poorly|high|low|non)\b|(?:iv|i{1,3})\.?$"
 )
 _OPEN_END = (
     r"of|and|or|the|in|with|without|no|not|for|by|to|is|are|was|were|a|an|from|at|on|into|as|than|which|that"
 )
 _DASHES = re.compile("[\u2010-\u2015\u2212]")
 _BROKEN_LINE = re.compile(r"\s*\.?\s*\n\s*(?=[a-z(])|(?<=[\w,)%-])\s?\.\s+(?=[a-z(])")
-_OPEN_LINE = re.compile(rf"(?i:(?<=[,:(&/-])|(?<=\s-)|\b({_OPEN_END}))\s?\.\s+")
+_OPEN_LINE = re.compile(rf"(?i:(?<=[,:(&/-])|(?<=\s-)|(?<!: )(?<!:\. )\b({_OPEN_END}))\s?\.\s+")
+_NEVER_FIRST = re.compile(
+    r"(?<=\w)\.\s+(?=(?:INVASION|DIFFERENTIATED|DIMENSION|NODES?|EXTENSION|INVOLVEMENT)\b(?!:))"
+)
 _NUMBER_LINE = re.compile(r"(?<=[a-z(])\.\s+(?=\d+(?:\.\d+)?\s?(?:x|cm|mm|%)\b)", re.IGNORECASE)
 _CLAUSE_END = re.compile(r"(?<=[.!?])\s+|;\s*|\n+|\s(?=\[\s?x?\s?\]\s)")
 _HEADING_WORDS = 7
@@ -47,6 +50,7 @@ def prose(text: str) -> Prose:
     mended = _DASHES.sub("-", text).replace("\u00d7", "x").replace("\u2264", "<").replace("\u2265", ">")
     mended = _BROKEN_LINE.sub(" ", mended)
     mended = _OPEN_LINE.sub(lambda found: f"{found.group(1) or ''} ", mended)
+    mended = _NEVER_FIRST.sub(" ", mended)
     mended = _NUMBER_LINE.sub(" ", mended)
     parts = [" ".join(part.split()).lower() for part in _CLAUSE_END.split(mended)]
     clauses = _with_status([part for part in parts if part])

@@ -16,17 +16,21 @@ _TUMOUR = (
 _NOT_TUMOUR = (
     r"node|metasta|deposit|polyp\b|leiomyoma|cyst\b|specimen|margin|thick|depth|from|distance|fragment"
     r"|slice|biopsy"
-    r"|in situ|adenoma\b|myoma|ellipse|aggregate|hematoma|cavity|skin|uninvolved|core"
+    r"|in situ|adenoma\b|myoma|ellipse|aggregate|hematoma|cavity|skin|uninvolved|core|label|consist"
+    r"|portion|tissue|implant|(?:more|greater|less) than|[<>]"
 )
+_IN_DEFINITION = r"(?:more|greater|less) than|[<>]|specimen|node|polyp\b|implant|from"  # of a T
 _STATED = (
     re.compile(
-        rf"(?:\b{_TUMOUR} sizes?|\bsizes? of (?:the )?(?:\w+ ){{0,2}}?{_TUMOUR}|\b(?:greatest|maximum"
+        rf"(?:\b{_TUMOUR} (?:sizes?|diameters?)|\bsizes? of (?:the )?(?:\w+ ){{0,2}}?{_TUMOUR}|\b"
+        rf"(?:greatest|maximum"
         rf"|maximal|largest)"
         rf" (?:{_TUMOUR} )?(?:dimension|diameter)(?: of (?:the )?(?:\w+ ){{0,2}}?{_TUMOUR})?|^size)"
         rf"(?:(?!{_NOT_TUMOUR})[^;]){{0,60}}?(?P<length>{LENGTH})"
     ),
     re.compile(
-        rf"\b{_TUMOUR}[^:;]{{0,60}}?(?P<length>{LENGTH})[\s,(]{{0,2}}(?:in )?(?:its )?(?:greatest"
+        rf"\b{_TUMOUR}(?:(?!{_IN_DEFINITION})[^:;]){{0,60}}?(?P<length>{LENGTH})[\s,(]{{0,2}}(?:in )?"
+        rf"(?:its )?(?:greatest"
         rf"|maximum|maximal|largest)"
     ),
 )
@@ -36,16 +40,16 @@ _NEARBY = (
         rf"(?!{_NOT_TUMOUR})[^:;]){{0,25}}?"
         rf"(?P<length>{LENGTH})"
     ),
-    re.compile(rf"(?P<length>{LENGTH})(?:(?!{_NOT_TUMOUR})[^:;.]){{0,50}}?\b{_TUMOUR}\b"),
+    re.compile(rf"(?P<length>{LENGTH})(?:(?!{_NOT_TUMOUR})[^:;.]){{0,50}}?\b{_TUMOUR}\b(?!\s?:)"),
 )
 _DISTANCE_AFTER = re.compile(
     r"[\s)]*(?:\w+ ){0,2}?(?:from|to the|to within|away|deep|thick|above|below|of the)\b"
 )
 _DEPTH = (
     re.compile(
-        rf"(?:depth of (?:\w+ )?(?:invasion|infiltration)|invasion depth|(?:tumou?r|breslow'?s?|maximum"
-        rf"|maximal)"
-        rf" (?:thickness|depth)|breslow)[^;]{{0,40}}?(?P<length>{LENGTH})"
+        rf"(?:depth of (?:\w+ )?(?:invasion|infiltration)|invasion depth|(?:tumou?r|breslow'?s?) "
+        rf"(?:thickness|depth)"
+        rf"|thickness of (?:\w+ )?invasion|\bdepth of|breslow)[^;]{{0,40}}?(?P<length>{LENGTH})"
     ),
     re.compile(
         rf"\b(?:inva|infiltrat|penetrat|extend)\w+ (?:\w+ ){{0,4}}?(?P<length>{LENGTH}) (?:into|in depth"
@@ -58,12 +62,12 @@ _DEPTH = (
 )
 _PERCENT = re.compile(rf"(?<![\d.])({DECIMAL})(?:\s?-\s?({DECIMAL}))?\s?(?:%|percent)")
 _LESS = re.compile(
-    r"(?:<|less than|inner|superficial|under|up to)(?: (?:the|or equal to))?\s?(?:one[ -]?|1/2|half|50)"
+    r"(?:<|less than|inner|superficial|under|up to)(?: (?:the|or equal to))?\s?(?:one[ -]?half|1/2|half|50)"
     r"|inner (?:half|1/2)"
 )
 _MORE = re.compile(
     r"(?:>|greater than|more than|outer|over|exceed\w+)(?: the)?\s?(?:one[ -]?half|1/2|half|50)|outer "
-    r"(?:half|1/2|third)"
+    r"(?:half|1/2)"
 )
 _THIRD = re.compile(
     r"inner (?:one[ -])?(?:third|1/3)|middle (?:one[ -])?(?:third|1/3)|outer (?:one[ -])?(?:third|1/3)"
@@ -71,8 +75,13 @@ _THIRD = re.compile(
 _OF_WALL = re.compile(
     rf"(?<![\d.])(?P<depth>{DECIMAL})\s?(?P<unit>mm|cm)?[^;%]{{0,70}}?(?:\bof (?:a )?(?:total )?|/"
     rf"|total (?:myometrial )?thickness,?"
-    rf"|where the (?:\w+ ){{0,3}}is|thickness (?:of|is)?|in (?:a )?)[\s:=]*(?P<wall>{DECIMAL})\s?"
+    rf"|where the (?:\w+ ){{0,3}}is|thickness (?:of|is)?|in (?:a )?|into (?:a |the )?)[\s:=]*"
+    rf"(?P<wall>{DECIMAL})\s?"
     rf"(?P<wall_unit>mm|cm)"
+)
+_WALL_LAST = re.compile(
+    rf"\bdepth (?:of|is|:) ?(?P<depth>{DECIMAL})\s?(?P<unit>mm|cm)\s?\((?P<wall>{DECIMAL})\s?"
+    rf"(?P<wall_unit>mm|cm) total"
 )
 _NO_MYOMETRIUM = re.compile(
     r"no (?:\w+ )?(?:myometrial )?invasion|(?:confined|limited) to (?:the )?endometrium|invasion\s?:? ?"
@@ -87,7 +96,7 @@ _MARGIN_DISTANCE = (
     ),
     re.compile(
         r"\b(?:margins?|distance)\b(?:(?!\bnode|\btumou?r size|specimen)[^;]){0,60}?"
-        rf"(?:\b(?:by|is|at|within|of|approximately|measures?|clearance)|:|=|\()\s?(?:approximately |<"
+        rf"(?:\b(?:by|is|at|within|of|approximately|clearance)|:|=|\()\s?(?:approximately |<"
         rf"|at least )?(?P<length>{LENGTH})"
     ),
 )
@@ -127,7 +136,7 @@ def depth(report: Prose) -> float:
 
 def _of_wall(clause: str) -> float:
     """Depth over thickness in percent, NaN where they are not both stated."""
-    match = _OF_WALL.search(clause)
+    match = _WALL_LAST.search(clause) or _OF_WALL.search(clause)
     if match is None:
         return ABSENT
     depth, wall = decimal(match["depth"]), decimal(match["wall"])
@@ -166,6 +175,7 @@ def margin_distance(report: Prose) -> float:
         for clause in report.about("margin", "distance")
         for rule in _MARGIN_DISTANCE
         for match in rule.finditer(clause)
+        if "x" not in match["length"]
     )
     return min((centimetres(match["length"]) for match in found), default=ABSENT)
 

@@ -37,8 +37,8 @@ N_RULES = (
     re.compile(rf"{_P}{_N}(?:{_END}|(?=p?m\s?[01olx]))"),
     re.compile(rf"{_ANY_T}{_BETWEEN}{_N}(?:{_END}|(?=m))"),
     re.compile(
-        rf"\b(?:lymph nodes|n {_KIND}|pathological n\b)[^;]{{0,12}}?(?<![\w-])n\s?"
-        rf"(?P<n>[0-3])[a-d]?{_END}"
+        rf"\b(?:lymph nodes|n {_KIND}|pathological n|lymph node (?:stage|involvement)(?: \([^)]*\))?)\b"
+        rf"[^;\w]{{0,12}}n\s?(?P<n>[0-3])[a-d]?{_END}(?! (?:lymph|node|positive|station|site))"
     ),
 )
 M_RULES = (

@@ -5,7 +5,8 @@ import re
 from prime.cohort.report_facts.fact import ABSENT, highest
 
 _NEGATOR = (
-    r"\b(?:no|without|not|non|absence of|negative for|free of|free from|lacks?|lacking|nor|neither|never"
+    r"\b(?:no|without|not|non|(?<!presence/)(?<!presence or )absence of|negative for|free of|free from"
+    r"|lacks?|lacking|nor|neither|never"
     r"|fails? to"
     r"|uninvolved by|does not|do not)\b"
 )
@@ -14,41 +15,42 @@ _ENDS_NEGATION = (
 )
 NEGATED_BEFORE = re.compile(rf"{_NEGATOR}(?:(?!\b(?:{_ENDS_NEGATION})\b)[^:;]){{0,90}}$")
 _DOUBT_BEFORE = re.compile(
-    r"\b(?:rule out|r/o|suspicious (?:for|of)|suspected?|suggest\w* (?:of )?|evaluat\w+ (?:for|of)"
+    r"\b(?:probable|rule out|r/o|suspicious (?:for|of)|suspected?|suggest\w* (?:of )?|evaluat\w+ (?:for|of)"
     r"|cannot exclude"
     r"|possible|questionable|history of|h/o|versus|vs|if|consider|assess\w* (?:for|of)?|previous|prior"
     r"|concern\w* for|indeterminate for)\b[^,;:.]{0,50}$"
 )
 _FILLER = (
     r"(?:\s*\([^)]{0,40}\))?(?:\s|[:=,\-.*]|\b(?:is|are|was|were|has|have|been|by tumou?r|status"
-    r"|both|also)\b)*"
+    r"|both|also|features?|component|growth|of (?:the |lymph )*\w+)\b)*"
 )
 _DOUBT = (
     r"not (?:applicable|assess\w*|evaluat\w*|reported|determined|known|performed|stated|specified|done"
     r"|provided|able)"
     r"|cannot|can not|n/?a\b|indeterminate|unknown|suspicious|suspected|equivocal|possible|pending|see\b"
+    r"|\(?pm"
     r"|difficult"
     r"|probable|undetermined|could not|may\b"
 )
 _NO = (
     r"not\b|absent|negative|none\b|no\b|nil\b|uninvolved|free\b|\(-\)|\[-\]|unidentified"
     r"|non[- ]?identified|lacking"
-    r"|0\b(?![./])|without"
+    r"|0\b(?!\.\d|/)|without"
 )
 _YES = (
     r"present|identified|seen|positive|yes\b|noted|found|extensive|focal|multifocal|marked|detected"
     r"|moderate|minimal"
-    r"|observed|evident|prominent|\(\+\)|\+|involved|confirmed|abundant|rare|scant|mild|many|few\b"
+    r"|observed|evident|apparent|prominent|\(\+\)|\+|involved|confirmed|abundant|rare|scant|mild|many|few\b"
     r"|massive|minor"
 )
 _AFTER = re.compile(rf"{_FILLER}(?:(?P<doubt>{_DOUBT})|(?P<no>{_NO})|(?P<yes>{_YES}))")
 _LATER = re.compile(
     r"(?:(?!\bbut\b|\bhowever\b)[^:;,]){0,60}?(?:(?P<doubt>\b(?:cannot|can not|could not) be)"
     r"|(?P<no>\bnot (?:\w+ )?(?:identified|seen|present|detected|noted|found|observed|appreciated"
-    r"|evident|recognized"
+    r"|evident|apparent|recognized"
     r"|demonstrated)|\babsent\b))"
 )
-_EMPTY_LABEL = re.compile(r"(?:\s*\([^)]{0,40}\))?\s*:\s*(?:\w+[ /]\w+\s*:|\d?\.?$|$)")
+_EMPTY_LABEL = re.compile(r"(?:\s*\([^)]{0,40}\))?\s*:\s*(?:(?:\w+[ /-]){0,3}\w+\s*:|\d?\.?$|$)")
 
 
 def mention(clause: str, start: int, end: int) -> float:
