@@ -11,12 +11,13 @@ _OPEN_END = (
     r"of|and|or|the|in|with|without|no|not|for|by|to|is|are|was|were|a|an|from|at|on|into|as|than|which|that"
 )
 _DASHES = re.compile("[\u2010-\u2015\u2212]")
-_BROKEN_LINE = re.compile(r"\s*\.?\s*\n\s*(?=[a-z(])|(?<=[\w,)%-])\s?\.\s+(?=[a-z(])")
-_OPEN_LINE = re.compile(rf"(?i:(?<=[,:(&/-])|(?<=\s-)|(?<!: )(?<!:\. )\b({_OPEN_END}))\s?\.\s+")
+_BROKEN_LINE = re.compile(r"\s?\.?\s?\n(?=[a-z(])|(?<=[\w,)%-])\s?\.\s(?=[a-z(])")
+_BREAK = r"(?: ?\.\s| ?\n)"  # where blanks are single
+_OPEN_LINE = re.compile(rf"(?i:(?<=[,:(&/-])|(?<=\s-)|(?<!: )(?<!:\. )\b({_OPEN_END})){_BREAK}")
 _NEVER_FIRST = re.compile(
-    r"(?<=\w)\.\s+(?=(?:INVASION|DIFFERENTIATED|DIMENSION|NODES?|EXTENSION|INVOLVEMENT)\b(?!:))"
+    rf"(?<=\w){_BREAK}(?=(?:INVASION|DIFFERENTIATED|DIMENSION|NODES?|EXTENSION|INVOLVEMENT)\b(?!:))"
 )
-_NUMBER_LINE = re.compile(r"(?<=[a-z(])\.\s+(?=\d+(?:\.\d+)?\s?(?:x|cm|mm|%)\b)", re.IGNORECASE)
+_NUMBER_LINE = re.compile(rf"(?<=[a-z(]){_BREAK}(?=\d+(?:\.\d+)?\s?(?:x|cm|mm|%)\b)", re.IGNORECASE)
 _CLAUSE_END = re.compile(r"(?<=[.!?])\s+|;\s*|\n+|\s(?=\[\s?x?\s?\]\s)")
 _HEADING_WORDS = 7
 
@@ -47,14 +48,15 @@ def prose(text: str) -> Prose:
     TCGA-Reports, and counts as a blank; so does one after a comma, a colon, a hyphen or a word that
     ends no sentence. A short heading takes in the status that follows it ("PLEURAL INVASION. Absent").
     """
-    mended = _DASHES.sub("-", text).replace("\u00d7", "x").replace("\u2264", "<").replace("\u2265", ">")
+    mended = re.sub(r"\s*\n\s*", "\n", re.sub(r"[^\S\n]+", " ", text))
+    mended = _DASHES.sub("-", mended).replace("\u00d7", "x").replace("\u2264", "<").replace("\u2265", ">")
     mended = _BROKEN_LINE.sub(" ", mended)
     mended = _OPEN_LINE.sub(lambda found: f"{found.group(1) or ''} ", mended)
     mended = _NEVER_FIRST.sub(" ", mended)
     mended = _NUMBER_LINE.sub(" ", mended)
     parts = [" ".join(part.split()).lower() for part in _CLAUSE_END.split(mended)]
     clauses = _with_status([part for part in parts if part])
-    return Prose(" ".join(" ".join(mended.split()).lower().split()), tuple(clauses))
+    return Prose(" ".join(mended.lower().split()), tuple(clauses))
 
 
 def _with_status(parts: list[str]) -> list[str]:

@@ -31,6 +31,9 @@ def reports(
         Literal["flag", "remove"],
         about("Sentences that state the outcome: list them, or also take them out."),
     ] = "flag",
+    facts: Annotated[
+        bool, about("Also write facts.parquet: stage, size, nodes and more, read by rules.")
+    ] = False,
     encoder: Annotated[
         str | None, about("minilm, a folder, or a name on the model hub (none: only texts).", "NAME")
     ] = None,
@@ -51,7 +54,7 @@ def reports(
     if tokens.long != "head" and tokens.overlap >= tokens.max_tokens - 2:
         raise InputError(f"--overlap {tokens.overlap}: must be below --max-tokens {tokens.max_tokens} - 2")
     opened = None if encoder is None else open_encoder(encoder, tokens, licence, trained_on)
-    job = ReportJob(out, reading, outcome, opened, tokens, pool.threads)
+    job = ReportJob(out, reading, outcome, opened, tokens, pool.threads, facts)
     found = find_reports(inputs, out, Columns(name_column, text_column, patient_from or PATIENT_FROM))
     console = Console()
     failures, patients = encode_reports(found, job, pool)
@@ -75,6 +78,8 @@ def _say_what_to_read(job: "ReportJob", console: "Console") -> None:
             f" {stated} state the outcome ({treated}: outcomes.csv)",
             highlight=False,
         )
+    if job.facts:
+        console.print("facts, for the cohort file: {reader: vector, path: facts.parquet}", highlight=False)
     if job.encoder is None:
         console.print("for the cohort file: {reader: report, path: texts.csv, encoder: ...}", highlight=False)
         return

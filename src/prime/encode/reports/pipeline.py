@@ -17,6 +17,7 @@ from prime.encode.reports.encoder import (
     encode_text,
     token_attributes,
 )
+from prime.encode.reports.fact_table import FACT_TABLE, write_facts
 from prime.encode.reports.ocr import PageReader, page_reader
 from prime.encode.reports.outcome import find_outcomes, remove_outcomes
 from prime.encode.reports.pdf import Pages, ReadSettings
@@ -52,6 +53,7 @@ class ReportJob:
         encoder: None to write texts only.
         tokens: how long reports are encoded.
         threads: processor threads of the encoder.
+        facts: whether to write the table of facts too; it is made anew from the texts each time.
     """
 
     out: Path
@@ -60,6 +62,7 @@ class ReportJob:
     encoder: ReportEncoder | None = None
     tokens: TokenSettings = field(default_factory=TokenSettings)
     threads: int = 1
+    facts: bool = False
 
     def settings(self) -> dict[str, Any]:
         """As JSON values, without paths."""
@@ -78,7 +81,8 @@ def encode_reports(reports: list[Report], job: ReportJob, pool: JobPool) -> tupl
     """Encode the patients who are not done yet, write the tables. Returns failures and number of patients.
 
     Writes, in job.out: `features/PATIENT.h5`, `texts.csv`, `cleaning.csv`, `outcomes.csv`, `encoder.json`,
-    and `failures.csv` where there are any. A patient with a report that fails is left out as a whole.
+    `facts.parquet` where asked for, and `failures.csv` where there are any. A patient with a report
+    that fails is left out as a whole.
     """
     of_patient = {
         patient: list(found) for patient, found in groupby(reports, key=attrgetter("patient"))
@@ -104,7 +108,7 @@ def do_patient(piece: Piece, job: ReportJob) -> dict[str, Any]:
     assert isinstance(piece, PatientPiece)
     ocr = page_reader(job.reading.engine)
     found = [_one_report(report, job, ocr) for report in piece.reports]
-    text = "\n".join(item["text"] for item in found if item["text"])
+    text = _joined(found)
     if not text:
         raise InputError(f"{piece.name}: cleaning left no text; look at the report")
     facts: dict[str, Any] = {"reports": found}
@@ -122,6 +126,11 @@ def do_patient(piece: Piece, job: ReportJob) -> dict[str, Any]:
         attributes |= job.encoder.record.attributes()
         write_token_file(piece.outputs[0], {"features": encoded.tokens}, attributes)
     return facts
+
+
+def _joined(reports: list[dict[str, Any]]) -> str:
+    """The text of a patient: those of the reports that have one, a line each."""
+    return "\n".join(report["text"] for report in reports if report["text"])
 
 
 def _one_report(report: Report, job: ReportJob, ocr: PageReader) -> dict[str, Any]:
@@ -179,6 +188,8 @@ def _write_tables(done: list[PatientPiece], job: ReportJob) -> None:
     )
     outcomes = [row for report in reports for row in report["outcomes"]]
     _write_rows(job.out / "outcomes.csv", outcomes, OUTCOME_COLUMNS)
+    if job.facts:
+        write_facts({name: _joined(item["reports"]) for name, item in facts.items()}, job.out / FACT_TABLE)
     if job.encoder is not None:
         write_json(job.out / "encoder.json", {**job.encoder.record.attributes(), "dim": job.encoder.dim})
     write_json(
