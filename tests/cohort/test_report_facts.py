@@ -1,6 +1,8 @@
 """Each fact on wordings as reports have them: stated, denied, in doubt and absent."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -221,6 +223,13 @@ def test_every_fact_is_tested_and_described() -> None:
     assert {name for name, _, expected in CASES if expected == expected} == set(NAMES)
     assert len(set(NAMES)) == len(NAMES)
     assert all(item.meaning and "\n" not in item.meaning for item in FACTS)
+
+
+def test_the_page_lists_every_fact() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "encode_reports.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", page.partition("| fact | meaning |")[2], re.MULTILINE)
+    assert rows[: len(FACTS)] == [(fact.name, fact.meaning) for fact in FACTS]
+    assert f"{len(FACTS)} numbers" in page
 
 
 def test_the_array() -> None:
