@@ -17,7 +17,8 @@ from statistical_data import fitted, made_examples
 from prime.cohort.config import CohortConfig
 from prime.downstream.grid import Evaluation
 from prime.errors import InputError
-from prime.methods.classical.late_ridge import calibrate, mean_present
+from prime.methods.classical.late_ridge import mean_present
+from prime.methods.statistics.calibrated import calibrate
 from prime.methods.statistics.components import fit_word_weights
 from prime.methods.statistics.examples import Examples, Target
 from prime.settings.experiment import ExperimentConfig
@@ -104,7 +105,7 @@ def test_survival_never_runs_against_the_score() -> None:
     time = 300 * np.exp(2 * score) * rng.exponential(size=80)  # a high score does well
     for binary in (False, True):
         target = Target(time, time < 300, np.array([-np.inf, 100.0, np.inf]), binary)
-        found = calibrate(score, target).survival(score[:, None])
+        found = calibrate(score, target).survival(score)
         assert (np.diff(found[np.argsort(score)], axis=0) < 0).all()
 
 

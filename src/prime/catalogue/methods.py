@@ -14,7 +14,8 @@ class Method:
     Attributes:
         name: on the command line and in result files.
         title: in tables and figures.
-        kind: `neural`, a `FusionNetwork`, or `classical`, a `ClassicalModel` (`prime.methods.interface`).
+        kind: `neural`, a `FusionNetwork`; `classical`, a `ClassicalModel`; or `joint`, a `JointModel`, which
+            also reads patients without labels (`prime.methods.interface`).
         place: its class, as `module:class`.
         reference: authors, title, venue and year of the original.
         missing: what it does with a patient who lacks a modality that it reads.
@@ -22,13 +23,15 @@ class Method:
         roles: the modalities that it reads, by role (`image`, `rna`, `report`), in order; None: all.
         defaults: settings that differ from those of the class, where it serves under several names.
         beyond_paper: not among the fifteen methods of the paper.
-        pretrains: it has a stage of its own without labels, on the training patients of the fold.
+        pretrains: it has a stage of its own without labels: a network on the training patients of the fold, a
+            joint model on everybody whom the fold does not test.
         covariates: it reads the covariates of the clinical table.
+        across: it learns from the labels of all cohorts of an evaluation, for each of them.
     """
 
     name: str
     title: str
-    kind: Literal["neural", "classical"]
+    kind: Literal["neural", "classical", "joint"]
     place: str
     reference: str
     missing: str
@@ -38,6 +41,7 @@ class Method:
     beyond_paper: bool = False
     pretrains: bool = False
     covariates: bool = False
+    across: bool = False
 
     @property
     def reads(self) -> str:
@@ -95,6 +99,35 @@ _LATE_RIDGE = Method(
     departs="nothing: a simple reference of our own; its survival curves come from a Cox or logistic "
     "regression on the fused score of the training patients themselves, so they are too sure",
     beyond_paper=True,
+)
+_BLOCK_RIDGE = Method(
+    name="block_ridge",
+    title="Block ridge",
+    kind="joint",
+    place="prime.methods.classical.block_ridge:BlockRidge",
+    reference="Ridge Cox regression (Verweij and van Houwelingen, Statistics in Medicine 1994) with a "
+    "penalty for each source, as Boulesteix et al., IPF-LASSO, Computational and Mathematical Methods in "
+    "Medicine 2017, have for the lasso",
+    missing="a missing block is zero, the mean of the cancer type",
+    departs="features are normal scores within the cancer type, one Newton step from zero is the fit, and"
+    " what needs no labels is fitted on everybody whom the fold does not test",
+    beyond_paper=True,
+    pretrains=True,
+)
+_FILLED = "a missing block takes its conditional mean given the others, in one Gaussian of all cancer types"
+_ANNOTATED = {"impute": True, "annotations": ["age", "stage", "grade"]}
+_SHARED_RIDGE = replace(
+    _BLOCK_RIDGE,
+    name="shared_ridge",
+    title="Shared ridge",
+    place="prime.methods.classical.block_ridge:SharedRidge",
+    reference="Ridge Cox regression over cohorts, shrunken towards what they share (Efron and Morris, JASA "
+    "1973)",
+    missing=_FILLED,
+    departs="as block_ridge; a cohort's weights are shared weights plus a deviation, other endpoints are "
+    "learned as well, and age, stage and grade as the blocks predict them are further features",
+    defaults=_ANNOTATED,
+    across=True,
 )
 
 METHODS: Registry[Method] = Registry(
@@ -295,6 +328,47 @@ METHODS: Registry[Method] = Registry(
         place="prime.methods.classical.late_ridge:LateRidgeClinical",
         reference=f"{_LATE_RIDGE.reference}, with a clinical Cox model as one more modality",
         missing=f"{_LATE_RIDGE.missing}; a missing covariate takes the training mean",
+        covariates=True,
+    ),
+    _BLOCK_RIDGE,
+    replace(
+        _BLOCK_RIDGE,
+        name="block_ridge_imputed",
+        title="Block ridge, imputed",
+        missing=_FILLED,
+        defaults={"impute": True},
+    ),
+    replace(
+        _BLOCK_RIDGE,
+        name="block_ridge_annotated",
+        title="Block ridge, annotated",
+        missing=_FILLED,
+        departs=f"{_BLOCK_RIDGE.departs}; age, stage and grade as the blocks predict them are further "
+        "features, learned from all patients whose clinical table has them",
+        defaults=_ANNOTATED,
+    ),
+    _SHARED_RIDGE,
+    replace(
+        _SHARED_RIDGE,
+        name="ridge_average",
+        title="Block + shared ridge",
+        place="prime.methods.classical.block_ridge:RidgeAverage",
+        departs="the mean of the standardised risks of block_ridge_annotated and shared_ridge",
+    ),
+    replace(
+        _BLOCK_RIDGE,
+        name="block_ridge_clinical",
+        title="Block ridge + clinical",
+        missing=f"{_BLOCK_RIDGE.missing}; so is a missing covariate",
+        covariates=True,
+    ),
+    replace(
+        _SHARED_RIDGE,
+        name="shared_ridge_clinical",
+        title="Shared ridge + clinical",
+        missing=f"{_FILLED}; a missing covariate is zero, the mean of the cancer type",
+        departs="as shared_ridge, with the covariates themselves instead of their predictions",
+        defaults={"impute": True},
         covariates=True,
     ),
     Method(

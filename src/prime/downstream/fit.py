@@ -24,7 +24,8 @@ PRIME, FITTED = "prime", "fit"  # our method's name; the mode of every other met
 class Fit:
     """One resumable unit of work: all folds of a cohort for what is quick, one fold for a trained network.
 
-    `method` is `prime`, or the name of a method of the comparison, whose mode is `fit`.
+    `method` is `prime`, or the name of a method of the comparison, whose mode is `fit`. `others` are the
+    folds of other cohorts whose labels serve as well, in the fit of a fold of their number.
     """
 
     init: str
@@ -35,6 +36,7 @@ class Fit:
     share: float
     folds: tuple[Fold, ...]
     method: str = PRIME
+    others: tuple[Fold, ...] = ()
 
     @property
     def ours(self) -> bool:
@@ -63,10 +65,9 @@ class Fit:
 
     @property
     def members(self) -> Indices:
-        """Everybody in its folds, sorted."""
-        return np.unique(
-            np.concatenate([part for f in self.folds for part in (f.train, f.validation, f.test)])
-        )
+        """Everybody in its folds, and who trains in those of others, sorted."""
+        own = [part for f in self.folds for part in (f.train, f.validation, f.test)]
+        return np.unique(np.concatenate([*own, *(f.labelled for f in self.others)]))
 
 
 def prediction_rows(

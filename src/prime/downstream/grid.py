@@ -10,16 +10,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as parquet
 
 from prime import __version__
+from prime.arrays import Indices
 from prime.catalogue.methods import METHODS
 from prime.downstream import networks as networks_module
 from prime.downstream.data import EvaluationData
 from prime.downstream.differences import every_difference
 from prime.downstream.finetuning import fit_network
 from prime.downstream.fit import Fit, with_cost
+from prime.downstream.joint_fits import JointFit, fit_joint, joint_recipe
 from prime.downstream.method_fits import check_method, fit_method, method_recipe
 from prime.downstream.networks import CheckpointTemplate, FindCheckpoint, Networks
 from prime.downstream.plan import plan_fits
@@ -121,6 +124,8 @@ class Evaluation:
         outcome, networks = self.outcomes[fit.task.name], self.networks
         if not fit.ours:
             method = METHODS.find(fit.method)
+            if method.kind == "joint":
+                return with_cost(lambda: fit_joint(self._joint(fit)))
             return with_cost(lambda: fit_method(self.data, outcome, fit, method, self.config))
 
         def work() -> pd.DataFrame:
@@ -132,6 +137,22 @@ class Evaluation:
             return fit_network(self.data, outcome, fit, networks.network(fit.init, fit.seed, fold))
 
         return with_cost(work, lambda: networks.parameters(fit.init, fit.seed, fit.folds[0]))
+
+    def _joint(self, fit: Fit) -> JointFit:
+        outcome, method = self.outcomes[fit.task.name], METHODS.find(fit.method)
+        return JointFit(self.data, outcome, fit, method, self.config, self.set_aside)
+
+    def set_aside(self, seed: int, fold: Fold) -> Indices:
+        """Whom nothing may be fitted on in the fold of this seed and number, sorted.
+
+        With folds by site also everybody else from the tested sites, labelled or not.
+        """
+        tested = self.plan.set_aside(seed, fold)
+        if self.settings.splits != "sites" or self.settings.folds or fold.external:
+            return tested
+        frame = self.store.patients
+        place = frame["cohort"].astype(str) + "/" + frame["site"].astype(str)
+        return np.flatnonzero(place.isin(set(place.iloc[tested])))
 
     # What a fit depends on, and where it is kept ----------------------------------------------------------
 
@@ -158,6 +179,8 @@ class Evaluation:
         """What a fit does with its data: settings, networks and code."""
         if not fit.ours:
             method = METHODS.find(fit.method)
+            if method.kind == "joint":
+                return joint_recipe(self._joint(fit))
             return method_recipe(method, self.config) | (self._covariates(fit) if method.covariates else {})
         settings, code = (
             (self.settings.probe, PROBING) if fit.probes else (self.settings.finetune, FINETUNING)

@@ -40,6 +40,21 @@ class Plan:
         ]
         return np.unique(np.concatenate(same))
 
+    def set_aside(self, seed: int, fold: Fold) -> Indices:
+        """Whom any task tests in a fold of this seed and number, in every cohort, sorted.
+
+        A fold for external validation stands alone: whom it tests.
+        """
+        if fold.external:
+            return self.tested(seed, fold)
+        same = [
+            other.test
+            for (_, drawn), folds in self.folds.items()
+            for other in folds
+            if (drawn, other.fold) == (seed, fold.fold)
+        ]
+        return np.unique(np.concatenate(same))
+
 
 def plan_fits(data: EvaluationData, outcomes: dict[str, Outcome]) -> Plan:
     """Plan the fits; `outcomes` of each task by name. Raises InputError for folds that cannot be made."""
@@ -50,17 +65,17 @@ def plan_fits(data: EvaluationData, outcomes: dict[str, Outcome]) -> Plan:
     for seed, task in product(settings.seeds, settings.tasks):
         outcome = outcomes[task.name]
         folds = drawn[task.name, seed] = evaluation_folds(data.store, outcome, settings, seed)
-        cohorts = dict.fromkeys(fold.cohort for fold in folds)
-        for cohort, train_on, share in product(cohorts, settings.train_on, settings.shares):
-            able: list[Fold] = []
-            for whole in (fold for fold in folds if fold.cohort == cohort):
-                fold = training_fold(whole, outcome, data.complete, train_on, share, seed)
-                if (reason := too_few(fold, outcome)) is None:
-                    able.append(fold)
-                else:
-                    name = f"{task.name} {cohort} fold {fold.fold} {train_on} {share:g} seed {seed}"
-                    not_fitted[name] = reason
-            fits += _ways(settings, task, seed, train_on, share, tuple(able))
+        ways = list(product(settings.train_on, settings.shares))
+        able: dict[tuple[str, float], list[Fold]] = {way: [] for way in ways}
+        for (train_on, share), whole in product(ways, folds):
+            fold = training_fold(whole, outcome, data.complete, train_on, share, seed)
+            if (reason := too_few(fold, outcome)) is None:
+                able[train_on, share].append(fold)
+            else:
+                name = f"{task.name} {fold.cohort} fold {fold.fold} {train_on} {share:g} seed {seed}"
+                not_fitted[name] = reason
+        for cohort, way in product(dict.fromkeys(fold.cohort for fold in folds), ways):
+            fits += _ways(settings, task, seed, *way, cohort, able[way])
     return Plan(tuple(fits), drawn, not_fitted)
 
 
@@ -70,17 +85,31 @@ def _ways(
     seed: int,
     train_on: str,
     share: float,
-    folds: tuple[Fold, ...],
+    cohort: str,
+    able: list[Fold],
 ) -> Iterator[Fit]:
-    """PRIME in every way of training, and every other method, on the folds of a cohort.
+    """PRIME in every way of training, and every other method, on the folds of a cohort among those `able`.
 
     What trains a network takes one fold at a time; a probe and a statistical model take them all.
     """
+    folds = tuple(fold for fold in able if fold.cohort == cohort)
     one_by_one = [(fold,) for fold in folds]
     together = [folds] if folds else []
     for init, mode in product(settings.inits, settings.modes):
         for group in together if mode.startswith("lp") else one_by_one:
             yield Fit(init, mode, task, seed, train_on, share, group)
     for name in settings.methods:
-        for group in one_by_one if METHODS.find(name).kind == "neural" else together:
-            yield Fit("scratch", FITTED, task, seed, train_on, share, group, name)
+        method = METHODS.find(name)
+        others = _others(folds, able) if method.across else ()
+        for group in one_by_one if method.kind == "neural" else together:
+            yield Fit("scratch", FITTED, task, seed, train_on, share, group, name, others)
+
+
+def _others(folds: tuple[Fold, ...], able: list[Fold]) -> tuple[Fold, ...]:
+    """The folds of other cohorts with the numbers of these, none of them for external validation."""
+    if not folds or folds[0].external:
+        return ()
+    numbers, cohort = {fold.fold for fold in folds}, folds[0].cohort
+    return tuple(
+        fold for fold in able if fold.cohort != cohort and fold.fold in numbers and not fold.external
+    )

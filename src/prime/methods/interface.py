@@ -6,7 +6,10 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from prime.arrays import Floats
-from prime.methods.statistics.examples import Examples
+from prime.methods.statistics.blocks import Blocks
+from prime.methods.statistics.cohort_heads import FitHead
+from prime.methods.statistics.design import Design
+from prime.methods.statistics.examples import Examples, Population
 from prime.model.heads import Prediction
 from prime.settings.model import ModelConfig
 from prime.settings.strict import Strict
@@ -70,3 +73,42 @@ class ClassicalModel(ABC):
     @abstractmethod
     def parameters(self) -> int:
         """Fitted numbers, for the table of costs."""
+
+
+class JointModel(ABC):
+    """A statistical model whose label-free part reads every patient outside the fold's test sets.
+
+    `Settings`: the class of its settings.
+    """
+
+    Settings: ClassVar[type[Strict]] = NoSettings
+
+    def __init__(self, settings: Any, covariates: bool) -> None:
+        """`covariates`: the clinical table's are features."""
+        self.settings, self.covariates = settings, covariates
+
+    @property
+    @abstractmethod
+    def encoding(self) -> dict[str, Any]:
+        """The settings that `encode` depends on, as JSON."""
+
+    @abstractmethod
+    def encode(self, population: Population) -> Blocks:
+        """The blocks of everyone, from encoders fitted without outcomes on the training patients."""
+
+    @property
+    @abstractmethod
+    def designing(self) -> dict[str, Any]:
+        """The settings that `design` depends on beside those of `encode`, as JSON."""
+
+    @abstractmethod
+    def design(self, population: Population, blocks: Blocks, seed: int) -> Design:
+        """The features of everyone, fitted without outcomes on the training patients."""
+
+    @abstractmethod
+    def head(self, scale: Floats, binary: bool) -> FitHead:
+        """How weights of features with these block scales (p,) are fitted."""
+
+    @abstractmethod
+    def endpoints(self, endpoint: str, binary: bool) -> dict[str, float]:
+        """The endpoints whose time to event it learns beside the task on `endpoint`, and their weights."""

@@ -24,6 +24,16 @@ class Fold:
     validation: Indices
     test: Indices
 
+    @property
+    def external(self) -> bool:
+        """Whether it trains on some cohorts and tests another: `cohort` is then `LUAD>LUSC`."""
+        return ">" in self.cohort
+
+    @property
+    def labelled(self) -> Indices:
+        """Training and validation patients, sorted."""
+        return np.sort(np.concatenate([self.train, self.validation]))
+
 
 def pretraining_split(
     cohorts: NDArray[np.str_], patients: Indices, share: float, seed: int

@@ -72,12 +72,27 @@ def patient_vectors(store: Store, patients: Indices, modalities: tuple[str, ...]
     """
     names = {name: tuple(store.modalities[name]) for name in modalities}
     sources = {source: _means(store, source, patients) for group in names.values() for source in group}
-    covariates = {
-        str(column).removeprefix("x_"): store.patients[column].to_numpy(dtype=np.float64)[patients]
+    covariates = {name: values[patients] for name, values in covariate_columns(store).items()}
+    return PatientVectors(names, sources, covariates)
+
+
+def covariate_columns(store: Store) -> dict[str, Floats]:
+    """The covariates of all P patients, (P,) float64 each, NaN where missing."""
+    return {
+        str(column).removeprefix("x_"): store.patients[column].to_numpy(dtype=np.float64)
         for column in store.patients.columns
         if str(column).startswith("x_")
     }
-    return PatientVectors(names, sources, covariates)
+
+
+def source_vectors(store: Store, source: str, distribution: bool = False) -> tuple[Indices, Floats]:
+    """Who has a source, (n,) positions in the store, and their vectors: (n, d), or (n, 4 d).
+
+    With `distribution`, a vector holds the mean of a patient's rows, the log of one plus their standard
+    deviation, and their 10 % and 90 % quantiles.
+    """
+    who = np.flatnonzero(store.index(source)[:, 1] > 0)
+    return who, (_distributions if distribution else _means)(store, source, who)
 
 
 def _means(store: Store, source: str, patients: Indices) -> Floats:
@@ -90,6 +105,18 @@ def _means(store: Store, source: str, patients: Indices) -> Floats:
     count = _sums(known.astype(np.float64), length)
     with np.errstate(invalid="ignore"):
         return total / count
+
+
+def _distributions(store: Store, source: str, patients: Indices) -> Floats:
+    """(n, 4 d) float64 of patients who have the source; see `source_vectors`."""
+    index, values = store.index(source), store.values(source)
+    result = np.empty((len(patients), 4 * values.shape[1]))
+    for place, (start, length) in enumerate(index[patients]):
+        rows = np.asarray(values[start : start + length], dtype=np.float64)
+        low, high = np.nanquantile(rows, [0.1, 0.9], axis=0)
+        spread = np.log1p(np.nanstd(rows, axis=0))
+        result[place] = np.concatenate([np.nanmean(rows, axis=0), spread, low, high])
+    return result
 
 
 def _sums(rows: Floats, length: Indices) -> Floats:

@@ -18,9 +18,13 @@ WORD = re.compile(r"[^\W_]{2,}")  # two letters or digits or more
 
 
 class WordSource(ReportTable):
-    """A table of report texts, read as counts of its most common words."""
+    """A table of report texts, read as counts of its most common words.
+
+    `max_length`: of phrases, in words; with 2, pairs of neighbouring words count like words.
+    """
 
     max_words: int = Field(default=1000, ge=1)
+    max_length: int = Field(default=1, ge=1, le=3)
     group_size: int = Field(default=32, ge=1)
 
 
@@ -32,7 +36,7 @@ def read_words(config: WordSource, root: Path, where: str) -> SourceRows:
         InputError: as report_texts, or a table without words.
     """
     found = report_texts(config, root, where)
-    counts = {patient: Counter(WORD.findall(text.lower())) for patient, text in found.texts.items()}
+    counts = {patient: Counter(_phrases(text, config.max_length)) for patient, text in found.texts.items()}
     without = [patient for patient, count in counts.items() if not count]
     spread = Counter(word for count in counts.values() for word in count)
     words = sorted(spread, key=lambda word: (-spread[word], word))[: config.max_words]
@@ -51,6 +55,15 @@ def read_words(config: WordSource, root: Path, where: str) -> SourceRows:
         notes=notes,
         groups=np.arange(len(words), dtype=np.int64) // config.group_size,
     )
+
+
+def _phrases(text: str, longest: int) -> list[str]:
+    """The words of a text in lower case, and the phrases of up to `longest` words."""
+    words = WORD.findall(text.lower())
+    found = list(words)
+    for length in range(2, longest + 1):
+        found += [" ".join(words[i : i + length]) for i in range(len(words) - length + 1)]
+    return found
 
 
 def _rows(counts: dict[str, Counter[str]], words: list[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:

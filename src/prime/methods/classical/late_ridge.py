@@ -22,15 +22,14 @@ from prime.arrays import Floats
 from prime.errors import InputError
 from prime.methods.classical.clinical_cox import covariate_matrix, fit_design
 from prime.methods.interface import ClassicalModel
+from prime.methods.statistics.calibrated import calibrate
 from prime.methods.statistics.components import fit_components, fit_word_weights
 from prime.methods.statistics.examples import Examples, Target
-from prime.methods.statistics.ridge import RidgeModel, fit_ridge, learnable, with_weight
+from prime.methods.statistics.ridge import RidgeModel, fit_ridge, learnable
 from prime.settings.strict import Strict
 from prime.store.vectors import PatientVectors
 
 Encoder = Callable[[Floats], Floats]
-
-LEAST_SLOPE = 0.01  # of the calibration: survival always falls with the score
 
 
 class LateRidgeSettings(Strict):
@@ -107,13 +106,13 @@ class LateRidge(ClassicalModel):
 
     def survival(self, vectors: PatientVectors) -> Floats:
         """Survival at the end of each bin, (n, T)."""
-        return self.calibration.survival(self._score(vectors)[:, None])
+        return self.calibration.survival(self._score(vectors))
 
     @property
     def parameters(self) -> int:
         """The weights of all sources, the calibration's slope and its baseline."""
         weights = sum(risk.model.weight.size for risk in self.risks.values())
-        return weights + 1 + self.calibration.hazard.size
+        return weights + self.calibration.parameters
 
     def _fit_risks(self, examples: Examples) -> dict[str, Risk]:
         """By source, those that have enough patients."""
@@ -174,10 +173,3 @@ class LateRidgeClinical(LateRidge):
     def parameters(self) -> int:
         """Those of late ridge, and the clinical weights."""
         return super().parameters + (0 if self.clinical is None else self.clinical.model.weight.size)
-
-
-def calibrate(score: Floats, target: Target) -> RidgeModel:
-    """Cox or logistic regression on the fused score (n,) alone, with a slope that cannot turn the order."""
-    x = score[:, None]
-    slope = fit_ridge(x, target, 1e-3).weight
-    return with_weight(np.maximum(slope, LEAST_SLOPE), x, target)

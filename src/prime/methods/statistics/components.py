@@ -94,7 +94,7 @@ class WordWeights:
 
     def __call__(self, counts: Floats) -> Floats:
         """Features (n, k) of counts (n, d); a row of NaN for a row of NaN."""
-        return _weighted(counts, self.rarity) @ self.loadings
+        return weighted_words(counts, self.rarity) @ self.loadings
 
 
 def fit_word_weights(counts: Floats, count: int, least: int) -> WordWeights:
@@ -109,12 +109,18 @@ def fit_word_weights(counts: Floats, count: int, least: int) -> WordWeights:
         count: features to keep.
         least: words in fewer texts are left out.
     """
+    rarity = word_rarity(counts, least)
+    return WordWeights(rarity, right_singular_vectors(weighted_words(counts, rarity), count))
+
+
+def word_rarity(counts: Floats, least: int = 2) -> Floats:
+    """Inverse document frequency 1 + ln((1 + n) / (1 + f)), (d,), of counts (n, d); zero for rarer words."""
     texts = (counts > 0).sum(axis=0)
-    rarity = np.where(texts >= least, 1 + np.log((1 + len(counts)) / (1 + texts)), 0.0)
-    return WordWeights(rarity, right_singular_vectors(_weighted(counts, rarity), count))
+    return np.where(texts >= least, 1 + np.log((1 + len(counts)) / (1 + texts)), 0.0)
 
 
-def _weighted(counts: Floats, rarity: Floats) -> Floats:
+def weighted_words(counts: Floats, rarity: Floats) -> Floats:
+    """Counts c (n, d) as (1 + ln c) * rarity, each text at length one; a row of NaN for a row of NaN."""
     mentioned = np.where(counts > 0, 1 + np.log(np.where(counts > 0, counts, 1.0)), counts)
     rows = mentioned * rarity
     length = np.sqrt((rows**2).sum(axis=1, keepdims=True))

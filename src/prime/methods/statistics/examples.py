@@ -1,11 +1,12 @@
-"""What a classical model is fitted on: one vector a source and patient, and outcomes in time bins."""
+"""What classical models are fitted on: one vector a source and patient, and outcomes in time bins."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prime.arrays import Floats
+from prime.arrays import Floats, Indices
 from prime.store.vectors import PatientVectors
 
 
@@ -52,3 +53,21 @@ class Examples:
                 self.target.binary,
             ),
         )
+
+
+@dataclass(frozen=True)
+class Population:
+    """P patients of all cancer types, labelled or not.
+
+    Attributes:
+        types: (P,) cancer types; an empty name where unknown.
+        sources: each gives, when called, who has it (n,), sorted, and their vectors (n, d) float64, in which
+            a missing number is NaN.
+        covariates: (P,) float64 of each covariate of the clinical table, NaN where missing.
+        training: whom a model may learn from, sorted; nobody whom the fold tests.
+    """
+
+    types: NDArray[np.str_]
+    sources: dict[str, Callable[[], tuple[Indices, Floats]]]
+    covariates: dict[str, Floats]
+    training: Indices

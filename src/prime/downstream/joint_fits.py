@@ -1,0 +1,235 @@
+"""Fits of joint models: label-free features of everybody outside the test sets, then heads of cohorts."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from prime.arrays import Flags, Floats, Indices
+from prime.catalogue.methods import Method
+from prime.downstream.data import EvaluationData
+from prime.downstream.fit import Fit, prediction_rows
+from prime.files import sha256_text
+from prime.methods.interface import JointModel
+from prime.methods.statistics.blocks import Blocks
+from prime.methods.statistics.calibrated import CalibratedScore, calibrate
+from prime.methods.statistics.cohort_heads import EndpointLabels, held_out_scores
+from prime.methods.statistics.design import Design
+from prime.methods.statistics.examples import Population, Target
+from prime.provenance import source_digest
+from prime.seeds import named_seed
+from prime.settings.evaluation import TaskConfig
+from prime.settings.experiment import ExperimentConfig
+from prime.splits.folds import Fold
+from prime.splits.outcomes import Outcome, read_outcome
+from prime.store.inputs import data_identity
+from prime.store.vectors import covariate_columns, source_vectors
+
+FindTested = Callable[[int, Fold], Indices]
+Made = TypeVar("Made")
+
+_KEPT = 64  # label-free results that a process keeps, the last ones
+_blocks: dict[str, Blocks] = {}
+_designs: dict[str, Design] = {}
+
+
+@dataclass(frozen=True)
+class JointFit:
+    """A joint model on the folds of a cohort.
+
+    Attributes:
+        data: what every fit reads.
+        outcome: of the task.
+        fit: which folds, and those of others.
+        method, config: the model and its settings.
+        set_aside: whom nothing may be fitted on in the fold of that seed and number, whatever the task.
+    """
+
+    data: EvaluationData
+    outcome: Outcome
+    fit: Fit
+    method: Method
+    config: ExperimentConfig
+    set_aside: FindTested
+
+    @property
+    def model(self) -> JointModel:
+        """The model with its settings."""
+        settings = self.config.comparison.method_settings(self.method.name)
+        return self.method.build(settings, self.method.covariates)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What it reads. Raises InputError where the cohort lacks a modality of the method."""
+        available = {m: tuple(names) for m, names in self.data.store.modalities.items()}
+        read = self.method.modalities(available, self.config.comparison.roles)
+        return tuple(source for modality in read for source in available[modality])
+
+    def kept(self, pattern: str) -> tuple[str, ...]:
+        """Those that may be seen in a pattern."""
+        keep = zip(self.data.store.modalities.values(), self.data.patterns[pattern], strict=True)
+        seen = {source for names, kept in keep if kept for source in names}
+        return tuple(source for source in self.sources if source in seen)
+
+    def training(self, fold: Fold) -> Indices:
+        """Everybody with any modality whom the fold does not test, sorted."""
+        everyone = np.flatnonzero(self.data.observed.any(axis=1))
+        return np.setdiff1d(everyone, self.set_aside(self.fit.seed, fold))
+
+    def labelled(self, fold: Fold) -> list[Fold]:
+        """The fold, and those of its number in other cohorts whose labels serve too."""
+        return [fold, *(other for other in self.fit.others if other.fold == fold.fold)]
+
+    # Label-free ---------------------------------------------------------------------------------------------
+
+    def design(self, fold: Fold) -> Design:
+        """The features; made once for all fits of a process that share them."""
+        training = self.training(fold)
+        model, population = self.model, self._population(training)
+        facts = [
+            self.sources, model.encoding, data_identity(self.data.store), training.tolist(),
+            population.types.tolist(), source_digest(self.method.place.partition(":")[0]),
+        ]  # fmt: skip
+        blocks = _kept(_blocks, facts, lambda: model.encode(population))
+        facts += [model.designing, self.covariates]
+        return _kept(_designs, facts, lambda: model.design(population, blocks, named_seed(0, "annotations")))
+
+    def _population(self, training: Indices) -> Population:
+        store = self.data.store
+        distributions = getattr(self.model.settings, "distributions", ())
+        return Population(
+            store.patients["cohort"].to_numpy(dtype=str),
+            {name: partial(source_vectors, store, name, name in distributions) for name in self.sources},
+            covariate_columns(store),
+            training,
+        )
+
+    @property
+    def covariates(self) -> dict[str, str]:
+        """The covariates of all patients as text."""
+        return {name: repr(values.tolist()) for name, values in covariate_columns(self.data.store).items()}
+
+    # Labels -------------------------------------------------------------------------------------------------
+
+    def endpoints(self, fold: Fold) -> tuple[list[EndpointLabels], Indices]:
+        """The task's labels first, then those of other endpoints; and whom any of them labels, sorted."""
+        outcome, folds = self.outcome, self.labelled(fold)
+        binary = outcome.horizon_days is not None
+        mine = np.unique(np.concatenate([f.labelled for f in folds]))
+        rows = [mine]
+        found = [_labels(outcome, mine, 1.0, binary)]
+        for name, weight in self.model.endpoints(self.fit.task.endpoint, binary).items():
+            other = read_outcome(self.data.store, TaskConfig(name=name, endpoint=name))
+            who = np.union1d(mine[other.usable[mine]], self._also(other, fold, folds))
+            found.append(_labels(other, who, weight, False))
+            rows.append(who)
+        return found, np.unique(np.concatenate(rows))
+
+    def _also(self, other: Outcome, fold: Fold, folds: list[Fold]) -> Indices:
+        """Who serves another endpoint but not the task: of the same cohorts and share, not set aside."""
+        data, fit = self.data, self.fit
+        cohorts = data.store.patients["cohort"].to_numpy(dtype=str)
+        whole = [f.cohort for f in folds if not f.external]
+        able: Flags = other.usable & ~self.outcome.usable & np.isin(cohorts, whole)
+        able &= data.complete if fit.train_on == "complete" else True
+        able[self.set_aside(fit.seed, fold)] = False
+        who = np.flatnonzero(able)
+        generator = np.random.default_rng(named_seed(fit.seed, "also", fold.fold))
+        return np.sort(generator.permutation(who)[: round(fit.share * len(who))])
+
+
+def _kept(kept: dict[str, Made], facts: list[Any], make: Callable[[], Made]) -> Made:
+    """What was made of the same facts before, or is now."""
+    key = sha256_text(json.dumps(facts, sort_keys=True))
+    if key not in kept:
+        while len(kept) >= _KEPT:
+            kept.pop(next(iter(kept)))
+        kept[key] = make()
+    return kept[key]
+
+
+def _labels(outcome: Outcome, rows: Indices, weight: float, binary: bool) -> EndpointLabels:
+    known = np.zeros(len(outcome.usable), dtype=bool)
+    known[rows] = True
+    return EndpointLabels(weight, known & outcome.usable, outcome.time_days, outcome.event, binary)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """The head of one fold, calibrated on its own cohort."""
+
+    score: Callable[[Indices, tuple[str, ...]], Floats]
+    calibrated: CalibratedScore
+    weights: int
+
+
+def _fit_fold(joint: JointFit, fold: Fold) -> _Fitted:
+    design, outcome, types = joint.design(fold), joint.outcome, joint.data.store.patients["cohort"]
+    names = types.to_numpy(dtype=str)
+    endpoints, rows = joint.endpoints(fold)
+    x = np.zeros((len(names), len(design.owner)))
+    x[rows] = design.training(rows)
+    fit = joint.model.head(design.scale, outcome.horizon_days is not None)
+    head = fit(x, names, endpoints, rows)
+    out_of_fold = np.zeros(len(names))
+    out_of_fold[rows] = held_out_scores(fit, x, names, endpoints, rows, named_seed(joint.fit.seed, fold.fold))
+    own = fold.labelled
+    edges = outcome.edges(fold.train, joint.data.settings.bins)
+    binary = outcome.horizon_days is not None
+    target = Target(outcome.time_days[own], outcome.event[own], edges, binary)
+
+    def score(patients: Indices, sources: tuple[str, ...]) -> Floats:
+        return head(design.features(patients, sources), names[patients])
+
+    calibrated = calibrate(out_of_fold[own], target)
+    return _Fitted(score, calibrated, len(design.owner) * max(len(head.own), 1))
+
+
+def fit_joint(joint: JointFit) -> pd.DataFrame:
+    """Predictions of a joint model on the folds of a fit, as rows of predictions.csv."""
+    frames: list[pd.DataFrame] = []
+    parameters = 0
+    for fold in joint.fit.folds:
+        fitted = _fit_fold(joint, fold)
+        parameters = max(parameters, fitted.weights + fitted.calibrated.parameters)
+        frames += list(_rows(joint, fold, fitted))
+    table = pd.concat(frames, ignore_index=True)
+    table.attrs["trainable_parameters"] = parameters
+    table.attrs["chosen"] = json.dumps({})
+    return table
+
+
+def _rows(joint: JointFit, fold: Fold, fitted: _Fitted) -> Iterator[pd.DataFrame]:
+    """The predictions of a fold for every pattern."""
+    edges = joint.outcome.edges(fold.train, joint.data.settings.bins)
+    for pattern in joint.data.patterns:
+        tested = joint.data.tested(fold, pattern)
+        if len(tested):
+            curve = fitted.calibrated.survival(fitted.score(tested, joint.kept(pattern)))
+            yield prediction_rows(joint.data, joint.outcome, joint.fit, fold, pattern, tested, curve, edges)
+
+
+def joint_recipe(joint: JointFit) -> dict[str, Any]:
+    """What a fit depends on beside its own folds: settings, code, and everybody whom it reads."""
+    store = joint.data.store
+    method = joint.method
+    endpoints = [
+        [label.weight, label.known.tolist(), label.event.tolist(), repr(label.time_days.tolist())]
+        for fold in joint.fit.folds
+        for label in joint.endpoints(fold)[0][1:]
+    ]
+    return {
+        "method": [method.name, method.place, method.kind, method.roles, method.covariates],
+        "roles": joint.config.comparison.roles,
+        "settings": joint.model.settings.model_dump(mode="json"),
+        "code": source_digest("prime.downstream.joint_fits", method.place.partition(":")[0]),
+        "cohorts": store.patients["cohort"].tolist(),
+        "covariates": joint.covariates,
+        "training": [joint.training(fold).tolist() for fold in joint.fit.folds],
+        "endpoints": endpoints,
+        "others": [[f.cohort, f.fold, f.labelled.tolist()] for f in joint.fit.others],
+    }

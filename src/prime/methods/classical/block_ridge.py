@@ -1,0 +1,209 @@
+"""One ridge over all sources, each a block with a scale of its own; alone, or shared by all cohorts.
+
+In one picture:
+
+    source -> block of components, normalised within the cancer type -+
+    a missing block: zero, or what the others let expect -------------+-> one Newton step of a
+    age, stage, grade, as the blocks predict them (optional) ---------+   ridge Cox or logistic regression
+    clinical covariates (optional) -----------------------------------+
+
+`BlockRidge` learns from the fold's cohort alone; `SharedRidge` from all cohorts together, with weights that
+they share and a deviation for each, and from more than one endpoint. `RidgeAverage` is the mean of both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from prime.arrays import Floats, Indices
+from prime.errors import InputError
+from prime.methods.interface import JointModel
+from prime.methods.statistics.blocks import Blocks, encode_blocks, fit_imputer
+from prime.methods.statistics.cohort_heads import (
+    CohortHead,
+    EndpointLabels,
+    FitHead,
+    OwnHead,
+    SharedHead,
+)
+from prime.methods.statistics.design import (
+    ANNOTATIONS,
+    COVARIATES,
+    Design,
+    filled,
+    predict_annotations,
+    within_type,
+)
+from prime.methods.statistics.examples import Population
+from prime.methods.statistics.within_type import Types
+from prime.settings.strict import Strict
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class BlockRidgeSettings(Strict):
+    """Settings of a ridge over blocks.
+
+    Attributes:
+        components: of each source's block; `sizes` says otherwise for single sources.
+        spectrum_power: of a component's share of the first one's standard deviation that it keeps.
+        scale: of each block; `scales` says otherwise for single ones, `covariates` and `annotations` among
+            them. The weights of a block are penalised by penalty / scale ** 2.
+        word_counts: the sources that are counts of words.
+        distributions: sequence sources of which a patient's vector tells mean, spread and quantiles of rows.
+        impute: fill missing blocks in with their conditional mean.
+        annotations: covariates that the blocks predict, as further features; those that the cohort has.
+        penalty, binary_penalty: against the summed log likelihood of time to event, of a label.
+    """
+
+    components: int = Field(default=32, ge=1)
+    sizes: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    spectrum_power: float = Field(default=0.5, ge=0, le=1)
+    scale: Positive = 0.3
+    scales: dict[str, Positive] = Field(default_factory=dict)
+    word_counts: tuple[str, ...] = ()
+    distributions: tuple[str, ...] = ()
+    impute: bool = False
+    annotations: tuple[str, ...] = ()
+    penalty: Positive = 40.0
+    binary_penalty: Positive = 18.0
+
+
+class SharedRidgeSettings(BlockRidgeSettings):
+    """Settings of a ridge over cohorts.
+
+    Attributes:
+        shared_penalty, deviation_penalty: of the weights that cohorts share, and of each one's deviation.
+        endpoints: other endpoints that a time-to-event task learns from as well, and their weights.
+        time_weight: of the time to its event, which a binary task learns from beside its labels.
+    """
+
+    shared_penalty: Positive = 9.0
+    deviation_penalty: Positive = 90.0
+    endpoints: dict[str, Positive] = Field(default_factory=dict)
+    time_weight: float = Field(default=0.5, ge=0)
+
+
+class BlockRidge(JointModel):
+    """A ridge of the fold's cohort."""
+
+    Settings = BlockRidgeSettings
+
+    settings: BlockRidgeSettings
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        """What decides the blocks."""
+        names = {"components", "sizes", "spectrum_power", "word_counts", "distributions"}
+        return self.settings.model_dump(mode="json", include=names)
+
+    def encode(self, population: Population) -> Blocks:
+        """Blocks of all sources. Raises InputError where the settings name one that the cohort lacks."""
+        settings = self.settings
+        self._require(population)
+        counts = {name: settings.sizes.get(name, settings.components) for name in population.sources}
+        return encode_blocks(population, counts, settings.spectrum_power, settings.word_counts)
+
+    @property
+    def designing(self) -> dict[str, Any]:
+        """What is added to the blocks, and the scale of each."""
+        names = {"scale", "scales", "impute", "annotations"}
+        return self.settings.model_dump(mode="json", include=names) | {"covariates": self.covariates}
+
+    def design(self, population: Population, blocks: Blocks, seed: int) -> Design:
+        """The blocks with what the settings add."""
+        settings, types, training = self.settings, population.types, population.training
+        imputer = fit_imputer(blocks.take(training)) if settings.impute else None
+        covariates = np.zeros((len(types), 0))
+        if self.covariates:
+            covariates = within_type(_table(population.covariates), types, training)
+        annotations = None
+        targets = [name for name in settings.annotations if name in population.covariates]
+        if targets:
+            known = _table({name: population.covariates[name] for name in targets})
+            scale = self._scale(blocks.owner.tolist())
+            x = filled(blocks, imputer)
+            annotations = predict_annotations(x, types, known, scale, training, seed)
+        owner = [*blocks.owner.tolist(), *[COVARIATES] * covariates.shape[1]]
+        owner += [] if annotations is None else [ANNOTATIONS] * len(targets)
+        return Design(blocks, imputer, covariates, annotations, tuple(owner), self._scale(owner))
+
+    def head(self, scale: Floats, binary: bool) -> FitHead:
+        """Own weights."""
+        return OwnHead(self.settings.binary_penalty if binary else self.settings.penalty, scale)
+
+    def endpoints(self, endpoint: str, binary: bool) -> dict[str, float]:
+        """None."""
+        return {}
+
+    def _scale(self, owner: Sequence[str]) -> Floats:
+        own = {COVARIATES: 1.0} | self.settings.scales
+        return np.array([own.get(name, self.settings.scale) for name in owner])
+
+    def _require(self, population: Population) -> None:
+        named = {*self.settings.sizes, *self.settings.word_counts, *self.settings.distributions}
+        unknown = (named | set(self.settings.scales)) - {*population.sources, COVARIATES, ANNOTATIONS}
+        if unknown:
+            raise InputError(
+                f"block_ridge and shared_ridge: their settings name {', '.join(sorted(unknown))}, which the"
+                f" cohort lacks; it has {', '.join(population.sources)}"
+            )
+
+
+def _table(columns: dict[str, Floats]) -> Floats:
+    return np.stack(list(columns.values()), axis=1)
+
+
+class SharedRidge(BlockRidge):
+    """A ridge over all cohorts: what they share, and what is each one's own."""
+
+    Settings = SharedRidgeSettings
+
+    settings: SharedRidgeSettings  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def head(self, scale: Floats, binary: bool) -> FitHead:
+        """Shared weights and deviations."""
+        return SharedHead(self.settings.shared_penalty, self.settings.deviation_penalty, scale)
+
+    def endpoints(self, endpoint: str, binary: bool) -> dict[str, float]:
+        """Other endpoints of a time-to-event task; the time to its event of a binary one."""
+        if binary:
+            return {endpoint: self.settings.time_weight} if self.settings.time_weight else {}
+        return {name: weight for name, weight in self.settings.endpoints.items() if name != endpoint}
+
+
+class RidgeAverage(SharedRidge):
+    """The mean of the standardised risks of a cohort's own ridge on the task and of the shared one."""
+
+    def head(self, scale: Floats, binary: bool) -> FitHead:
+        """Both heads, standardised on training patients of each type."""
+        penalty = self.settings.binary_penalty if binary else self.settings.penalty
+        return AverageHead(OwnHead(penalty, scale), super().head(scale, binary))
+
+
+@dataclass(frozen=True)
+class AverageHead:
+    """The sum of two heads' scores in units of their standard deviation within each type."""
+
+    own: OwnHead
+    shared: FitHead
+
+    def __call__(
+        self, x: Floats, types: Types, endpoints: Sequence[EndpointLabels], rows: Indices
+    ) -> CohortHead:
+        """Fit both; the own one on the first endpoint, the task, type by type."""
+        shared = self.shared(x, types, endpoints, rows)
+        weights: dict[str, Floats] = {}
+        for name in np.unique(types[rows]):
+            mine = rows[types[rows] == name]
+            parts = (self.own(x, types, endpoints[:1], mine).shared, shared.own[str(name)])
+            weights[str(name)] = np.sum([_standardised(weight, x[mine]) for weight in parts], axis=0) / 2
+        return CohortHead(shared.shared, weights)
+
+
+def _standardised(weight: Floats, x: Floats) -> Floats:
+    spread = float((x @ weight).std())
+    return weight / spread if spread > 0 else weight

@@ -1,0 +1,137 @@
+"""Risk scores of one cohort or of several together, from features and the labels of one or more endpoints."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from prime.arrays import Flags, Floats, Indices
+from prime.methods.statistics.shared_weights import (
+    Evidence,
+    cox_evidence,
+    logistic_evidence,
+    no_evidence,
+    own_weights,
+    shared_weights,
+)
+from prime.methods.statistics.within_type import Types
+
+
+@dataclass(frozen=True)
+class EndpointLabels:
+    """Labels of n patients at one endpoint.
+
+    Attributes:
+        weight: of this endpoint in the sum.
+        known: (n,) bool: the patient has a label.
+        time_days: (n,) float64; of a binary label it does not matter.
+        event: (n,) bool.
+        binary: whether it is a label at a horizon.
+    """
+
+    weight: float
+    known: Flags
+    time_days: Floats
+    event: Flags
+    binary: bool
+
+    def evidence(self, x: Floats, rows: Indices) -> Evidence:
+        """What these rows of features x (n, p) say of the weights."""
+        mine = rows[self.known[rows]]
+        if not len(mine):
+            return no_evidence(x.shape[1])
+        if self.binary:
+            return logistic_evidence(x[mine], self.event[mine]).times(self.weight)
+        return cox_evidence(x[mine], self.time_days[mine], self.event[mine]).times(self.weight)
+
+
+@dataclass(frozen=True)
+class CohortHead:
+    """Weights from features to a log hazard or log odds ratio.
+
+    Attributes:
+        shared: (p,), for types without labels.
+        own: (p,) of each type.
+    """
+
+    shared: Floats
+    own: dict[str, Floats]
+
+    def __call__(self, x: Floats, types: Types) -> Floats:
+        """Scores (n,) of features x (n, p) of patients of types (n,)."""
+        scores = x @ self.shared
+        for name in np.unique(types):
+            if str(name) in self.own:
+                rows = types == name
+                scores[rows] = x[rows] @ self.own[str(name)]
+        return scores
+
+
+FitHead = Callable[[Floats, Types, Sequence[EndpointLabels], Indices], CohortHead]
+
+
+def evidence_by_type(
+    x: Floats, types: Types, endpoints: Sequence[EndpointLabels], rows: Indices
+) -> dict[str, Evidence]:
+    """The sum over endpoints, by cancer type, of the labels of these rows."""
+    found: dict[str, Evidence] = {}
+    for name in np.unique(types[rows]):
+        own = rows[types[rows] == name]
+        total = no_evidence(x.shape[1])
+        for endpoint in endpoints:
+            total = total + endpoint.evidence(x, own)
+        found[str(name)] = total
+    return found
+
+
+@dataclass(frozen=True)
+class OwnHead:
+    """One ridge for all that it is fitted on; several types have baseline hazards of their own."""
+
+    penalty: float
+    scale: Floats
+
+    def __call__(
+        self, x: Floats, types: Types, endpoints: Sequence[EndpointLabels], rows: Indices
+    ) -> CohortHead:
+        """Fit on the rows of x (n, p)."""
+        total = no_evidence(x.shape[1])
+        for evidence in evidence_by_type(x, types, endpoints, rows).values():
+            total = total + evidence
+        return CohortHead(own_weights(total, self.penalty, self.scale), {})
+
+
+@dataclass(frozen=True)
+class SharedHead:
+    """Shared weights, and a deviation for each type; each has its own baseline hazards."""
+
+    shared: float
+    deviation: float
+    scale: Floats
+
+    def __call__(
+        self, x: Floats, types: Types, endpoints: Sequence[EndpointLabels], rows: Indices
+    ) -> CohortHead:
+        """Fit on the rows of x (n, p)."""
+        groups = evidence_by_type(x, types, endpoints, rows)
+        return CohortHead(*shared_weights(groups, self.shared, self.deviation, self.scale))
+
+
+def held_out_scores(
+    fit: FitHead,
+    x: Floats,
+    types: Types,
+    endpoints: Sequence[EndpointLabels],
+    rows: Indices,
+    seed: int,
+    parts: int = 5,
+) -> Floats:
+    """Scores (len(rows),) of labelled patients, each from a head that was fitted without them."""
+    part = np.random.default_rng(seed).permutation(len(rows)) % parts
+    scores = np.zeros(len(rows))
+    for number in range(parts):
+        held = rows[part == number]
+        if len(held):
+            head = fit(x, types, endpoints, rows[part != number])
+            scores[part == number] = head(x[held], types[held])
+    return scores
