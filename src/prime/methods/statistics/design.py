@@ -24,7 +24,7 @@ class Annotations:
     Attributes:
         model: predicts them.
         spread: (q,) of the predictions of training patients.
-        training: (P, q) predictions out of fold; rows of others do not count.
+        training: (P, q) predictions out of fold of those whom the model was fitted on, plain ones of others.
     """
 
     model: AnnotationModel
@@ -57,7 +57,7 @@ class Design:
     scale: Floats
 
     def training(self, rows: Indices) -> Floats:
-        """Features (n, p) of patients whom the design was fitted on, with all that they have."""
+        """Features (n, p) of labelled patients, with all that they have; they may be those of the fit."""
         x = filled(self.blocks.take(rows), self.imputer)
         predicted = [] if self.annotations is None else [self.annotations.training[rows]]
         return np.concatenate([x, self.covariates[rows], *predicted], axis=1)
@@ -99,6 +99,7 @@ def predict_annotations(
     if not spread.any():
         return None
     spread = np.where(spread > 0, spread, 1.0)
-    table = np.zeros((len(x), annotations.shape[1]))
+    model = fit_annotations(*own)
+    table = model(x, types) / spread
     table[training] = predicted / spread
-    return Annotations(fit_annotations(*own), spread, table)
+    return Annotations(model, spread, table)
