@@ -61,10 +61,12 @@ class PredictionSettings(LossSettings):
 class RetentionSettings(LossSettings):
     """Tokens decode to the principal components of their sources within cancer types; ours.
 
-    `components`: of each source.
+    `components`: of each source. `of`: each modality's own tokens, the fused tokens of a view, where it is
+    asked of modalities that the view hides as well, or both.
     """
 
     components: int = Field(default=32, ge=1)
+    of: tuple[Literal["tokens", "fused"], ...] = Field(default=("tokens",), min_length=1)
 
 
 @dataclass(frozen=True)

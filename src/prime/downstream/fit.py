@@ -59,6 +59,11 @@ class Fit:
         return self.mode.startswith("lp")
 
     @property
+    def shared(self) -> bool:
+        """Whether the head is one over all cohorts."""
+        return self.mode == "lp_shared"
+
+    @property
     def missing(self) -> bool:
         """Whether the head is trained on what is left when modalities are taken away."""
         return self.mode.endswith("_missing")

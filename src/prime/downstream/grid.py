@@ -16,20 +16,22 @@ import pyarrow.parquet as parquet
 
 from prime import __version__
 from prime.arrays import Indices
-from prime.catalogue.methods import METHODS
+from prime.catalogue.methods import METHODS, Method
 from prime.downstream import networks as networks_module
 from prime.downstream.data import EvaluationData
 from prime.downstream.differences import every_difference
 from prime.downstream.finetuning import fit_network
 from prime.downstream.fit import Fit, with_cost
 from prime.downstream.joint_fits import JointFit, fit_joint, joint_recipe
-from prime.downstream.method_fits import check_method, fit_method, method_recipe
+from prime.downstream.method_fits import check_method, fit_method, method_recipe, own_inputs
 from prime.downstream.networks import CheckpointTemplate, FindCheckpoint, Networks
 from prime.downstream.plan import plan_fits
 from prime.downstream.probe_fits import fit_probes
 from prime.downstream.scoring import COLUMNS, score_folds, write_tables
+from prime.downstream.token_blocks import TokenReading
 from prime.errors import InputError
 from prime.files import read_json, replacing, sha256_text
+from prime.methods.classical.block_ridge import SharedRidge
 from prime.model.checkpoint import MANIFEST
 from prime.progress import tracked
 from prime.provenance import source_digest
@@ -125,10 +127,12 @@ class Evaluation:
         if not fit.ours:
             method = METHODS.find(fit.method)
             if method.kind == "joint":
-                return with_cost(lambda: fit_joint(self._joint(fit)))
+                return with_cost(lambda: fit_joint(self._joint_method(fit, method)))
             return with_cost(lambda: fit_method(self.data, outcome, fit, method, self.config))
 
         def work() -> pd.DataFrame:
+            if fit.shared:
+                return fit_joint(self._shared_probe(fit))
             if fit.probes:
                 return fit_probes(
                     self.data, outcome, fit, lambda folds: networks.embeddings(fit.init, fit.seed, folds)
@@ -138,9 +142,27 @@ class Evaluation:
 
         return with_cost(work, lambda: networks.parameters(fit.init, fit.seed, fit.folds[0]))
 
-    def _joint(self, fit: Fit) -> JointFit:
-        outcome, method = self.outcomes[fit.task.name], METHODS.find(fit.method)
-        return JointFit(self.data, outcome, fit, method, self.config, self.set_aside)
+    def _joint_method(self, fit: Fit, method: Method) -> JointFit:
+        """A joint model of the comparison on the folds of a fit."""
+        inputs = own_inputs(method, self.config, self.store)
+        model = method.build(self.config.comparison.method_settings(method.name), method.covariates)
+        code = method.place.partition(":")[0]
+        outcome = self.outcomes[fit.task.name]
+        return JointFit(self.data, outcome, fit, model, tuple(inputs.sources), code, self.set_aside)
+
+    def _shared_probe(self, fit: Fit) -> JointFit:
+        """PRIME's head over all cohorts: its tokens, beside the blocks of the sources."""
+        settings = self.settings.probe.shared
+        tokens = TokenReading(
+            lambda folds: self.networks.embeddings(fit.init, fit.seed, folds)[0],
+            settings.token_components,
+            settings.token_scale,
+        )
+        sources = tuple(self.store.sources) if settings.read_sources else ()
+        code = "prime.methods.classical.block_ridge"
+        outcome = self.outcomes[fit.task.name]
+        model = SharedRidge(settings, covariates=False)
+        return JointFit(self.data, outcome, fit, model, sources, code, self.set_aside, tokens)
 
     def set_aside(self, seed: int, fold: Fold) -> Indices:
         """Whom nothing may be fitted on in the fold of this seed and number, sorted.
@@ -180,11 +202,15 @@ class Evaluation:
         if not fit.ours:
             method = METHODS.find(fit.method)
             if method.kind == "joint":
-                return joint_recipe(self._joint(fit))
+                return joint_recipe(self._joint_method(fit, method))
             return method_recipe(method, self.config) | (self._covariates(fit) if method.covariates else {})
         settings, code = (
             (self.settings.probe, PROBING) if fit.probes else (self.settings.finetune, FINETUNING)
         )
+        if fit.shared:
+            networks = [self.networks.identity(fit.init, fit.seed, fold) for fold in fit.folds]
+            readout = self.settings.probe.readout.model_dump(mode="json")
+            return joint_recipe(self._shared_probe(fit)) | {"networks": networks, "readout": readout}
         return {
             "mode": settings.model_dump(mode="json"),
             "networks": [self.networks.identity(fit.init, fit.seed, fold) for fold in fit.folds],

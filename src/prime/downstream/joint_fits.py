@@ -10,20 +10,19 @@ import numpy as np
 import pandas as pd
 
 from prime.arrays import Flags, Floats, Indices
-from prime.catalogue.methods import Method
 from prime.downstream.data import EvaluationData
 from prime.downstream.fit import Fit, prediction_rows
+from prime.downstream.token_blocks import TokenBlocks, TokenReading
 from prime.files import sha256_text
 from prime.methods.interface import JointModel
 from prime.methods.statistics.blocks import Blocks
 from prime.methods.statistics.calibrated import CalibratedScore, calibrate
-from prime.methods.statistics.cohort_heads import EndpointLabels, held_out_scores
+from prime.methods.statistics.cohort_heads import CohortHead, EndpointLabels, held_out_scores
 from prime.methods.statistics.design import Design
 from prime.methods.statistics.examples import Population, Target
 from prime.provenance import source_digest
 from prime.seeds import named_seed
 from prime.settings.evaluation import TaskConfig
-from prime.settings.experiment import ExperimentConfig
 from prime.splits.folds import Fold
 from prime.splits.outcomes import Outcome, read_outcome
 from prime.store.inputs import data_identity
@@ -45,29 +44,22 @@ class JointFit:
         data: what every fit reads.
         outcome: of the task.
         fit: which folds, and those of others.
-        method, config: the model and its settings.
+        model: the model.
+        sources: that it reads.
+        code: the module of the model.
         set_aside: whom nothing may be fitted on in the fold of that seed and number, whatever the task.
+        tokens: the embeddings of a fold and others of its number, and how a head reads them; None for models
+            that read sources alone.
     """
 
     data: EvaluationData
     outcome: Outcome
     fit: Fit
-    method: Method
-    config: ExperimentConfig
+    model: JointModel
+    sources: tuple[str, ...]
+    code: str
     set_aside: FindTested
-
-    @property
-    def model(self) -> JointModel:
-        """The model with its settings."""
-        settings = self.config.comparison.method_settings(self.method.name)
-        return self.method.build(settings, self.method.covariates)
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """What it reads. Raises InputError where the cohort lacks a modality of the method."""
-        available = {m: tuple(names) for m, names in self.data.store.modalities.items()}
-        read = self.method.modalities(available, self.config.comparison.roles)
-        return tuple(source for modality in read for source in available[modality])
+    tokens: TokenReading | None = None
 
     def kept(self, pattern: str) -> tuple[str, ...]:
         """Those that may be seen in a pattern."""
@@ -92,7 +84,7 @@ class JointFit:
         model, population = self.model, self._population(training)
         facts = [
             self.sources, model.encoding, data_identity(self.data.store), training.tolist(),
-            population.types.tolist(), source_digest(self.method.place.partition(":")[0]),
+            population.types.tolist(), source_digest(self.code),
         ]  # fmt: skip
         blocks = _kept(_blocks, facts, lambda: model.encode(population))
         facts += [model.designing, self.covariates]
@@ -159,34 +151,62 @@ def _labels(outcome: Outcome, rows: Indices, weight: float, binary: bool) -> End
 
 
 @dataclass(frozen=True)
+class _Features:
+    """What a head reads: the design, and blocks of tokens where there are any."""
+
+    design: Design
+    tokens: TokenBlocks | None
+
+    @property
+    def scale(self) -> Floats:
+        """(p,) of each feature."""
+        return self.design.scale if self.tokens is None else np.append(self.design.scale, self.tokens.scale)
+
+    def training(self, rows: Indices) -> Floats:
+        """Features (n, p) of patients who train."""
+        x = self.design.training(rows)
+        return x if self.tokens is None else np.concatenate([x, self.tokens(rows, "all")], axis=1)
+
+    def tested(self, rows: Indices, pattern: str, sources: tuple[str, ...]) -> Floats:
+        """Features (n, p) of patients who are tested under a pattern that leaves these sources."""
+        x = self.design.features(rows, sources)
+        return x if self.tokens is None else np.concatenate([x, self.tokens(rows, pattern)], axis=1)
+
+
+@dataclass(frozen=True)
 class _Fitted:
     """The head of one fold, calibrated on its own cohort."""
 
-    score: Callable[[Indices, tuple[str, ...]], Floats]
+    features: _Features
+    head: CohortHead
     calibrated: CalibratedScore
-    weights: int
+
+    @property
+    def parameters(self) -> int:
+        """The weights of all cohorts, and the calibration."""
+        return self.head.shared.size * max(len(self.head.own), 1) + self.calibrated.parameters
 
 
 def _fit_fold(joint: JointFit, fold: Fold) -> _Fitted:
-    design, outcome, types = joint.design(fold), joint.outcome, joint.data.store.patients["cohort"]
-    names = types.to_numpy(dtype=str)
+    outcome = joint.outcome
+    types = joint.data.store.patients["cohort"].to_numpy(dtype=str)
     endpoints, rows = joint.endpoints(fold)
-    x = np.zeros((len(names), len(design.owner)))
-    x[rows] = design.training(rows)
-    fit = joint.model.head(design.scale, outcome.horizon_days is not None)
-    head = fit(x, names, endpoints, rows)
-    out_of_fold = np.zeros(len(names))
-    out_of_fold[rows] = held_out_scores(fit, x, names, endpoints, rows, named_seed(joint.fit.seed, fold.fold))
+    tokens = None
+    if joint.tokens is not None:
+        members = np.intersect1d(joint.training(fold), rows)
+        tokens = joint.tokens.blocks(joint.labelled(fold), types, members)
+    features = _Features(joint.design(fold), tokens)
+    x = np.zeros((len(types), len(features.scale)))
+    x[rows] = features.training(rows)
+    binary = outcome.horizon_days is not None
+    fit = joint.model.head(features.scale, binary)
+    head = fit(x, types, endpoints, rows)
+    held_out = np.zeros(len(types))
+    held_out[rows] = held_out_scores(fit, x, types, endpoints, rows, named_seed(joint.fit.seed, fold.fold))
     own = fold.labelled
     edges = outcome.edges(fold.train, joint.data.settings.bins)
-    binary = outcome.horizon_days is not None
     target = Target(outcome.time_days[own], outcome.event[own], edges, binary)
-
-    def score(patients: Indices, sources: tuple[str, ...]) -> Floats:
-        return head(design.features(patients, sources), names[patients])
-
-    calibrated = calibrate(out_of_fold[own], target)
-    return _Fitted(score, calibrated, len(design.owner) * max(len(head.own), 1))
+    return _Fitted(features, head, calibrate(held_out[own], target))
 
 
 def fit_joint(joint: JointFit) -> pd.DataFrame:
@@ -195,7 +215,7 @@ def fit_joint(joint: JointFit) -> pd.DataFrame:
     parameters = 0
     for fold in joint.fit.folds:
         fitted = _fit_fold(joint, fold)
-        parameters = max(parameters, fitted.weights + fitted.calibrated.parameters)
+        parameters = max(parameters, fitted.parameters)
         frames += list(_rows(joint, fold, fitted))
     table = pd.concat(frames, ignore_index=True)
     table.attrs["trainable_parameters"] = parameters
@@ -206,27 +226,27 @@ def fit_joint(joint: JointFit) -> pd.DataFrame:
 def _rows(joint: JointFit, fold: Fold, fitted: _Fitted) -> Iterator[pd.DataFrame]:
     """The predictions of a fold for every pattern."""
     edges = joint.outcome.edges(fold.train, joint.data.settings.bins)
+    types = joint.data.store.patients["cohort"].to_numpy(dtype=str)
     for pattern in joint.data.patterns:
         tested = joint.data.tested(fold, pattern)
         if len(tested):
-            curve = fitted.calibrated.survival(fitted.score(tested, joint.kept(pattern)))
+            x = fitted.features.tested(tested, pattern, joint.kept(pattern))
+            curve = fitted.calibrated.survival(fitted.head(x, types[tested]))
             yield prediction_rows(joint.data, joint.outcome, joint.fit, fold, pattern, tested, curve, edges)
 
 
 def joint_recipe(joint: JointFit) -> dict[str, Any]:
     """What a fit depends on beside its own folds: settings, code, and everybody whom it reads."""
     store = joint.data.store
-    method = joint.method
     endpoints = [
         [label.weight, label.known.tolist(), label.event.tolist(), repr(label.time_days.tolist())]
         for fold in joint.fit.folds
         for label in joint.endpoints(fold)[0][1:]
     ]
     return {
-        "method": [method.name, method.place, method.kind, method.roles, method.covariates],
-        "roles": joint.config.comparison.roles,
+        "model": [type(joint.model).__name__, joint.model.covariates, joint.sources],
         "settings": joint.model.settings.model_dump(mode="json"),
-        "code": source_digest("prime.downstream.joint_fits", method.place.partition(":")[0]),
+        "code": source_digest("prime.downstream.joint_fits", joint.code),
         "cohorts": store.patients["cohort"].tolist(),
         "covariates": joint.covariates,
         "training": [joint.training(fold).tolist() for fold in joint.fit.folds],

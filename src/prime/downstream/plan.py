@@ -96,8 +96,9 @@ def _ways(
     one_by_one = [(fold,) for fold in folds]
     together = [folds] if folds else []
     for init, mode in product(settings.inits, settings.modes):
+        others = _others(folds, able) if mode == "lp_shared" else ()
         for group in together if mode.startswith("lp") else one_by_one:
-            yield Fit(init, mode, task, seed, train_on, share, group)
+            yield Fit(init, mode, task, seed, train_on, share, group, others=others)
     for name in settings.methods:
         method = METHODS.find(name)
         others = _others(folds, able) if method.across else ()

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from prime.settings.methods import known_methods
+from prime.settings.ridge import SharedProbeConfig
 from prime.settings.strict import Strict
 
 
@@ -24,7 +25,8 @@ class ProbeConfig(Strict):
 
     Mode `lp` trains one head on the training patients as they come. Mode `lp_missing` also trains on what is
     left of them when modalities are taken away, exactly (every subset, no sampling): one head for each set of
-    modalities (`missing_heads: per_pattern`), or one for all of them (`shared`).
+    modalities (`missing_heads: per_pattern`), or one for all of them (`shared`). Mode `lp_shared` is a ridge
+    over all cohorts together, with settings of its own (`shared`); only `readout` counts for it as well.
     """
 
     readout: ReadoutConfig = ReadoutConfig()
@@ -34,6 +36,7 @@ class ProbeConfig(Strict):
     hazard: Literal["proportional", "free"] = "proportional"
     missing_heads: Literal["shared", "per_pattern"] = "per_pattern"
     refit: bool = False
+    shared: SharedProbeConfig = SharedProbeConfig()
 
 
 class FinetuneConfig(Strict):
@@ -80,7 +83,7 @@ class ExternalConfig(Strict):
         return self
 
 
-Mode = Literal["lp", "lp_missing", "ft", "ft_missing"]
+Mode = Literal["lp_shared", "lp", "lp_missing", "ft", "ft_missing"]
 
 
 Init = Literal["pretrained", "scratch"]

@@ -21,7 +21,13 @@ from prime.study.arms import Arm, ArmWork, Protocol
 Preset = Literal["quick", "full"]
 FULL_SEEDS = (0, 1, 2)
 PRIME_ARM = "PRIME"
-MODES = {"lp": "LP", "lp_missing": "LP+Missing", "ft": "FT", "ft_missing": "FT+Missing"}
+MODES = {
+    "lp_shared": "LP shared",
+    "lp": "LP",
+    "lp_missing": "LP+Missing",
+    "ft": "FT",
+    "ft_missing": "FT+Missing",
+}
 
 
 def method_label(method: str, init: str, mode: str) -> str:

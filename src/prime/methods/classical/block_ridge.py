@@ -13,10 +13,9 @@ they share and a deviation for each, and from more than one endpoint. `RidgeAver
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from prime.arrays import Floats, Indices
 from prime.errors import InputError
@@ -39,52 +38,7 @@ from prime.methods.statistics.design import (
 )
 from prime.methods.statistics.examples import Population
 from prime.methods.statistics.within_type import Types
-from prime.settings.strict import Strict
-
-Positive = Annotated[float, Field(gt=0)]
-
-
-class BlockRidgeSettings(Strict):
-    """Settings of a ridge over blocks.
-
-    Attributes:
-        components: of each source's block; `sizes` says otherwise for single sources.
-        spectrum_power: of a component's share of the first one's standard deviation that it keeps.
-        scale: of each block; `scales` says otherwise for single ones, `covariates` and `annotations` among
-            them. The weights of a block are penalised by penalty / scale ** 2.
-        word_counts: the sources that are counts of words.
-        distributions: sequence sources of which a patient's vector tells mean, spread and quantiles of rows.
-        impute: fill missing blocks in with their conditional mean.
-        annotations: covariates that the blocks predict, as further features; those that the cohort has.
-        penalty, binary_penalty: against the summed log likelihood of time to event, of a label.
-    """
-
-    components: int = Field(default=32, ge=1)
-    sizes: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
-    spectrum_power: float = Field(default=0.5, ge=0, le=1)
-    scale: Positive = 0.3
-    scales: dict[str, Positive] = Field(default_factory=dict)
-    word_counts: tuple[str, ...] = ()
-    distributions: tuple[str, ...] = ()
-    impute: bool = False
-    annotations: tuple[str, ...] = ()
-    penalty: Positive = 40.0
-    binary_penalty: Positive = 18.0
-
-
-class SharedRidgeSettings(BlockRidgeSettings):
-    """Settings of a ridge over cohorts.
-
-    Attributes:
-        shared_penalty, deviation_penalty: of the weights that cohorts share, and of each one's deviation.
-        endpoints: other endpoints that a time-to-event task learns from as well, and their weights.
-        time_weight: of the time to its event, which a binary task learns from beside its labels.
-    """
-
-    shared_penalty: Positive = 9.0
-    deviation_penalty: Positive = 90.0
-    endpoints: dict[str, Positive] = Field(default_factory=dict)
-    time_weight: float = Field(default=0.5, ge=0)
+from prime.settings.ridge import BlockRidgeSettings, SharedRidgeSettings
 
 
 class BlockRidge(JointModel):
@@ -169,10 +123,12 @@ class SharedRidge(BlockRidge):
         return SharedHead(self.settings.shared_penalty, self.settings.deviation_penalty, scale)
 
     def endpoints(self, endpoint: str, binary: bool) -> dict[str, float]:
-        """Other endpoints of a time-to-event task; the time to its event of a binary one."""
+        """Other endpoints of a time-to-event task; a binary one learns from its own as well, by less."""
+        weights = {**self.settings.endpoints, endpoint: 1.0}
         if binary:
-            return {endpoint: self.settings.time_weight} if self.settings.time_weight else {}
-        return {name: weight for name, weight in self.settings.endpoints.items() if name != endpoint}
+            scaled = {name: weight * self.settings.time_weight for name, weight in weights.items()}
+            return {name: weight for name, weight in scaled.items() if weight}
+        return {name: weight for name, weight in weights.items() if name != endpoint}
 
 
 class RidgeAverage(SharedRidge):

@@ -1,0 +1,87 @@
+"""The head over all cohorts: PRIME's tokens as blocks of a ridge, beside the blocks of the sources."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import evaluation_settings, write_checkpoint
+
+from prime.downstream.embeddings import EmbeddingCache
+from prime.downstream.grid import Evaluation
+from prime.downstream.token_blocks import TokenReading
+from prime.settings.experiment import ExperimentConfig
+from prime.splits.folds import Fold
+from prime.store.store import Store
+
+
+def shared(**probe: Any) -> ExperimentConfig:
+    """Both cohorts, two folds, from a checkpoint."""
+    settings = evaluation_settings(modes=["lp_shared"], inits=["pretrained"], bootstrap=0)
+    value = settings.model_dump(mode="json")
+    value["evaluate"]["probe"]["shared"] |= probe
+    return ExperimentConfig.model_validate(value)
+
+
+def evaluation(store: Store, checkpoint: Path, out: Path, **probe: Any) -> Evaluation:
+    return Evaluation(store, shared(**probe), lambda seed, fold: checkpoint, out)
+
+
+def test_every_pattern_is_scored(
+    evaluation_store: Store, evaluation_checkpoint: Path, tmp_path: Path
+) -> None:
+    found = evaluation(evaluation_store, evaluation_checkpoint, tmp_path)
+    folds = found.run(progress=False)
+    assert set(folds["mode"]) == {"lp_shared"}
+    assert folds["cohort"].nunique() == 2
+    predictions = found.predictions()
+    assert set(predictions["pattern"]) == set(found.data.patterns)
+    survival = predictions.filter(like="survival_").to_numpy()
+    known = survival[~np.isnan(survival)]
+    assert ((known >= 0) & (known <= 1)).all()
+
+
+def test_tokens_and_sources_both_count(
+    evaluation_store: Store, evaluation_checkpoint: Path, tmp_path: Path
+) -> None:
+    """Another network, another scale of its tokens, or no blocks of the sources, is another prediction."""
+    other = write_checkpoint(tmp_path / "other", evaluation_store, ["p000"], seed=7)
+    variants: list[tuple[Path, dict[str, Any]]] = [
+        (evaluation_checkpoint, {}),
+        (other, {}),
+        (evaluation_checkpoint, {"token_scale": 1.0}),
+        (evaluation_checkpoint, {"read_sources": False}),
+    ]
+    names: set[str] = set()
+    risks: list[np.ndarray[Any, Any]] = []
+    for checkpoint, probe in variants:
+        found = evaluation(evaluation_store, checkpoint, tmp_path / "out", **probe)
+        fit = found.fits[0]
+        found.do(fit)
+        names.add(found.part_path(fit).name)
+        risks.append(pd.read_parquet(found.part_path(fit))["risk"].to_numpy())
+    assert len(names) == len(variants)
+    for first in range(len(risks)):
+        for second in range(first):
+            assert np.abs(risks[first] - risks[second]).max() > 1e-6
+
+
+@pytest.mark.parametrize("spoiled", [1e3, -1e3])
+def test_blocks_of_tokens_are_fitted_on_training_patients(spoiled: float) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(60, 2, 5)).astype(np.float32)
+    types = np.repeat(["A", "B"], 30)
+    rows = {"all": np.arange(60)}
+    training = np.setdiff1d(np.arange(60), [3, 40])
+    wild = values.copy()
+    wild[[3, 40]] = spoiled
+
+    def blocks(tokens: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, Any]:
+        reading = TokenReading(lambda folds: EmbeddingCache(tokens, rows), 3, 0.5)
+        made = reading.blocks([Fold("A", 0, training, training[:0], training[:0])], types, training)
+        assert made.scale.tolist() == [0.5] * 6
+        return made(training, "all")
+
+    np.testing.assert_array_equal(blocks(values), blocks(wild))
+    assert blocks(values).shape == (58, 6)
