@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from prime.cohort.config import CohortConfig
 from prime.cohort.readers import read_source, source_files
@@ -59,6 +60,27 @@ def test_the_most_common_words_in_groups(tmp_path: Path) -> None:
 def test_a_patient_with_none_of_the_kept_words_has_zeros(tmp_path: Path) -> None:
     source = words(tmp_path, [("a", "one two"), ("b", "one"), ("c", "three")], max_words=1)
     assert {p: v.tolist() for p, v in source.patients} == {"a": [[1]], "b": [[1]], "c": [[0]]}
+
+
+def test_phrases_count_like_words(tmp_path: Path) -> None:
+    reports = [("a", "No tumor. No, no tumor seen"), ("b", "tumor seen"), ("c", "no")]
+    pairs = words(tmp_path, reports, max_length=2)
+    # in two patients: no, seen, tumor, "tumor seen"; in a alone: no no, no tumor, tumor no
+    expected = ["no", "seen", "tumor", "tumor seen", "no no", "no tumor", "tumor no"]
+    assert pairs.feature_names == expected
+    rows = {patient: values[0].tolist() for patient, values in pairs.patients}
+    assert rows == {"a": [3, 1, 2, 1, 1, 2, 1], "b": [0, 1, 1, 1, 0, 0, 0], "c": [1, 0, 0, 0, 0, 0, 0]}
+    triples = words(tmp_path, reports, max_length=3)
+    longer = {"no no tumor", "no tumor no", "no tumor seen", "tumor no no"}
+    assert set(triples.feature_names or ()) == set(expected) | longer
+    assert words(tmp_path, reports).feature_names == ["no", "seen", "tumor"]
+    assert words(tmp_path, reports, max_length=2, max_words=4).feature_names == expected[:4]
+
+
+@pytest.mark.parametrize("length", [0, 4])
+def test_phrases_have_one_to_three_words(tmp_path: Path, length: int) -> None:
+    with pytest.raises(ValidationError, match="max_length"):
+        words(tmp_path, REPORTS, max_length=length)
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
