@@ -356,6 +356,26 @@ def test_a_pattern_is_as_if_the_patient_lacked_the_rest(store: Store) -> None:
     assert (both[0].to_numpy()[:, 0] != both[1].to_numpy()[:, 0]).all()
 
 
+def median_spread(table: pd.DataFrame) -> float:
+    """Of the log cumulative hazard at the end of the second bin, over folds."""
+    line = table["survival_2"].map(lambda chance: np.log(-np.log(chance)))
+    return float(line.groupby(level=["cohort", "fold"]).std().median())
+
+
+def test_curves_are_calibrated_on_scores_of_patients_who_did_not_shape_them(store: Store) -> None:
+    """Weights that fit noise promise nothing: survival is nearly the same for everybody."""
+    frame = store.patients.copy()
+    for cohort in "ABC":
+        rows = np.flatnonzero((cohorts(store) == cohort) & ~frame["os_time_days"].isna().to_numpy())
+        columns = ["os_time_days", "os_event"]
+        mixed = np.random.default_rng(1).permutation(rows)
+        frame.loc[rows, columns] = frame.loc[mixed, columns].to_numpy()
+    table = survival(plan(replace(store, patients=frame), "block_ridge", {"penalty": 0.01}))
+    assert median_spread(of(table, pattern="all")) < 0.3
+    table = survival(plan(store, "block_ridge"))
+    assert median_spread(of(table, pattern="all")) > 0.5
+
+
 def test_a_source_that_the_cohort_lacks_is_told(store: Store) -> None:
     for settings, name in (({"sizes": {"gene": 3}}, "gene"), ({"word_counts": ["letters"]}, "letters")):
         evaluation = plan(store, "shared_ridge", settings)
@@ -458,3 +478,19 @@ def test_what_is_kept_does_not_change_results_and_is_bounded(
     monkeypatch.setattr(joint_fits, "_KEPT", 1)
     assert same(kept, survival(plan(store, methods), "A"))
     assert [len(found) for found in fresh] == [1, 1]
+
+
+@pytest.mark.usefixtures("fresh")
+def test_other_covariates_are_not_taken_for_those_that_were_kept(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks are the same then, designs are not."""
+    config = joint_experiment(store, ["block_ridge_annotated", "block_ridge_clinical"])
+    age = store.patients["x_age"].to_numpy(np.float64)
+    other = replace(store, patients=store.patients.assign(x_age=np.random.default_rng(0).permutation(age)))
+    before, after = (survival(Evaluation(s, config, None, tmp_path), "A") for s in (store, other))
+    for cache in ("_blocks", "_designs"):
+        monkeypatch.setattr(joint_fits, cache, {})
+    assert same(after, survival(Evaluation(other, config, None, tmp_path), "A"))
+    for method in config.evaluate.methods:
+        assert not same(of(before, method=method), of(after, method=method))
