@@ -151,7 +151,7 @@ def test_the_template_states_the_defaults(tmp_path: Path, capsys: pytest.Capture
     found = load_experiment(tmp_path / "experiment.yaml")
     expected = ExperimentConfig(cohort=str(tmp_path / "cohort.yaml"))
     assert found == expected
-    assert "precision: bf16-mixed               # bf16-mixed | 32-true" in text
+    assert "precision: auto                     # auto | bf16-mixed | 32-true" in text
     assert "[{name: os, endpoint: os, horizon_days: null}] # each {name, endpoint, horizon_days}" in text
 
 

@@ -104,12 +104,3 @@ def last_hidden_states(model: Any, ids: list[list[int]], bfloat16: bool) -> list
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         states = model(input_ids=padded, attention_mask=mask).last_hidden_state.float().clamp(-6e4, 6e4)
     return [states[row, :n].half().numpy() for row, n in enumerate(lengths)]
-
-
-def fast_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 matrices in hardware (three times as fast as float32)."""
-    import torch
-
-    capabilities = getattr(torch.cpu, "get_capabilities", None)
-    found = {} if capabilities is None else capabilities()
-    return any(bool(found.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))

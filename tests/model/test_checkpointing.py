@@ -1,6 +1,7 @@
 """A checkpoint comes back as it was, and a damaged one is one clear error."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,18 @@ def saved(tmp_path: Path) -> tuple[Path, Checkpoint]:
     torch.manual_seed(0)
     model = Prime(inputs(), model_config())
     rng = np.random.default_rng(0)
-    scaling = {
-        name: SourceScaling(
-            rng.normal(size=spec.dim).astype(np.float32), rng.random(spec.dim).astype(np.float32) + 0.5, 5.0
+
+    def drawn(dim: int) -> SourceScaling:
+        return SourceScaling(
+            rng.normal(size=dim).astype(np.float32), rng.random(dim).astype(np.float32) + 0.5, 5.0
         )
+
+    scaling = {
+        name: replace(drawn(spec.dim), own={"A": drawn(spec.dim), "type é.2": drawn(spec.dim)})
         for name, spec in inputs().sources.items()
     }
+    first = next(iter(scaling))
+    scaling[first] = replace(scaling[first], own={})
     save_network(tmp_path, model, scaling)
     save_description(tmp_path, model, {"seed": 3}, {"version": "x"})
     return tmp_path, Checkpoint(model.eval(), scaling, {"seed": 3}, {"version": "x"})
@@ -45,6 +52,10 @@ def test_round_trip(saved: tuple[Path, Checkpoint]) -> None:
         assert np.array_equal(loaded.scaling[name].centre, scaling.centre)
         assert np.array_equal(loaded.scaling[name].scale, scaling.scale)
         assert loaded.scaling[name].clip == scaling.clip
+        assert list(loaded.scaling[name].own) == list(scaling.own)
+        for kind, own in scaling.own.items():
+            assert np.array_equal(loaded.scaling[name].own[kind].centre, own.centre)
+            assert np.array_equal(loaded.scaling[name].own[kind].scale, own.scale)
 
 
 def test_saving_twice_gives_the_same_bytes(saved: tuple[Path, Checkpoint], tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from prime.store.loading import fit_scalings, gather_rows
-from prime.store.scaling import MAX_ROWS, fit_scaling
+from prime.store import scaling as scaling_module
+from prime.store.loading import PatientLoader, fit_scalings, gather_rows
+from prime.store.scaling import MAX_ROWS, fit_scaling, fit_scaling_within
 from prime.store.store import Store
 
 
@@ -46,6 +47,40 @@ def test_a_constant_feature_becomes_zero_and_a_rare_one_keeps_its_deviation() ->
     assert (scaling(values)[:, 0] == 0).all()
     assert scaling.scale[0] == 1.0
     assert scaling.scale[1] == pytest.approx(values[:, 1].std())
+
+
+def test_within_the_cancer_type_each_has_its_own_and_small_or_unknown_ones_that_of_everyone() -> None:
+    rng = np.random.default_rng(0)
+    types = np.repeat(["A", "B", "C", ""], [60, 40, 19, 30])
+    values = rng.normal(size=(149, 3)) + 10.0 * (types == "B")[:, None]
+    scaling = fit_scaling_within(values, types, 5.0)
+    assert set(scaling.own) == {"A", "B"}
+    everyone = fit_scaling(values, 5.0)
+    scaled = scaling.rows(values, types)
+    for name, alone in (("A", fit_scaling(values[types == "A"], 5.0)), ("B", scaling.own["B"])):
+        np.testing.assert_array_equal(scaled[types == name], alone(values[types == name]))
+        assert np.abs(np.median(scaled[types == name], axis=0)).max() < 1e-5
+    for name in ("C", ""):
+        np.testing.assert_array_equal(scaled[types == name], everyone(values[types == name]))
+    np.testing.assert_array_equal(scaling.rows(values[:5], np.full(5, "new")), everyone(values[:5]))
+    np.testing.assert_array_equal(everyone.rows(values, types), everyone(values))
+
+
+def test_batches_are_scaled_within_the_cancer_type(
+    made_up_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scaling_module, "LEAST_PATIENTS", 5)
+    everyone = np.arange(60)
+    scaling = fit_scalings(made_up_store, everyone, 5.0, within="cancer_type")
+    loader = PatientLoader(made_up_store, scaling)
+    batch = loader.batch(everyone)
+    cohorts = made_up_store.patients["cohort"].to_numpy(dtype=str)
+    for name, source in batch.sources.items():
+        assert scaling[name].own
+        for patient in (0, 7, 31):
+            rows = made_up_store.values(name)[gather_rows(made_up_store.index(name), np.array([patient]))]
+            expected = scaling[name].own.get(cohorts[patient], scaling[name])(rows)
+            np.testing.assert_array_equal(source.values[patient, : len(rows)].numpy(), expected)
 
 
 def test_no_rows_at_all() -> None:

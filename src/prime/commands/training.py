@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from prime.arguments import ConfigFile, Count, File, Folder, Settings, Threads, about
 from prime.commands.shared import open_experiment_store, read_experiment, set_threads
 from prime.errors import InputError, first_line
+from prime.precision import Precision
 
 
 def pretrain(
@@ -21,9 +22,7 @@ def pretrain(
     devices: Annotated[Count, about("Processes a node.")] = 1,
     nodes: Annotated[Count, about("Machines.")] = 1,
     accelerator: Annotated[Literal["auto", "cpu", "gpu", "cuda", "mps"], about("Where to run.")] = "auto",
-    precision: Annotated[
-        Literal["bf16-mixed", "32-true"] | None, about("Instead of pretrain.precision.")
-    ] = None,
+    precision: Annotated[Precision | None, about("Instead of pretrain.precision.")] = None,
 ) -> None:
     """Pretrain on everyone who has anything, without labels."""
     experiment = read_experiment(config, settings)

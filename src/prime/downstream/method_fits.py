@@ -128,7 +128,8 @@ def method_recipe(method: Method, config: ExperimentConfig) -> dict[str, Any]:
     if method.kind == "classical":
         return recipe
     shared.pop("settings")
-    return recipe | {"training": shared, "model": config.model.model_dump(mode="json"), "clip": config.clip}
+    scaling = {"clip": config.clip, "scaling": config.scaling}
+    return recipe | {"training": shared, "model": config.model.model_dump(mode="json"), **scaling}
 
 
 def check_method(method: Method, config: ExperimentConfig, store: Store) -> None:
@@ -213,7 +214,8 @@ class _Network(_Predictor):
         fold, store = task.fold, task.data.store
         sources = [s for name in task.modalities for s in store.modalities[name]]
         scaled_on = np.sort(np.concatenate([fold.train, fold.validation]))
-        scaling = fit_scalings(store, scaled_on, task.config.clip, sources)
+        config = task.config
+        scaling = fit_scalings(store, scaled_on, config.clip, sources, config.scaling)
         loader = PatientLoader(store, scaling, task.modalities)
         self.columns = task.order
         everyone = np.concatenate([scaled_on, fold.test])

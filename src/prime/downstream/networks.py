@@ -80,6 +80,7 @@ class Networks:
         return [
             self.config.model.model_dump(mode="json"),
             self.config.clip,
+            self.config.scaling,
             seed,
             self._scaled_on(seed, fold).tolist(),
         ]
@@ -101,7 +102,9 @@ class Networks:
     def network(self, init: str, seed: int, fold: Fold) -> tuple[Prime, PatientLoader]:
         """The network that serves a fold, with a loader that scales as it was trained."""
         if init == "scratch":
-            scaling = fit_scalings(self.store, self._scaled_on(seed, fold), self.config.clip)
+            config = self.config
+            who = self._scaled_on(seed, fold)
+            scaling = fit_scalings(self.store, who, config.clip, within=config.scaling)
             return self._random(seed), PatientLoader(self.store, scaling)
         path = self.checkpoint_path(seed, fold)
         if path not in self.held:

@@ -14,6 +14,7 @@ from prime.arrays import Indices
 from prime.downstream.hazard_model import baseline_logits, person_periods
 from prime.errors import InputError
 from prime.objectives.survival import assign_bins, nll, survival
+from prime.precision import resolved
 from prime.splits.folds import Fold
 from prime.splits.outcomes import Outcome
 from prime.store.batch import Batch
@@ -113,7 +114,7 @@ class SupervisedTraining:
 
     def _predict(self, patients: Indices, kept: NDArray[np.bool_] | None) -> tuple[Tensor, dict[str, Tensor]]:
         batch = self.batches(patients, kept).to(self.device)
-        enabled = self.schedule.precision == "bf16-mixed"
+        enabled = resolved(self.schedule.precision, self.device.type) == "bf16-mixed"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
             found = self.model(batch)
         return found.logits, found.losses
@@ -134,7 +135,7 @@ class SupervisedTraining:
     ) -> None:
         """Passes over the training patients on a loss without labels."""
         self.model.train()
-        enabled = self.schedule.precision == "bf16-mixed"
+        enabled = resolved(self.schedule.precision, self.device.type) == "bf16-mixed"
         for _ in range(epochs):
             for patients in _minibatches(self.rng, self.fold.train, self.schedule.batch_size):
                 optimizer.zero_grad(set_to_none=True)

@@ -1,5 +1,6 @@
 """A trained network on disk: safetensors weights and scaling, a JSON config and a JSON manifest."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,25 +39,34 @@ class Checkpoint:
 
 
 def scaling_tensors(scaling: Scaling) -> dict[str, torch.Tensor]:
-    """A scaling as named tensors."""
+    """A scaling as named tensors; those of cancer types are stacked, their names stand as bytes of JSON."""
     tensors: dict[str, torch.Tensor] = {}
     for name, s in scaling.items():
         tensors[f"scaling.{name}.centre"] = torch.from_numpy(s.centre.copy())
         tensors[f"scaling.{name}.scale"] = torch.from_numpy(s.scale.copy())
         tensors[f"scaling.{name}.clip"] = torch.tensor(s.clip, dtype=torch.float32)
+        if s.own:
+            types = json.dumps(list(s.own)).encode()
+            tensors[f"scaling.{name}.types"] = torch.tensor(list(types), dtype=torch.uint8)
+            own = list(s.own.values())
+            tensors[f"scaling.{name}.own_centre"] = torch.from_numpy(np.stack([o.centre for o in own]))
+            tensors[f"scaling.{name}.own_scale"] = torch.from_numpy(np.stack([o.scale for o in own]))
     return tensors
 
 
 def scaling_from(tensors: dict[str, torch.Tensor], sources: list[str]) -> Scaling:
     """The inverse of `scaling_tensors`."""
-    return {
-        name: SourceScaling(
-            np.asarray(tensors[f"scaling.{name}.centre"]),
-            np.asarray(tensors[f"scaling.{name}.scale"]),
-            float(tensors[f"scaling.{name}.clip"]),
-        )
-        for name in sources
-    }
+    scaling: Scaling = {}
+    for name in sources:
+        centre, scale = (np.asarray(tensors[f"scaling.{name}.{part}"]) for part in ("centre", "scale"))
+        clip, own = float(tensors[f"scaling.{name}.clip"]), dict[str, SourceScaling]()
+        if (written := tensors.get(f"scaling.{name}.types")) is not None:
+            centres, scales = (tensors[f"scaling.{name}.own_{part}"] for part in ("centre", "scale"))
+            for number, kind in enumerate(json.loads(bytes(written.tolist()))):
+                parts = np.asarray(centres[number]), np.asarray(scales[number])
+                own[str(kind)] = SourceScaling(*parts, clip)
+        scaling[name] = SourceScaling(centre, scale, clip, own)
+    return scaling
 
 
 def save_network(folder: Path, model: Prime, scaling: Scaling) -> None:

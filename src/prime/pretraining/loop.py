@@ -64,7 +64,7 @@ class Pretraining:
                 f"{store.path}: {len(self.train)} patients to train and {len(self.validation)} to validate"
                 " are too few; at least 2 each are needed (raise validation_share, or add patients)"
             )
-        self.scaling = fit_scalings(store, self.train, config.clip)
+        self.scaling = fit_scalings(store, self.train, config.clip, within=config.scaling)
         self.loader = PatientLoader(store, self.scaling)
         model = build_model(config, TrainingData(store, self.scaling, self.train))
         freeze_unread(model, self.loader.batch(self.train[:8]))
@@ -80,6 +80,7 @@ class Pretraining:
             "code": code_of(self.settings),
             "torch": torch.__version__,
             "seed": self.config.seed,
+            "precision": str(self.fabric.strategy.precision.precision),
             "store": {name: s.sha256 for name, s in self.store.sources.items()},
             "parameters": sum(p.numel() for p in self.raw.parameters()),
             "excluded": sorted(excluded),

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from prime.precision import Precision
 from prime.settings.methods import known_methods
 from prime.settings.ridge import SharedProbeConfig
 from prime.settings.strict import Strict
@@ -55,7 +56,7 @@ class FinetuneConfig(Strict):
     patience: int = Field(default=10, ge=1)
     alpha: float = Field(default=0.0, ge=0, lt=1)
     drop_modality: float = Field(default=0.3, gt=0, lt=1)
-    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
+    precision: Precision = "auto"
 
 
 class TaskConfig(Strict):

@@ -1,7 +1,7 @@
 """The experiment file: cohort, model, pretraining and evaluation in one YAML. Unknown keys are refused."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import Field, ValidationError
 
@@ -15,13 +15,18 @@ from prime.settings.yaml_files import parse_value, read_yaml
 
 
 class ExperimentConfig(Strict):
-    """One experiment. Relative paths start from the folder of its file."""
+    """One experiment. Relative paths start from the folder of its file.
+
+    `clip`: scaled features of the networks end there. `scaling`: by median and quartiles of everyone, or of
+    each cancer type.
+    """
 
     cohort: str
     root: str | None = None
     store: str | None = None
     seed: int = 0
     clip: float = Field(default=5.0, gt=0)
+    scaling: Literal["everyone", "cancer_type"] = "everyone"
     model: ModelConfig = ModelConfig()
     pretrain: PretrainConfig = PretrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()

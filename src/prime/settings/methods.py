@@ -1,11 +1,12 @@
 """Settings of the comparison: the budget that all networks share, and settings of single methods."""
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
 from prime.catalogue.methods import METHODS
 from prime.errors import InputError
+from prime.precision import Precision
 from prime.settings.strict import Strict
 
 
@@ -40,7 +41,7 @@ class ComparisonConfig(Strict):
     pretraining_epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=64, ge=2)
     patience: int = Field(default=5, ge=1)
-    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
+    precision: Precision = "auto"
     roles: dict[str, str] = Field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
 

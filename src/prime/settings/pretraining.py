@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, create_model, model_validator
 
 from prime.catalogue.losses import LOSSES, LossSettings
+from prime.precision import Precision
 from prime.settings.strict import Strict
 
 LEARNED_TEMPERATURE = (0.01, 0.5)  # a learned temperature is held within it
@@ -33,7 +34,7 @@ class PretrainConfig(Strict):
     weight_decay: float = Field(default=1e-2, ge=0)
     warmup: float = Field(default=0.05, ge=0, lt=1)
     gradient_clip: float = Field(default=1.0, gt=0)
-    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
+    precision: Precision = "auto"
     validation_share: float = Field(default=0.2, gt=0, lt=1)
     patients: Literal["all", "complete"] = "all"
     within_type: float = Field(default=0.0, ge=0, le=1)

@@ -1,6 +1,7 @@
 """Making batches from a packed store: rows are gathered, scaled, padded and masked."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from prime.arrays import Indices
 from prime.store.batch import Batch, SourceBatch
-from prime.store.scaling import Scaling, fit_scaling
+from prime.store.scaling import Scaling, fit_scaling, fit_scaling_within
 from prime.store.store import Store
 
 
@@ -20,13 +21,32 @@ def gather_rows(index: Indices, patients: Indices) -> Indices:
 
 
 def fit_scalings(
-    store: Store, patients: Indices, clip: float, sources: Sequence[str] | None = None
+    store: Store,
+    patients: Indices,
+    clip: float,
+    sources: Sequence[str] | None = None,
+    within: Literal["everyone", "cancer_type"] = "everyone",
 ) -> Scaling:
     """The scaling of every source (or of `sources`), fitted on the rows of these patients only."""
-    return {
-        name: fit_scaling(store.values(name)[gather_rows(store.index(name), patients)], clip)
-        for name in (store.sources if sources is None else sources)
-    }
+    cohorts = store.patients["cohort"].to_numpy(dtype=str)
+    scaling: Scaling = {}
+    for name in store.sources if sources is None else sources:
+        index = store.index(name)
+        rows = store.values(name)[gather_rows(index, patients)]
+        if within == "cancer_type":
+            types = np.repeat(cohorts[patients], index[patients, 1])
+            scaling[name] = fit_scaling_within(rows, types, clip)
+        else:
+            scaling[name] = fit_scaling(rows, clip)
+    return scaling
+
+
+def scaled_rows(store: Store, scaling: Scaling, name: str, patients: Indices) -> NDArray[np.float32]:
+    """The scaled rows (R, d) of a source of these patients, patient after patient."""
+    index = store.index(name)
+    types = store.patients["cohort"].to_numpy(dtype=str)[patients]
+    rows = store.values(name)[gather_rows(index, patients)]
+    return scaling[name].rows(rows, np.repeat(types, index[patients, 1]))
 
 
 class PatientLoader:
@@ -45,24 +65,32 @@ class PatientLoader:
         self.cohort_names, self.cohort_codes = np.unique(
             store.patients["cohort"].to_numpy(dtype=str), return_inverse=True
         )
-        self._scaled = {
-            name: scaling[name](store.values(name))
-            for name in self.sources
-            if store.sources[name].kind == "vector"
-        }
         self._index = {name: np.asarray(store.index(name)) for name in self.sources}
+        self._scaled = {
+            name: self._all_rows(name) for name in self.sources if store.sources[name].kind == "vector"
+        }
 
-    def _rows(self, name: str, rows: Indices) -> NDArray[np.float32]:
+    def _all_rows(self, name: str) -> NDArray[np.float32]:
+        """Every row of a source, scaled, in the store's order."""
+        index, values = self._index[name], self.store.values(name)
+        owner = np.zeros(len(values), dtype=np.int64)
+        owner[gather_rows(index, np.arange(len(index)))] = np.repeat(np.arange(len(index)), index[:, 1])
+        return self.scaling[name].rows(values, self.cohort_names[self.cohort_codes[owner]])
+
+    def _rows(self, name: str, patients: Indices) -> NDArray[np.float32]:
+        index = self._index[name]
+        rows = gather_rows(index, patients)
         if name in self._scaled:
             return self._scaled[name][rows]
-        return self.scaling[name](self.store.values(name)[rows])
+        types = self.cohort_names[self.cohort_codes[np.repeat(patients, index[patients, 1])]]
+        return self.scaling[name].rows(self.store.values(name)[rows], types)
 
     def _source(self, name: str, patients: Indices) -> SourceBatch:
         index = self._index[name]
         length = index[patients, 1]
         mask = np.arange(max(1, int(length.max(initial=0)))) < length[:, None]  # (B, L)
         values = np.zeros((*mask.shape, self.store.sources[name].dim), dtype=np.float32)
-        values[mask] = self._rows(name, gather_rows(index, patients))
+        values[mask] = self._rows(name, patients)
         return SourceBatch(torch.from_numpy(values), torch.from_numpy(mask))
 
     def batch(self, patients: Sequence[int] | Indices) -> Batch:

@@ -94,6 +94,7 @@ class Pretrained:
             "patients": [self._ids.tolist(), self._cohorts.tolist()],
             "seed": seed,
             "clip": config.clip,
+            "scaling": config.scaling,
             "model": config.model.model_dump(mode="json"),
             "pretrain": config.pretrain.model_dump(mode="json"),
             "excluded": sorted(excluded),

@@ -14,11 +14,11 @@ from prime.cohort.readers.report_texts import ReportTable, report_texts
 from prime.cohort.source import SourceRows, SourceTexts
 from prime.errors import InputError
 from prime.files import sha256_paths, sha256_text, write_npy
+from prime.precision import fast_bfloat16
 from prime.progress import tracked
 from prime.text_encoder import (
     encoder_files,
     encoder_folder,
-    fast_bfloat16,
     hidden_size,
     last_hidden_states,
     load_encoder,

@@ -16,7 +16,7 @@ from prime.pretraining.losses.interface import VIEWS, ForwardPass, PretrainingLo
 from prime.pretraining.principal import LinearSummary, fit_components, patient_means
 from prime.store.batch import Batch, SourceBatch
 from prime.store.inputs import InputSpec
-from prime.store.loading import gather_rows
+from prime.store.loading import scaled_rows
 
 CLIP = 5.0
 
@@ -29,7 +29,7 @@ def fit_summaries(data: TrainingData, components: int) -> dict[str, LinearSummar
     for name in store.sources:
         index = store.index(name)
         owners = patients[index[patients, 1] > 0]
-        rows = data.scaling[name](store.values(name)[gather_rows(index, owners)])
+        rows = scaled_rows(store, data.scaling, name, owners)
         owner = np.repeat(np.arange(len(owners)), index[owners, 1])
         summaries[name] = fit_components(
             patient_means(rows, owner, len(owners)), types[owners], components, len(names)
