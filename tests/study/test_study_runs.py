@@ -45,6 +45,7 @@ TABLES = {
     "training": ["trained_on_os", "trained_on_early"],
     "protocols": ["pretraining_saw_os", "pretraining_saw_early"],
     "sites": ["splits_os", "splits_early"],
+    "same_site": ["same_site_os", "same_site_early"],
     "sweep": ["sweep_model_queries_os", "sweep_model_queries_early"],
 }
 FIGURES = {

@@ -23,8 +23,8 @@ def study(
     preset: Annotated[Literal["quick", "full"], about("Size of the grid.")] = "full",
     protocol: Annotated[
         Literal["transductive", "inductive", "leave_cohort_out"],
-        about("Whom pretraining sees: everyone, not the test fold, not the tested cohort."),
-    ] = "transductive",
+        about("Whom pretraining sees: everyone, not the test folds, not the tested cohort."),
+    ] = "inductive",
     reference: Annotated[Path | None, about("Others' results to print beside.", "FILE.csv")] = None,
     setting: Annotated[Words, about("What study sweep varies.", "KEY=A,B")] = (),
     also: Annotated[

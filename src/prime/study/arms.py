@@ -8,12 +8,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from prime.downstream.data import EvaluationData
 from prime.downstream.grid import Evaluation
+from prime.downstream.plan import Plan, plan_fits
 from prime.errors import InputError
 from prime.files import sha256_text
 from prime.pretraining.setup import code_of
 from prime.settings.experiment import ExperimentConfig
 from prime.splits.folds import Fold, read_folds
+from prime.splits.outcomes import read_outcome
 from prime.store.inputs import data_identity
 from prime.store.store import Store
 
@@ -36,7 +39,7 @@ class Arm:
     name: str
     store: Store
     config: ExperimentConfig
-    protocol: Protocol = "transductive"
+    protocol: Protocol = "inductive"
     suffix: str = ""
 
 
@@ -54,10 +57,13 @@ class Pretrained:
 
     def __call__(self, seed: int, fold: Fold) -> Path:
         """The checkpoint folder that serves a seed and fold."""
-        return self.folder / self.key(seed, self.excluded(fold))
+        return self.folder / self.key(seed, self.excluded(seed, fold))
 
-    def excluded(self, fold: Fold) -> frozenset[str]:
-        """The patients whom the pretraining for this fold must not see."""
+    def excluded(self, seed: int, fold: Fold) -> frozenset[str]:
+        """The patients whom the pretraining for this fold must not see.
+
+        One run serves the folds of a number, in all cohorts: nobody whom one of them tests is seen.
+        """
         if self.arm.protocol == "transductive":
             return frozenset()
         ids = self._ids
@@ -66,7 +72,13 @@ class Pretrained:
             return frozenset(ids[np.isin(self._cohorts, list(tested))].tolist())
         if fold.fold in self._given:
             return self._given[fold.fold] & frozenset(ids.tolist())
-        return frozenset(ids[fold.test].tolist())
+        return frozenset(ids[self._plan.set_aside(seed, fold)].tolist())
+
+    @cached_property
+    def _plan(self) -> Plan:
+        settings = self.arm.config.evaluate
+        outcomes = {task.name: read_outcome(self.store, task) for task in settings.tasks}
+        return plan_fits(EvaluationData(self.store, settings), outcomes)
 
     @cached_property
     def _ids(self) -> Any:
@@ -78,7 +90,7 @@ class Pretrained:
 
     @cached_property
     def _given(self) -> dict[int, frozenset[str]]:
-        """Test patients of each number of a folds file: one run then serves that fold of all cohorts."""
+        """Test patients of each number of a folds file, those without an outcome included."""
         evaluate = self.arm.config.evaluate
         path = evaluate.folds
         if path is None or not path.endswith(".csv") or evaluate.external:
@@ -152,7 +164,7 @@ class ArmWork:
             return []
         runs: dict[Path, PretrainingRun] = {}
         for seed, fold in self.evaluation.pretrained_folds():
-            excluded = self.find.excluded(fold)
+            excluded = self.find.excluded(seed, fold)
             folder = self.find.folder / self.find.key(seed, excluded)
             config = self.arm.config.model_copy(update={"seed": seed})
             runs.setdefault(folder, PretrainingRun(self.arm.store.path, config, excluded, folder))

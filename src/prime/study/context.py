@@ -63,7 +63,7 @@ class Context:
     preset: Preset = "full"
     reference: pd.DataFrame | None = None
     settings: tuple[tuple[str, tuple[Any, ...]], ...] = ()
-    protocol: Protocol = "transductive"
+    protocol: Protocol = "inductive"
     also: tuple[Other, ...] = ()
 
     @property

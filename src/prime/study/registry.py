@@ -10,6 +10,7 @@ from prime.study import (
     method_tables,
     metric_tables,
     protocols,
+    same_site,
     stratification_figure,
     sweeps,
 )
@@ -33,6 +34,7 @@ STUDIES: dict[str, Study] = {
         protocols.TRAINING,
         protocols.PRETRAINING,
         protocols.SITES,
+        same_site.STUDY,
         sweeps.SETTINGS,
     )
 }
