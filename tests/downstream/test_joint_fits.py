@@ -291,6 +291,34 @@ def test_a_cohort_without_labels_is_scored(method: str, store: Store, tmp_path: 
     assert not same(before, after)
 
 
+@pytest.mark.parametrize("method", ["shared_ridge", "ridge_average"])
+def test_a_cohort_is_scored_by_the_labels_of_others_alone(method: str, store: Store, tmp_path: Path) -> None:
+    """With `train_on: others` its own labels change nothing; those of others, and its features, do."""
+    tasks = [OS, EARLY]
+    before = survival(plan(store, method, tasks=tasks, train_on=["others"]), "A")
+    assert before.notna().to_numpy().any()
+    mine = np.flatnonzero(cohorts(store) == "A")
+    flags = 1.0 - store.patients["os_event"].to_numpy(dtype=np.float64)[mine]
+    own = changed_store(store, "os_event", mine.tolist(), flags)
+    known = own.patients["os_event"].notna() & store.patients["os_event"].notna()
+    assert (own.patients["os_event"] != store.patients["os_event"])[known].any()
+    after = survival(plan(own, method, tasks=[OS], train_on=["others"]), "A")
+    survived = before[before.index.get_level_values("task") == "os"].dropna(axis=1, how="all")
+    pd.testing.assert_frame_equal(after.dropna(axis=1, how="all"), survived)
+
+    theirs = np.flatnonzero(cohorts(store) == "B")
+    flags = 1.0 - store.patients["os_event"].to_numpy(dtype=np.float64)[theirs]
+    other = changed_store(store, "os_event", theirs.tolist(), flags)
+    changed = survival(plan(other, method, tasks=[OS], train_on=["others"]), "A")
+    assert np.nanmax(np.abs(changed.to_numpy() - after.to_numpy())) > 1e-6
+
+
+def test_methods_that_need_labels_of_their_own_are_not_fitted_on_others(store: Store) -> None:
+    evaluation = plan(store, ["block_ridge", "shared_ridge"], train_on=["everyone", "others"])
+    found = {(fit.method, fit.train_on) for fit in evaluation.fits}
+    assert found == {("block_ridge", "everyone"), ("shared_ridge", "everyone"), ("shared_ridge", "others")}
+
+
 def test_folds_by_site_set_everybody_of_a_tested_site_aside(store: Store, tmp_path: Path) -> None:
     whole = plan(store, "block_ridge", tasks=[OS, PFI], splits="sites", folds=None)
     frame = store.patients

@@ -146,11 +146,14 @@ def test_a_held_out_score_does_not_know_its_own_label(head: FitHead, binary: boo
 
 def test_held_out_scores_are_those_of_heads_without_the_part() -> None:
     x, first = features(), labels()
-    found = held_out_scores(HEADS[1], x, TYPES, [first], ROWS, 4, parts=3)
     part = np.random.default_rng(4).permutation(len(ROWS)) % 3
+    found = held_out_scores(HEADS[1], x, TYPES, [first], ROWS, 4, part)
     for number in range(3):
         held = ROWS[part == number]
         head = HEADS[1](x, TYPES, [first], ROWS[part != number])
         np.testing.assert_array_equal(found[part == number], head(x[held], TYPES[held]))
+    drawn = held_out_scores(HEADS[1], x, TYPES, [first], ROWS, 4)
+    five = np.random.default_rng(4).permutation(len(ROWS)) % 5
+    np.testing.assert_array_equal(drawn, held_out_scores(HEADS[1], x, TYPES, [first], ROWS, 0, five))
     few = ROWS[:3]
     assert np.isfinite(held_out_scores(HEADS[1], x, TYPES, [first], few, 4)).all()

@@ -73,8 +73,18 @@ class JointFit:
         return np.setdiff1d(everyone, self.set_aside(self.fit.seed, fold))
 
     def labelled(self, fold: Fold) -> list[Fold]:
-        """The fold, and those of its number in other cohorts whose labels serve too."""
-        return [fold, *(other for other in self.fit.others if other.fold == fold.fold)]
+        """The folds of its number whose labels serve: its own, unless others alone train, and others."""
+        own = [] if self.fit.train_on == "others" else [fold]
+        return [*own, *(other for other in self.fit.others if other.fold == fold.fold)]
+
+    def calibrating(self, fold: Fold) -> list[Fold]:
+        """The folds whose patients give a score its slope and its baseline: its own, or those of others."""
+        return [fold] if self.fit.train_on != "others" else self.labelled(fold)
+
+    def edges(self, fold: Fold) -> Floats:
+        """The time bins of a fold, (T + 1,) in days, from the patients who calibrate it."""
+        train = np.concatenate([f.train for f in self.calibrating(fold)])
+        return self.outcome.edges(train, self.data.settings.bins)
 
     # Label-free ---------------------------------------------------------------------------------------------
 
@@ -201,11 +211,13 @@ def _fit_fold(joint: JointFit, fold: Fold) -> _Fitted:
     binary = outcome.horizon_days is not None
     fit = joint.model.head(features.scale, binary)
     head = fit(x, types, endpoints, rows)
+    # Who is tested without labels of the own cohort is scored by a head that has seen none of it.
+    seed = named_seed(joint.fit.seed, fold.fold)
+    part = np.unique(types[rows], return_inverse=True)[1] if joint.fit.train_on == "others" else None
     held_out = np.zeros(len(types))
-    held_out[rows] = held_out_scores(fit, x, types, endpoints, rows, named_seed(joint.fit.seed, fold.fold))
-    own = fold.labelled
-    edges = outcome.edges(fold.train, joint.data.settings.bins)
-    target = Target(outcome.time_days[own], outcome.event[own], edges, binary)
+    held_out[rows] = held_out_scores(fit, x, types, endpoints, rows, seed, part)
+    own = np.concatenate([f.labelled for f in joint.calibrating(fold)])
+    target = Target(outcome.time_days[own], outcome.event[own], joint.edges(fold), binary)
     return _Fitted(features, head, calibrate(held_out[own], target))
 
 
@@ -225,7 +237,7 @@ def fit_joint(joint: JointFit) -> pd.DataFrame:
 
 def _rows(joint: JointFit, fold: Fold, fitted: _Fitted) -> Iterator[pd.DataFrame]:
     """The predictions of a fold for every pattern."""
-    edges = joint.outcome.edges(fold.train, joint.data.settings.bins)
+    edges = joint.edges(fold)
     types = joint.data.store.patients["cohort"].to_numpy(dtype=str)
     for pattern in joint.data.patterns:
         tested = joint.data.tested(fold, pattern)

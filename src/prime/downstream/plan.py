@@ -69,7 +69,7 @@ def plan_fits(data: EvaluationData, outcomes: dict[str, Outcome]) -> Plan:
         able: dict[tuple[str, float], list[Fold]] = {way: [] for way in ways}
         for (train_on, share), whole in product(ways, folds):
             fold = training_fold(whole, outcome, data.complete, train_on, share, seed)
-            if (reason := too_few(fold, outcome)) is None:
+            if train_on == "others" or (reason := too_few(fold, outcome)) is None:
                 able[train_on, share].append(fold)
             else:
                 name = f"{task.name} {fold.cohort} fold {fold.fold} {train_on} {share:g} seed {seed}"
@@ -93,6 +93,9 @@ def _ways(
     What trains a network takes one fold at a time; a probe and a statistical model take them all.
     """
     folds = tuple(fold for fold in able if fold.cohort == cohort)
+    if train_on == "others":
+        yield from _without_own_labels(settings, task, seed, share, folds, able)
+        return
     one_by_one = [(fold,) for fold in folds]
     together = [folds] if folds else []
     for init, mode in product(settings.inits, settings.modes):
@@ -104,6 +107,25 @@ def _ways(
         others = _others(folds, able) if method.across else ()
         for group in one_by_one if method.kind == "neural" else together:
             yield Fit("scratch", FITTED, task, seed, train_on, share, group, name, others)
+
+
+def _without_own_labels(
+    settings: EvaluateConfig,
+    task: TaskConfig,
+    seed: int,
+    share: float,
+    folds: tuple[Fold, ...],
+    able: list[Fold],
+) -> Iterator[Fit]:
+    """What can be tested on a cohort whose labels it has not seen: heads that cohorts share."""
+    others = _others(folds, able)
+    if not others:
+        return
+    for init in settings.inits if "lp_shared" in settings.modes else ():
+        yield Fit(init, "lp_shared", task, seed, "others", share, folds, others=others)
+    for name in settings.methods:
+        if METHODS.find(name).across:
+            yield Fit("scratch", FITTED, task, seed, "others", share, folds, name, others)
 
 
 def _others(folds: tuple[Fold, ...], able: list[Fold]) -> tuple[Fold, ...]:

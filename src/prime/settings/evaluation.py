@@ -111,7 +111,7 @@ class EvaluateConfig(Strict):
     modes: tuple[Mode, ...] = ("lp", "lp_missing", "ft", "ft_missing")
     inits: tuple[Init, ...] = ("pretrained", "scratch")
     methods: Annotated[tuple[str, ...], AfterValidator(known_methods)] = ()
-    train_on: tuple[Literal["everyone", "complete"], ...] = ("everyone",)
+    train_on: tuple[Literal["everyone", "complete", "others"], ...] = ("everyone",)
     shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0,)
     bootstrap: int = Field(default=200, ge=0)
     probe: ProbeConfig = ProbeConfig()

@@ -157,7 +157,7 @@ class AverageHead:
             mine = rows[types[rows] == name]
             parts = (self.own(x, types, endpoints[:1], mine).shared, shared.own[str(name)])
             weights[str(name)] = np.sum([_standardised(weight, x[mine]) for weight in parts], axis=0) / 2
-        return CohortHead(shared.shared, weights)
+        return CohortHead(_standardised(shared.shared, x[rows]), weights)
 
 
 def _standardised(weight: Floats, x: Floats) -> Floats:

@@ -16,6 +16,8 @@ from prime.methods.statistics.shared_weights import (
 )
 from prime.methods.statistics.within_type import Types
 
+PARTS = 5  # for scores of patients who did not shape the head
+
 
 @dataclass(frozen=True)
 class EndpointLabels:
@@ -124,12 +126,16 @@ def held_out_scores(
     endpoints: Sequence[EndpointLabels],
     rows: Indices,
     seed: int,
-    parts: int = 5,
+    part: Indices | None = None,
 ) -> Floats:
-    """Scores (len(rows),) of labelled patients, each from a head that was fitted without them."""
-    part = np.random.default_rng(seed).permutation(len(rows)) % parts
+    """Scores (len(rows),) of labelled patients, each from a head that was fitted without those of its part.
+
+    `part` (len(rows),): numbers; five parts are drawn with `seed` where none are given.
+    """
+    if part is None:
+        part = np.random.default_rng(seed).permutation(len(rows)) % PARTS
     scores = np.zeros(len(rows))
-    for number in range(parts):
+    for number in np.unique(part):
         held = rows[part == number]
         if len(held):
             head = fit(x, types, endpoints, rows[part != number])
