@@ -14,11 +14,13 @@ from prime.downstream.embeddings import EmbeddingCache, embed, read_out
 from prime.downstream.probe import (
     FittedHead,
     HeadExamples,
+    calibrated,
     fit_heads,
     fit_projection,
     head_nll,
     probe_folds,
     take_examples,
+    with_slope,
 )
 from prime.errors import InputError
 from prime.evaluation.missingness import patterns
@@ -46,7 +48,7 @@ def make_folds(sizes: tuple[tuple[int, int], ...] = ((40, 8), (36, 12), (30, 10)
 
 
 def probe_config(**changes: Any) -> ProbeConfig:
-    return ProbeConfig.model_validate({"components": 4, "ridge": (0.1,), **changes})
+    return ProbeConfig.model_validate({"components": 4, "ridge": (0.1,), "calibrate": False, **changes})
 
 
 class World:
@@ -330,9 +332,51 @@ def test_likelihood_of_no_examples_is_undefined(world: World) -> None:
     (head,) = world.heads(probe_config(), make_folds()[:1])["all"]
     shape = world.cache.values.shape[1:]
     none = HeadExamples(
-        np.zeros((0, *shape), np.float32), np.zeros(0), np.zeros(0, bool), np.zeros(0), head.edges
+        np.zeros((0, *shape), np.float32),
+        np.zeros(0, np.int64),
+        np.zeros(0),
+        np.zeros(0, bool),
+        np.zeros(0),
+        head.edges,
     )
     assert np.isnan(head_nll(head, none))
+
+
+@pytest.mark.parametrize("ridge", [0.01, 30.0])
+def test_calibration_keeps_the_order_and_mends_the_slope(ridge: float) -> None:
+    """A strong ridge shrinks the risks, a weak one overfits; fresh patients ask for a slope of one."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=12)
+
+    def drawn(count: int, first: int) -> HeadExamples:
+        x = rng.normal(size=(count, 1, 12)).astype(np.float32)
+        time = rng.exponential(size=count) * np.exp(-x[:, 0] @ truth / 3) * 500
+        censored = rng.uniform(200, 2000, count)
+        edges = np.array([-np.inf, 150.0, 350.0, 700.0, np.inf])
+        who = np.arange(first, first + count)
+        return HeadExamples(x, who, np.minimum(time, censored), time <= censored, np.ones(count), edges)
+
+    train, fresh = drawn(400, 0), drawn(4000, 1000)
+    config = ProbeConfig(components=12, ridge=(ridge,))
+    ((plain,),) = fit_heads([train], [ridge], config)
+    (mended,) = calibrated([plain], [train], config)
+    before, after = (head.survival(fresh.blocks).sum(axis=1) for head in (plain, mended))
+    np.testing.assert_array_equal(np.argsort(before), np.argsort(after))
+
+    def slope(head: FittedHead) -> float:
+        logit = torch.from_numpy(fresh.blocks).double().flatten(1) @ head.weight[:, 0]
+        return float(with_slope(head, logit, fresh).weight.norm() / head.weight.norm())
+
+    assert abs(np.log(slope(mended))) < 0.3
+    assert abs(np.log(slope(mended))) < abs(np.log(slope(plain))) or ridge < 1
+    assert head_nll(mended, fresh) < head_nll(plain, fresh) + 0.01
+
+
+def test_a_free_hazard_stays_as_it_is(world: World) -> None:
+    folds = make_folds()
+    plain = world.heads(probe_config(hazard="free"), folds)["all"]
+    asked = world.heads(probe_config(hazard="free", calibrate=True), folds)["all"]
+    assert all(torch.equal(a.weight, b.weight) for a, b in zip(plain, asked, strict=True))
 
 
 def test_no_event_in_training_is_refused(world: World) -> None:

@@ -17,6 +17,9 @@ from prime.splits.evaluation_folds import enough
 from prime.splits.folds import Fold
 from prime.splits.outcomes import Outcome
 
+PARTS = 5  # for scores of patients whom a head was fitted without
+LEAST_SLOPE = 0.01
+
 
 @dataclass(frozen=True)
 class FittedHead:
@@ -42,16 +45,28 @@ class FittedHead:
 
 @dataclass(frozen=True)
 class HeadExamples:
-    """Rows to fit a head on: blocks (n, blocks, width), time_days (n,), event (n,), weight (n,).
+    """Rows to fit a head on: blocks (n, blocks, width), patient, time_days, event, weight (n,).
 
     edges (T + 1,): the time bins, from these patients' events where there are any.
     """
 
     blocks: NDArray[np.float32]
+    patient: Indices
     time_days: NDArray[np.float64]
     event: NDArray[np.bool_]
     weight: NDArray[np.float64]
     edges: NDArray[np.float64]
+
+    def take(self, rows: NDArray[np.bool_]) -> "HeadExamples":
+        """Some of the rows, with the same time bins."""
+        return HeadExamples(
+            self.blocks[rows],
+            self.patient[rows],
+            self.time_days[rows],
+            self.event[rows],
+            self.weight[rows],
+            self.edges,
+        )
 
 
 @dataclass(frozen=True)
@@ -145,6 +160,55 @@ def head_nll(head: FittedHead, examples: HeadExamples) -> float:
     return float(np.average(loss, weights=examples.weight))
 
 
+def with_slope(head: FittedHead, score: Tensor, examples: HeadExamples) -> FittedHead:
+    """A head of proportional hazards with the slope and the baseline that held-out scores (n,) ask for.
+
+    The slope is above zero, so that the order of risks stays.
+    """
+    fitted = fit_hazard_models(
+        score[None, :, None],
+        torch.from_numpy(assign_bins(examples.time_days, examples.edges))[None],
+        torch.from_numpy(examples.event)[None],
+        torch.from_numpy(examples.weight)[None],
+        torch.tensor([1e-6 * max(float(score.var()), 1e-12)], dtype=torch.float64),
+        len(examples.edges) - 1,
+        True,
+    )
+    slope = float(fitted.weight[0, 0, 0].clamp_min(LEAST_SLOPE))
+    centre = _line(examples.blocks, head.weight).mean()
+    return FittedHead(slope * head.weight, fitted.bias[0] - slope * centre, head.edges, head.ridge)
+
+
+def _line(blocks: NDArray[np.float32], weight: Tensor) -> Tensor:
+    """The log odds (n,) that proportional weights give, less the baseline."""
+    return torch.from_numpy(blocks).double().flatten(1) @ weight[:, 0]
+
+
+def calibrated(
+    heads: list[FittedHead], examples: list[HeadExamples], config: ProbeConfig
+) -> list[FittedHead]:
+    """Each head, fitted on its examples, with slope and baseline from heads that left out a part of them."""
+    if config.hazard != "proportional":
+        return heads
+    part = [e.patient % PARTS for e in examples]
+    rests = [e.take(p != k) for e, p in zip(examples, part, strict=True) for k in range(PARTS)]
+    able = [bool(rest.event.any()) and len(rest.event) > 1 for rest in rests]
+    ridges = sorted({head.ridge for head in heads})
+    fitted = iter(fit_heads([rest for rest, use in zip(rests, able, strict=True) if use], ridges, config))
+    found = [next(fitted) if use else None for use in able]
+    result: list[FittedHead] = []
+    for i, (head, own) in enumerate(zip(heads, examples, strict=True)):
+        score = torch.zeros(len(own.event), dtype=torch.float64)
+        for k in range(PARTS):
+            row = found[i * PARTS + k]
+            if row is not None:
+                held, weight = part[i] == k, row[ridges.index(head.ridge)].weight
+                centre = _line(own.blocks[~held], weight).mean()
+                score[torch.from_numpy(held)] = _line(own.blocks[held], weight) - centre
+        result.append(with_slope(head, score, own) if float(score.std()) > 0 else head)
+    return result
+
+
 def take_examples(
     cache: EmbeddingCache, outcome: Outcome, patients: Indices, patterns: list[str], bins: int
 ) -> HeadExamples:
@@ -154,6 +218,7 @@ def take_examples(
     counts = np.bincount(who, minlength=len(outcome.usable))
     return HeadExamples(
         np.concatenate([cache.take(n, p) for n, p in zip(patterns, present, strict=True)]),
+        who,
         outcome.time_days[who],
         outcome.event[who],
         1.0 / counts[who],
@@ -189,13 +254,15 @@ def select_and_fit(
         losses = [[head_nll(h, e) for h in row] for row, e in zip(heads, held, strict=True)]
         chosen = [int(np.argmin(np.nan_to_num(row, nan=np.inf))) for row in losses]
     if not config.refit:
-        return [row[i] for row, i in zip(heads, chosen, strict=True)]
+        picked = [row[i] for row, i in zip(heads, chosen, strict=True)]
+        return calibrated(picked, train, config) if config.calibrate else picked
     both = [
         take_examples(cache, outcome, np.concatenate([f.train, f.validation]), names, bins) for f in folds
     ]
     wanted = sorted(set(chosen))
     again = fit_heads(both, [ridges[i] for i in wanted], config)
-    return [row[wanted.index(i)] for row, i in zip(again, chosen, strict=True)]
+    picked = [row[wanted.index(i)] for row, i in zip(again, chosen, strict=True)]
+    return calibrated(picked, both, config) if config.calibrate else picked
 
 
 def probe_folds(

@@ -28,6 +28,8 @@ class ProbeConfig(Strict):
     left of them when modalities are taken away, exactly (every subset, no sampling): one head for each set of
     modalities (`missing_heads: per_pattern`), or one for all of them (`shared`). Mode `lp_shared` is a ridge
     over all cohorts together, with settings of its own (`shared`); only `readout` counts for it as well.
+    `calibrate`: a head of proportional hazards gets a slope and a baseline from scores of training patients
+    whom it was fitted without, in five parts; the order of risks stays.
     """
 
     readout: ReadoutConfig = ReadoutConfig()
@@ -37,6 +39,7 @@ class ProbeConfig(Strict):
     hazard: Literal["proportional", "free"] = "proportional"
     missing_heads: Literal["shared", "per_pattern"] = "per_pattern"
     refit: bool = False
+    calibrate: bool = True
     shared: SharedProbeConfig = SharedProbeConfig()
 
 
