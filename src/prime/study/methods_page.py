@@ -15,19 +15,23 @@ Made by `prime methods --markdown docs/methods.md` from `src/prime/catalogue/met
 own files; a test holds the two equal. All methods read the same packed features, folds and outcomes as
 PRIME. Networks share PRIME's query tokenizers where their idea allows, the width of `model`, the hazard
 head (LayerNorm and a linear map to the time bins; a binary task is one bin), the censored likelihood, and
-one budget: each is trained once at every point of `comparison.grid`, stopped early on validation patients,
-and the best point serves. Statistical models read one vector a source and patient, the mean of its rows. A
-patient who has nothing that a method reads gets the survival of the training patients as a whole, so that
-all methods are scored on the same patients.
+one budget: each is trained once at every point of `comparison.grid`, stopped early on validation
+patients, and the best point serves. Statistical models read one vector a source and patient, the mean of
+its rows. The ridge models over blocks also read, without labels, everybody whom the fold does not test,
+of every cancer type, as PRIME's inductive pretraining does; those that share weights learn from the
+labels of all cohorts of an evaluation. A patient who has nothing that a method reads gets the survival of
+the training patients as a whole, so that all methods are scored on the same patients.
 
-PRIME's own budget differs. Fine-tuned, it is trained once a fold, with the one setting of `evaluate.finetune`
-(by default two learning rates, no dropout, at most 50 epochs, patience 10), where the others choose among
-the points of the grid (by default three, of at most 20 epochs each, patience 5). Optimiser (AdamW; biases,
-norms, queries and prototypes do not decay), batch size, clipping and early stopping are the same. Pretrained,
-it has seen patients without labels, in the transductive protocol the test patients too, and its scaling is
-that of pretraining. With random weights it is scaled on everybody in the fold's cancer types whom no task
-tests. The others see, and scale on, the training and validation patients of the fold alone. PRIME's linear
-probes are ridge models, whose penalty validation patients choose where `evaluate.probe.ridge` names several.
+PRIME's own budget differs. Fine-tuned, it is trained once a fold, with the one setting of
+`evaluate.finetune` (by default two learning rates, no dropout, at most 50 epochs, patience 10), where the
+others choose among the points of the grid (by default three, of at most 20 epochs each, patience 5).
+Optimiser (AdamW; biases, norms, queries and prototypes do not decay), batch size, clipping and early
+stopping are the same. Pretrained, it has seen patients without labels, in the transductive protocol the
+test patients too, and its scaling is that of pretraining. With random weights it is scaled on everybody
+in the fold's cancer types whom no task tests. Other networks and single-cohort models see, and scale on,
+the training and validation patients of the fold alone. PRIME's linear probes are ridge models, whose
+penalty validation patients choose where `evaluate.probe.ridge` names several; its head over all cohorts
+(`lp_shared`) is `shared_ridge` with PRIME's tokens as further blocks.
 
 In the diagrams, K is the number of query tokens of a modality, D the width, T the number of time bins.
 """
