@@ -3,8 +3,8 @@
 In one picture:
 
     source -> block of components, normalised within the cancer type -+
-    a missing block: zero, or what the others let expect -------------+-> one Newton step of a ridge
-    age, stage, grade, as the blocks predict them (optional) ---------+   Cox or logistic regression -> risk
+    a missing block: zero, or what the others let expect -------------+-> one Newton step of a
+    age, stage, grade, as the blocks predict them (optional) ---------+   ridge regression -> risk
     clinical covariates (optional) -----------------------------------+
 
 `BlockRidge` learns from the fold's cohort alone; `SharedRidge` from all cohorts together, with weights that
