@@ -335,6 +335,7 @@ def test_real_cohort_agrees_with_its_published_table() -> None:
     assert {s.source: (s.rows, s.patients) for s in report.sources} == {
         "hif": (2613, 2458), "xception": (377, 377), "nuclei": (7063, 512), "reads": (11609, 8230),
         "genes": (5240, 5240), "signatures": (10054, 10054), "text": (2677, 2677),
+        "words": (2677, 2677), "facts": (2639, 2639),
     }  # fmt: skip
     assert_one(report.warnings, "text", "33 reports are shorter than 200")
     assert_one(report.warnings, "text", "shared by two or more", "TCGA-22-1000 = TCGA-22-1017")

@@ -50,7 +50,8 @@ def binary(
     evaluation_store: Store, evaluation_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Evaluation:
     """A finished evaluation of survival and of death within the horizon."""
-    config = settings(tasks=[OS, EARLY], modes=["lp", "ft"], probe={"components": 3, "ridge": [0.3]})
+    probe = {"components": 3, "ridge": [0.3], "calibrate": False}
+    config = settings(tasks=[OS, EARLY], modes=["lp", "ft"], probe=probe)
     config = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"bootstrap": 20})})
     out = tmp_path_factory.mktemp("binary")
     evaluation = planned(evaluation_store, config, evaluation_checkpoint, out)

@@ -67,7 +67,7 @@ def experiment_file(study_store: Store, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="session")
 def run_study(study_store: Store) -> Run:
-    """Runs studies, by name, into a folder; returns the folder."""
+    """Runs studies, by name, into a folder; returns the folder. One pretraining run serves all folds."""
 
     def run(
         names: str | Sequence[str],
@@ -77,7 +77,7 @@ def run_study(study_store: Store) -> Run:
         **context: Any,
     ) -> Path:
         studies = [STUDIES[name] for name in ([names] if isinstance(names, str) else names)]
-        given = Context(study_store, config, **{"preset": "quick", **context})
+        given = Context(study_store, config, **{"preset": "quick", "protocol": "transductive", **context})
         console = Console(file=StringIO())
         assert not run_studies(studies, given, out, pool or JobPool(), "prime study", console)
         return out

@@ -152,7 +152,7 @@ def test_no_state_of_pretraining_is_kept(finished: Path) -> None:
 def fold_values(out: Path, store: Store, config: ExperimentConfig, task: str) -> pd.DataFrame:
     """C-index by lifelines or AUROC by scikit-learn of every fold, and its comparable pairs."""
     rows: list[dict[str, Any]] = []
-    for arm in Context(store, config, "quick").main_arms():
+    for arm in Context(store, config, "quick", protocol="transductive").main_arms():
         found = ArmWork(arm, out / "cache").evaluation.predictions()
         keys = ["init", "mode", "cohort", "fold", "pattern"]
         for key, part in found[found["task"] == task].groupby(keys):
@@ -307,7 +307,8 @@ from prime.settings.experiment import ExperimentConfig
 torch.set_num_threads(1)
 pretrain.plot_curves = lambda *_: None
 store, config, out, name = sys.argv[1:]
-context = Context(Store.open(store), ExperimentConfig.model_validate_json(config), "quick")
+settings = ExperimentConfig.model_validate_json(config)
+context = Context(Store.open(store), settings, "quick", protocol="transductive")
 print("started", flush=True)
 run_studies([STUDIES[name]], context, Path(out), JobPool(), "prime study", Console(file=StringIO()))
 """
