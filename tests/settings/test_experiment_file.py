@@ -47,3 +47,19 @@ def test_changed_settings_leave_the_first_experiment_alone() -> None:
     base = ExperimentConfig(cohort="a.yaml")
     assert load_overrides(base, (("model.prototypes", 16),)).model.prototypes == 16
     assert base.model.prototypes == 128
+
+
+def test_a_setting_changes_one_place_of_a_yaml_alias(tmp_path: Path) -> None:
+    path = tmp_path / "aliased.yaml"
+    path.write_text(
+        "cohort: a.yaml\n"
+        "evaluate:\n  probe:\n    shared: &shared { scale: 0.2, scales: { genes: 0.5 } }\n"
+        "comparison:\n  settings:\n    shared_ridge: *shared\n    ridge_average: *shared\n",
+        encoding="utf-8",
+    )
+    changes = ("evaluate.probe.shared.token_scale=0.7", "comparison.settings.shared_ridge.scales.genes=0.9")
+    config = load_experiment(path, changes)
+    shared = config.evaluate.probe.shared
+    assert (shared.token_scale, shared.scale, shared.scales) == (0.7, 0.2, {"genes": 0.5})
+    assert config.comparison.method_settings("shared_ridge").model_dump()["scales"] == {"genes": 0.9}
+    assert config.comparison.method_settings("ridge_average").model_dump()["scales"] == {"genes": 0.5}

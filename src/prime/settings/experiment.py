@@ -34,13 +34,19 @@ class ExperimentConfig(Strict):
 
 
 def _put(raw: dict[str, Any], key: str, value: object) -> None:
-    """Set the dotted `key` of nested mappings. Raises InputError where a part of it is a single setting."""
+    """Set the dotted `key` of nested mappings. Raises InputError where a part of it is a single setting.
+
+    The mappings on the way are copied: one that stands in two places of a file, by a YAML alias, changes in
+    the place that is named alone.
+    """
     *parents, last = key.split(".")
     node: Any = raw
     for parent in parents:
-        node = node.setdefault(parent, {})
-        if not isinstance(node, dict):
+        child = node.get(parent, {})
+        if not isinstance(child, dict):
             raise InputError(f"{key}: {parent} is not a group of settings")
+        node[parent] = dict(cast(dict[str, Any], child))
+        node = node[parent]
     node[last] = value
 
 
