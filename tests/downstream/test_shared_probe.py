@@ -78,7 +78,7 @@ def test_blocks_of_tokens_are_fitted_on_training_patients(spoiled: float) -> Non
     wild[[3, 40]] = spoiled
 
     def blocks(tokens: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, Any]:
-        reading = TokenReading(lambda folds: EmbeddingCache(tokens, rows), 3, 0.5)
+        reading = TokenReading(lambda folds: (EmbeddingCache(tokens, rows), str(tokens.sum())), 3, 0.5)
         made = reading.blocks([Fold("A", 0, training, training[:0], training[:0])], types, training)
         assert made.scale.tolist() == [0.5] * 6
         return made(training, "all")

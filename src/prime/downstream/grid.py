@@ -20,6 +20,7 @@ from prime.catalogue.methods import METHODS, Method
 from prime.downstream import networks as networks_module
 from prime.downstream.data import EvaluationData
 from prime.downstream.differences import every_difference
+from prime.downstream.embeddings import EmbeddingCache
 from prime.downstream.finetuning import fit_network
 from prime.downstream.fit import Fit, with_cost
 from prime.downstream.joint_fits import JointFit, fit_joint, joint_recipe
@@ -153,11 +154,13 @@ class Evaluation:
     def _shared_probe(self, fit: Fit) -> JointFit:
         """PRIME's head over all cohorts: its tokens, beside the blocks of the sources."""
         settings = self.settings.probe.shared
-        tokens = TokenReading(
-            lambda folds: self.networks.embeddings(fit.init, fit.seed, folds)[0],
-            settings.token_components,
-            settings.token_scale,
-        )
+
+        def embedded(folds: tuple[Fold, ...]) -> tuple[EmbeddingCache, str]:
+            readout = self.settings.probe.readout.model_dump(mode="json")
+            network = json.dumps([self.networks.identity(fit.init, fit.seed, folds[0]), readout])
+            return self.networks.embeddings(fit.init, fit.seed, folds)[0], network
+
+        tokens = TokenReading(embedded, settings.token_components, settings.token_scale)
         sources = tuple(self.store.sources) if settings.read_sources else ()
         code = "prime.methods.classical.block_ridge"
         outcome = self.outcomes[fit.task.name]

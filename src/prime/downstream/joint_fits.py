@@ -203,8 +203,7 @@ def _fit_fold(joint: JointFit, fold: Fold) -> _Fitted:
     endpoints, rows = joint.endpoints(fold)
     tokens = None
     if joint.tokens is not None:
-        members = np.intersect1d(joint.training(fold), rows)
-        tokens = joint.tokens.blocks(joint.labelled(fold), types, members)
+        tokens = joint.tokens.blocks([fold, *joint.labelled(fold)], types, joint.training(fold))
     features = _Features(joint.design(fold), tokens)
     x = np.zeros((len(types), len(features.scale)))
     x[rows] = features.training(rows)

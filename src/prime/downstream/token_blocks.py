@@ -1,5 +1,6 @@
 """PRIME's tokens as blocks of a ridge: each modality's, own or imputed, by components within cancer types."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from prime.arrays import Floats, Indices
 from prime.downstream.embeddings import EmbeddingCache
+from prime.files import sha256_text
 from prime.methods.statistics.blocks import BlockEncoder, fit_block
 from prime.methods.statistics.within_type import Types
 from prime.splits.folds import Fold
@@ -39,19 +41,38 @@ class TokenBlocks:
 
 @dataclass(frozen=True)
 class TokenReading:
-    """How a head reads tokens: `embedded` gives the embeddings of folds with one number."""
+    """How a head reads tokens.
 
-    embedded: Callable[[tuple[Fold, ...]], EmbeddingCache]
+    Attributes:
+        embedded: the embeddings of folds with one number, and what identifies their network.
+        components: of each block of the readout.
+        scale: of every feature.
+    """
+
+    embedded: Callable[[tuple[Fold, ...]], tuple[EmbeddingCache, str]]
     components: int
     scale: float
 
     def blocks(self, folds: list[Fold], types: Types, training: Indices) -> TokenBlocks:
-        """Blocks of everybody in the folds' cohorts, fitted on the patients of `training`."""
-        cache = self.embedded(tuple(folds))
-        values = cache.take("all", training).astype(np.float64)
-        encoders = tuple(
-            fit_block(values[:, b], types[training], self.components, SPECTRUM_POWER)
-            for b in range(values.shape[1])
-        )
+        """Blocks of everybody in the folds' cohorts, from encoders of those of them who are in `training`."""
+        cache, network = self.embedded(tuple(folds))
+        able = training[cache.row["all"][training] >= 0]
+        key = sha256_text(json.dumps([network, self.components, able.tolist(), types.tolist()]))
+        encoders = _encoders.get(key) or _fit_encoders(cache, types, able, self.components)
+        while len(_encoders) >= ENCODERS_KEPT:
+            _encoders.pop(next(iter(_encoders)))
+        _encoders[key] = encoders
         width = sum(encoder.loadings.shape[1] for encoder in encoders)
         return TokenBlocks(cache, types, encoders, np.full(width, self.scale))
+
+
+ENCODERS_KEPT = 16  # of the folds and seeds of an evaluation, in a process
+_encoders: dict[str, tuple[BlockEncoder, ...]] = {}
+
+
+def _fit_encoders(
+    cache: EmbeddingCache, types: Types, training: Indices, components: int
+) -> tuple[BlockEncoder, ...]:
+    values = cache.take("all", training).astype(np.float64)  # (n, blocks, width)
+    blocks = range(values.shape[1])
+    return tuple(fit_block(values[:, b], types[training], components, SPECTRUM_POWER) for b in blocks)

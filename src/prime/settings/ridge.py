@@ -65,4 +65,4 @@ class SharedProbeConfig(SharedRidgeSettings):
     impute: bool = True
     read_sources: bool = True
     token_components: int = Field(default=32, ge=1)
-    token_scale: Positive = 0.3
+    token_scale: Positive = 0.1
