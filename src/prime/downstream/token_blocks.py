@@ -58,10 +58,11 @@ class TokenReading:
         cache, network = self.embedded(tuple(folds))
         able = training[cache.row["all"][training] >= 0]
         key = sha256_text(json.dumps([network, self.components, able.tolist(), types.tolist()]))
-        encoders = _encoders.get(key) or _fit_encoders(cache, types, able, self.components)
-        while len(_encoders) >= ENCODERS_KEPT:
-            _encoders.pop(next(iter(_encoders)))
-        _encoders[key] = encoders
+        if key not in _encoders:
+            while len(_encoders) >= ENCODERS_KEPT:
+                _encoders.pop(next(iter(_encoders)))
+            _encoders[key] = _fit_encoders(cache, types, able, self.components)
+        encoders = _encoders[key]
         width = sum(encoder.loadings.shape[1] for encoder in encoders)
         return TokenBlocks(cache, types, encoders, np.full(width, self.scale))
 
