@@ -349,3 +349,31 @@ def test_a_binary_task_has_one_logit_and_the_cross_entropy(make: Make, made_up_s
     probability, truth = 1 - curves[:, 0], label[FOLD.validation]
     expected = -np.mean(np.log(np.where(truth, probability, 1 - probability)))
     assert tuned.validation_loss() == pytest.approx(expected, abs=1e-5)
+
+
+def test_calibration_keeps_every_order_and_holds_the_mean(make: Make, made_up_store: Store) -> None:
+    tuned, outcome = make(epochs=4), read_outcome(made_up_store, OS)
+    tuned.fit()
+    patients = np.concatenate([FOLD.train, FOLD.validation])
+    before = {
+        keep: tuned.predict(left(tuned, keep), keep) for keep in ((True, True, True), (True, False, True))
+    }
+    tuned.calibrate()
+    for keep, curves in before.items():
+        after = tuned.predict(left(tuned, keep), keep)
+        assert not np.allclose(after, curves)
+        assert ((after > 0) & (after < 1)).all()
+        assert (np.diff(after, axis=1) <= 0).all()
+        np.testing.assert_array_equal(np.argsort(after.sum(axis=1)), np.argsort(curves.sum(axis=1)))
+    curves = tuned.predict(patients, (True, True, True))
+    time, event, edge = outcome.time_days[patients], outcome.event[patients], tuned.edges[2]
+    kept = survival_function_at(time, event, edge)
+    assert curves[:, 1].mean() == pytest.approx(kept, abs=0.06)
+
+
+def survival_function_at(time: np.ndarray, event: np.ndarray, day: float) -> float:
+    """Kaplan-Meier's estimate just before a day."""
+    found = 1.0
+    for moment in np.unique(time[event & (time < day)]):
+        found *= 1 - (event & (time == moment)).sum() / (time >= moment).sum()
+    return found

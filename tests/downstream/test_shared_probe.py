@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from joint_cohort import OS, write_joint_store
 from made_up import evaluation_settings, write_checkpoint
 
 from prime.downstream.embeddings import EmbeddingCache
+from prime.downstream.fit import SHARED_MODES
 from prime.downstream.grid import Evaluation
 from prime.downstream.token_blocks import TokenReading
 from prime.settings.experiment import ExperimentConfig
@@ -85,3 +87,34 @@ def test_blocks_of_tokens_are_fitted_on_training_patients(spoiled: float) -> Non
 
     np.testing.assert_array_equal(blocks(values), blocks(wild))
     assert blocks(values).shape == (58, 6)
+
+
+def test_the_richer_heads_read_annotations_or_covariates(tmp_path: Path) -> None:
+    """Each mode is the classical method of its name where the tokens say nothing."""
+    store = write_joint_store(tmp_path / "store")
+    checkpoint = write_checkpoint(tmp_path / "network", store, ["p000"], seed=7)
+    probe = {"token_scale": 1e-9, "impute": True, "annotations": ["age", "stage"]}
+    methods = {"shared_ridge": {"annotations": ["age", "stage"]}, "shared_ridge_clinical": {}}
+    settings = evaluation_settings(
+        modes=list(SHARED_MODES), inits=["pretrained"], bootstrap=0, methods=list(methods), cohorts=None,
+        tasks=[OS],
+    )  # fmt: skip
+    value = settings.model_dump(mode="json")
+    value["evaluate"]["probe"]["shared"] |= probe
+    value["comparison"]["settings"] = {n: {"impute": True, **s} for n, s in methods.items()}
+    found = Evaluation(
+        store, ExperimentConfig.model_validate(value), lambda seed, fold: checkpoint, tmp_path / "out"
+    )
+    found.run(progress=False)
+    table = found.predictions("os")
+    keys = ["cohort", "fold", "pattern", "patient_id"]
+
+    def risk(column: str, name: str) -> pd.Series:
+        return table[table[column] == name].set_index(keys)["risk"].sort_index()
+
+    annotated, clinical = risk("mode", "lp_shared_annotated"), risk("mode", "lp_shared_clinical")
+    pd.testing.assert_series_equal(annotated, risk("method", "shared_ridge"), atol=1e-5)
+    pd.testing.assert_series_equal(clinical, risk("method", "shared_ridge_clinical"), atol=1e-5)
+    plain = risk("mode", "lp_shared")
+    for one, other in ((plain, annotated), (plain, clinical), (annotated, clinical)):
+        assert np.abs(one - other).max() > 1e-3

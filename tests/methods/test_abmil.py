@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from prime.catalogue.methods import METHODS
 from prime.methods.layers.attention_pooling import GatedAttentionPooling
-from prime.model.tokenizer import GroupProjection, SequenceProjection
+from prime.model.projections import GroupProjection, SequenceProjection
 from prime.store.batch import Batch, SourceBatch
 
 IMAGE = inputs(1)  # tiles, rows of 5; stats, a vector with two feature groups

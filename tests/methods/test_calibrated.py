@@ -10,7 +10,7 @@ from sksurv.util import Surv
 
 from prime.evaluation.cox import breslow_hazard, fit_cox
 from prime.evaluation.logistic import fit_logistic
-from prime.methods.statistics.calibrated import LEAST_SLOPE, calibrate
+from prime.methods.statistics.calibrated import LEAST_SLOPE, calibrate, recalibrate, survival_score
 from prime.methods.statistics.examples import Target
 
 Floats = NDArray[np.float64]
@@ -105,3 +105,45 @@ def test_scores_far_out_stay_apart_from_zero_and_one(binary: bool) -> None:
 def test_its_parameters_are_slope_and_baseline() -> None:
     for binary, count in ((False, 5), (True, 2)):
         assert calibrate(*made(binary)).parameters == count
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_recalibration_pulls_in_what_a_model_has_learned_by_heart(binary: bool) -> None:
+    score, target = made(binary, count=600)
+    held_out = np.arange(600) >= 450
+    rng = np.random.default_rng(1)
+    told = (
+        score + np.where(held_out, 0, 4.0) * (target.event - 0.5) + rng.normal(size=600)
+    )  # too sure of the others
+    found = recalibrate(told, target, held_out)
+    fresh, outcome = made(binary, count=2000, seed=5)
+    noisy = fresh + rng.normal(size=2000)
+    again = line(found.survival(noisy), binary)[:, None]
+    slope = (
+        fit_logistic(again, outcome.event, 1e-9)
+        if binary
+        else fit_cox(again, outcome.time_days, outcome.event, 1e-9)
+    )
+    assert slope[0] == pytest.approx(1, abs=0.3)
+    np.testing.assert_array_equal(np.argsort(-found.survival(noisy).sum(axis=1)), np.argsort(noisy))
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_recalibration_keeps_the_slope_where_the_few_tell_nothing(binary: bool) -> None:
+    score, target = made(binary)
+    for held_out in (np.zeros(300, dtype=bool), ~target.event & (np.arange(300) < 60)):
+        line_of = line(recalibrate(score, target, held_out).survival(score), binary)
+        inner = np.argsort(score)[20:-20]
+        assert np.polyfit(score[inner], line_of[inner], 1)[0] == pytest.approx(1)
+
+
+@given(st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=2, max_size=20))
+@settings(deadline=None)
+def test_the_score_of_a_curve_has_the_order_of_its_risk(rows: list[list[float]]) -> None:
+    survival = np.array(rows)
+    score, risk = survival_score(survival), -np.clip(survival.mean(axis=1), 1e-12, 1 - 1e-12)
+    assert np.isfinite(score).all()
+    for a in range(len(rows)):
+        for b in range(len(rows)):
+            if risk[a] < risk[b]:
+                assert score[a] <= score[b]

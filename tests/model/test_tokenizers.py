@@ -8,7 +8,8 @@ from made_up import inputs, make_batch, model_config
 from torch import Tensor
 
 from prime.model.attention import MultiHeadAttention, attend
-from prime.model.tokenizer import GroupProjection, ModalityTokenizer
+from prime.model.projections import GroupProjection, SequenceProjection, pad_tokens
+from prime.model.tokenizer import ModalityTokenizer
 
 
 @pytest.mark.parametrize("implementation", ["auto", "matmul", "sdpa"])
@@ -47,26 +48,72 @@ def test_the_implementations_agree(masked: bool) -> None:
 def test_group_projection_equals_a_loop_over_groups(groups: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     layer = GroupProjection(groups, 6)
-    values, mask = torch.randn((3, 2, len(groups))), torch.tensor([[1, 0], [1, 1], [0, 1]], dtype=torch.bool)
-    tokens, token_mask = layer(values, mask)
+    rows = torch.randn((4, len(groups)))
+    tokens = layer(rows)
     names = sorted(set(groups))
-    assert tokens.shape == (3, 2 * len(names), 6)
-    for b in range(3):
-        for row in range(2):
-            for position, group in enumerate(names):
-                members = [i for i, g in enumerate(groups) if g == group]
-                expected = layer.bias[position] + sum(
-                    values[b, row, i] * layer.weight[position, slot] for slot, i in enumerate(members)
-                )
-                found = tokens[b, row * len(names) + position]
-                assert torch.allclose(found, expected, atol=1e-5)
-                assert bool(token_mask[b, row * len(names) + position]) == bool(mask[b, row])
+    assert tokens.shape == (4, len(names), 6)
+    for row in range(4):
+        for position, group in enumerate(names):
+            members = [i for i, g in enumerate(groups) if g == group]
+            expected = layer.bias[position] + sum(
+                rows[row, i] * layer.weight[position, slot] for slot, i in enumerate(members)
+            )
+            assert torch.allclose(tokens[row, position], expected, atol=1e-5)
+
+
+def test_rows_of_a_sequence_are_normalised_and_projected_with_the_gradients_of_the_plain_layers() -> None:
+    torch.manual_seed(0)
+    layer, rows = SequenceProjection(7, 5), torch.randn((6, 7)) * 3 + 1
+    with torch.no_grad():  # as after some training
+        layer.norm.weight.normal_()
+        layer.norm.bias.normal_()
+    found, plain = layer(rows), layer.linear(layer.norm(rows))
+    assert found.shape == (6, 1, 5)
+    torch.testing.assert_close(found[:, 0], plain)
+    parameters = list(layer.parameters())
+    mine = torch.autograd.grad(found.square().sum(), parameters)
+    theirs = torch.autograd.grad(plain.square().sum(), parameters)
+    for a, b in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_tokens_return_to_the_places_of_their_rows() -> None:
+    mask = torch.tensor([[1, 0, 1], [0, 0, 0], [0, 1, 0]], dtype=torch.bool)
+    tokens = torch.arange(12.0).view(3, 2, 2)  # three rows, two groups, D = 2
+    padded, wide = pad_tokens(tokens, mask)
+    assert wide.tolist() == [
+        [True, True, False, False, True, True],
+        [False] * 6,
+        [False] * 2 + [True] * 2 + [False] * 2,
+    ]
+    assert padded[wide].tolist() == tokens.flatten(0, 1).tolist()
+    assert bool((padded[~wide] == 0).all())
+
+
+@pytest.mark.parametrize("queries", [1, 3])
+def test_pooling_by_folded_queries_equals_attention_and_its_gradients(queries: int) -> None:
+    torch.manual_seed(0)
+    layer = MultiHeadAttention(16, 4, "matmul")
+    with torch.no_grad():
+        layer.key_value.bias.normal_()
+    shared = torch.randn((queries, 16), requires_grad=True)
+    memory = torch.randn((5, 7, 16), requires_grad=True)
+    mask = torch.rand((5, 7)) < 0.5
+    mask[:, 2] = True
+    found = layer.pool(shared, memory, mask)
+    plain = layer(shared.expand(5, -1, -1), memory, mask)
+    torch.testing.assert_close(found, plain)
+    wrt = [shared, memory, *layer.parameters()]
+    mine = torch.autograd.grad(found.square().sum(), wrt)
+    theirs = torch.autograd.grad(plain.square().sum(), wrt)
+    for a, b in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
 def test_group_tokens_differ_and_weights_of_short_groups_stay_idle() -> None:
     torch.manual_seed(0)
     layer = GroupProjection((0, 0, 0, 1), 6)
-    tokens, _ = layer(torch.randn((2, 1, 4)), torch.ones((2, 1), dtype=torch.bool))
+    tokens = layer(torch.randn((2, 4)))
     tokens.square().sum().backward()
     assert layer.weight.grad is not None
     assert bool((layer.weight.grad[1, 1:] == 0).all())

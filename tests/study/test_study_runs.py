@@ -35,6 +35,7 @@ TABLES = {
     "table3": ["methods_early"],
     "table4": ["patterns_os", "patterns_early"],
     "table5": ["ablations_os", "ablations_early"],
+    "shared_head": ["shared_head_os", "shared_head_early"],
     "figure2": ["risk_groups_os"],
     "figure3": ["label_efficiency_os", "label_efficiency_early"],
     "figure4": ["sweep_bank_os", "sweep_bank_early", "sweep_balance_os", "sweep_balance_early"],
@@ -50,6 +51,7 @@ TABLES = {
 }
 FIGURES = {
     "table5": ["ablations"],
+    "shared_head": ["shared_head"],
     "figure2": ["kaplan_meier_os_within_fold", "kaplan_meier_os_pooled"],
     "figure3": ["label_efficiency"],
     "figure4": ["sweeps"],

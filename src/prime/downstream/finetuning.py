@@ -87,6 +87,8 @@ def fit_network(
     (fold,) = fit.folds
     tuned = Finetuning(*network, outcome, fold, data.settings, fit.seed, fit.missing)
     tuned.fit()
+    if data.settings.finetune.calibrate:
+        tuned.calibrate()
     frames: list[pd.DataFrame] = []
     for pattern, keep in data.patterns.items():
         tested = data.tested(fold, pattern)

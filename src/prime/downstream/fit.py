@@ -18,6 +18,7 @@ from prime.splits.folds import Fold
 from prime.splits.outcomes import Outcome
 
 PRIME, FITTED = "prime", "fit"  # our method's name; the mode of every other method
+SHARED_MODES = ("lp_shared", "lp_shared_annotated", "lp_shared_clinical")  # heads over all cohorts
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Fit:
     @property
     def shared(self) -> bool:
         """Whether the head is one over all cohorts."""
-        return self.mode == "lp_shared"
+        return self.mode in SHARED_MODES
 
     @property
     def missing(self) -> bool:

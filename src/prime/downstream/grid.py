@@ -153,7 +153,7 @@ class Evaluation:
 
     def _shared_probe(self, fit: Fit) -> JointFit:
         """PRIME's head over all cohorts: its tokens, beside the blocks of the sources."""
-        settings = self.settings.probe.shared
+        settings = self.settings.probe.shared.of_mode(fit.mode)
 
         def embedded(folds: tuple[Fold, ...]) -> tuple[EmbeddingCache, str]:
             readout = self.settings.probe.readout.model_dump(mode="json")
@@ -164,7 +164,7 @@ class Evaluation:
         sources = tuple(self.store.sources) if settings.read_sources else ()
         code = "prime.methods.classical.block_ridge"
         outcome = self.outcomes[fit.task.name]
-        model = SharedRidge(settings, covariates=False)
+        model = SharedRidge(settings, covariates=fit.mode == "lp_shared_clinical")
         return JointFit(self.data, outcome, fit, model, sources, code, self.set_aside, tokens)
 
     def set_aside(self, seed: int, fold: Fold) -> Indices:

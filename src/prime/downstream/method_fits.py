@@ -231,6 +231,8 @@ class _Network(_Predictor):
         if not trained:
             raise InputError(f"method {task.method.name}, every point of comparison.grid: {reason}")  # pyright: ignore[reportPossiblyUnboundVariable]
         best, self.training = min(trained, key=lambda found: found[1].best_loss)
+        if task.comparison.calibrate:
+            self.training.calibrate()
         self.chosen = {
             "point": best.model_dump(),
             "epochs": self.training.best_epoch + 1,

@@ -9,7 +9,7 @@ import numpy as np
 from prime.arrays import Indices
 from prime.catalogue.methods import METHODS
 from prime.downstream.data import EvaluationData
-from prime.downstream.fit import FITTED, Fit
+from prime.downstream.fit import FITTED, SHARED_MODES, Fit
 from prime.settings.evaluation import EvaluateConfig, TaskConfig
 from prime.splits.evaluation_folds import evaluation_folds, too_few, training_fold
 from prime.splits.folds import Fold
@@ -99,7 +99,7 @@ def _ways(
     one_by_one = [(fold,) for fold in folds]
     together = [folds] if folds else []
     for init, mode in product(settings.inits, settings.modes):
-        others = _others(folds, able) if mode == "lp_shared" else ()
+        others = _others(folds, able) if mode in SHARED_MODES else ()
         for group in together if mode.startswith("lp") else one_by_one:
             yield Fit(init, mode, task, seed, train_on, share, group, others=others)
     for name in settings.methods:
@@ -121,8 +121,8 @@ def _without_own_labels(
     others = _others(folds, able)
     if not others:
         return
-    for init in settings.inits if "lp_shared" in settings.modes else ():
-        yield Fit(init, "lp_shared", task, seed, "others", share, folds, others=others)
+    for init, mode in product(settings.inits, [m for m in settings.modes if m in SHARED_MODES]):
+        yield Fit(init, mode, task, seed, "others", share, folds, others=others)
     for name in settings.methods:
         if METHODS.find(name).across:
             yield Fit("scratch", FITTED, task, seed, "others", share, folds, name, others)

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from prime.arrays import Indices
 from prime.downstream.hazard_model import baseline_logits, person_periods
 from prime.errors import InputError
+from prime.methods.statistics.calibrated import CalibratedScore, recalibrate, survival_score
+from prime.methods.statistics.examples import Target
 from prime.objectives.survival import assign_bins, nll, survival
 from prime.precision import resolved
 from prime.splits.folds import Fold
@@ -103,6 +105,7 @@ class SupervisedTraining:
         self.schedule, self.rng = schedule, rng
         self.device = next(model.parameters()).device
         self.best_loss, self.best_epoch = float("inf"), -1
+        self.calibrated: CalibratedScore | None = None
 
     def _loss(self, patients: Indices, kept: NDArray[np.bool_] | None, alpha: float) -> Tensor:
         """Likelihood of the patients and, in training, the network's further terms."""
@@ -178,9 +181,28 @@ class SupervisedTraining:
         self.model.eval()
         return float(self._loss(self.fold.validation, None, 0.0))
 
-    @torch.inference_mode()
     def predict(self, patients: Indices, keep: tuple[bool, ...], size: int = 256) -> NDArray[np.float64]:
-        """Survival (n, T) of patients under a pattern that leaves each of them something."""
+        """Survival (n, T) of patients under a pattern that leaves each of them something.
+
+        After `calibrate` with its slope and baseline, in the same order of risks.
+        """
+        found = self._survival(patients, keep, size)
+        return found if self.calibrated is None else self.calibrated.survival(survival_score(found))
+
+    def calibrate(self) -> None:
+        """Give predictions the slope that validation patients ask for, and a baseline; see `recalibrate`."""
+        fold, outcome = self.fold, self.outcome
+        patients = np.concatenate([fold.train, fold.validation])
+        everything = (True,) * self.observed.shape[1]
+        target = Target(
+            outcome.time_days[patients], outcome.event[patients], self.edges, outcome.horizon_days is not None
+        )
+        score = survival_score(self._survival(patients, everything, 256))
+        self.calibrated = recalibrate(score, target, np.arange(len(patients)) >= len(fold.train))
+
+    @torch.inference_mode()
+    def _survival(self, patients: Indices, keep: tuple[bool, ...], size: int) -> NDArray[np.float64]:
+        """Survival (n, T) as the network gives it."""
         self.model.eval()
         kept = self.observed[patients] & np.array(keep)
         parts = [

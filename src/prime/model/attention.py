@@ -43,6 +43,23 @@ class MultiHeadAttention(nn.Module):
         mixed = attend(query, key.transpose(1, 2), value.transpose(1, 2), mask, self.implementation)
         return self.output(mixed.transpose(1, 2).flatten(2))  # (B, Q, D)
 
+    def pool(self, queries: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        """The same as `forward` for queries (Q, D) that are alike in all rows. Returns (B, Q, D).
+
+        A query is brought back through the key projection once, so that neither keys nor values of the L
+        memory tokens are made: q'(Kx) = (K'q)'x, and sum_l a_l Vx_l = V sum_l a_l x_l. That takes 2*Q*H*D
+        products a token where `forward` takes 2*D*D. A bias of the keys is the same for all tokens, and the
+        softmax takes it away; weights sum to one, so that the bias of the values comes once.
+        """
+        key, value = self.key_value.weight.unflatten(0, (2, self.heads, -1)).unbind(0)  # (H, E, D)
+        query = self.query(queries).unflatten(-1, (self.heads, -1))  # (Q, H, E)
+        asked = torch.einsum("qhe,hed->qhd", query, key).flatten(0, 1) / math.sqrt(query.shape[-1])
+        scores = asked @ memory.transpose(-2, -1)  # (B, Q*H, L)
+        weights = scores.masked_fill(~mask[:, None], -math.inf).softmax(dim=-1).to(memory.dtype)
+        seen = (weights @ memory).unflatten(1, (-1, self.heads))  # (B, Q, H, D)
+        mixed = torch.einsum("bqhd,hed->bqhe", seen, value).flatten(2)  # (B, Q, D)
+        return self.output(mixed + self.key_value.bias[memory.shape[-1] :])
+
 
 class FeedForward(nn.Sequential):
     """Linear, GELU, Linear."""

@@ -27,7 +27,9 @@ class ProbeConfig(Strict):
     Mode `lp` trains one head on the training patients as they come. Mode `lp_missing` also trains on what is
     left of them when modalities are taken away, exactly (every subset, no sampling): one head for each set of
     modalities (`missing_heads: per_pattern`), or one for all of them (`shared`). Mode `lp_shared` is a ridge
-    over all cohorts together, with settings of its own (`shared`); only `readout` counts for it as well.
+    over all cohorts together, with settings of its own (`shared`); only `readout` counts for it as well. Two
+    modes add to it: `lp_shared_annotated` clinical annotations as the blocks predict them, and
+    `lp_shared_clinical` the covariates themselves.
     `calibrate`: a head of proportional hazards gets a slope and a baseline from scores of training patients
     whom it was fitted without, in five parts; the order of risks stays.
     """
@@ -47,7 +49,8 @@ class FinetuneConfig(Strict):
     """Full fine-tuning, from a checkpoint or from scratch. Its head reads all that it trains.
 
     `alpha` lowers the weight of censored patients in the training loss to 1 - alpha. `drop_modality` is the
-    rate of mode `ft_missing`; mode `ft` drops nothing.
+    rate of mode `ft_missing`; mode `ft` drops nothing. `calibrate`: predictions get the slope that validation
+    patients ask for, and a baseline; the order of risks stays.
     """
 
     readout: ReadoutConfig = ReadoutConfig()
@@ -60,6 +63,7 @@ class FinetuneConfig(Strict):
     alpha: float = Field(default=0.0, ge=0, lt=1)
     drop_modality: float = Field(default=0.3, gt=0, lt=1)
     precision: Precision = "auto"
+    calibrate: bool = True
 
 
 class TaskConfig(Strict):
@@ -87,7 +91,9 @@ class ExternalConfig(Strict):
         return self
 
 
-Mode = Literal["lp_shared", "lp", "lp_missing", "ft", "ft_missing"]
+Mode = Literal[
+    "lp_shared", "lp_shared_annotated", "lp_shared_clinical", "lp", "lp_missing", "ft", "ft_missing"
+]
 
 
 Init = Literal["pretrained", "scratch"]

@@ -32,6 +32,7 @@ class ComparisonConfig(Strict):
     is trained once at every point of `grid`, for at most `epochs` epochs, and the point and epoch with the
     lowest validation loss serve. `roles` renames the roles image, rna and report for cohorts that call these
     modalities otherwise. `settings` changes settings of single methods, by name.
+    `calibrate`: as in fine-tuning.
     """
 
     dim: int | None = Field(default=None, ge=8)
@@ -42,6 +43,7 @@ class ComparisonConfig(Strict):
     batch_size: int = Field(default=64, ge=2)
     patience: int = Field(default=5, ge=1)
     precision: Precision = "auto"
+    calibrate: bool = True
     roles: dict[str, str] = Field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
 

@@ -57,12 +57,18 @@ class SharedProbeConfig(SharedRidgeSettings):
     """The head that cohorts share: PRIME's tokens as blocks of a ridge, beside the blocks of the sources.
 
     Attributes:
+        annotations: that mode `lp_shared_annotated` predicts, and no other mode; those that the cohort has.
         read_sources: read the sources' own blocks as well as the tokens.
         token_components: of each block of the readout.
         token_scale: of these blocks.
     """
 
     impute: bool = True
+    annotations: tuple[str, ...] = ("age", "stage", "grade")
     read_sources: bool = True
     token_components: int = Field(default=32, ge=1)
     token_scale: Positive = 0.1
+
+    def of_mode(self, mode: str) -> "SharedProbeConfig":
+        """The settings of one of the modes."""
+        return self if mode == "lp_shared_annotated" else self.model_copy(update={"annotations": ()})

@@ -1,5 +1,6 @@
 """Table V: what each part of the method is worth, by taking it away."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -25,7 +26,7 @@ BEFORE_FUSION = (
 
 # An ablation is an entry here: its row in the table, and what it changes of the full recipe, as nested
 # settings. The first two are the paper's. Each loss in use gives one more of itself (`without_losses`).
-Change = dict[str, dict[str, Any]]
+Change = dict[str, Any]
 ABLATIONS: dict[str, Change] = {
     "Zero tokens for prototypes": {"model": {"imputation": "zero"}},
     "Complete patients only": {"pretrain": {"patients": "complete"}},
@@ -34,6 +35,13 @@ ABLATIONS: dict[str, Change] = {
     "No Dirichlet noise": {"pretrain": {"dirichlet_noise": False}},
     "Mean imputation": {"model": {"imputation": "mean"}},
     "Learned mask tokens": {"model": {"imputation": "mask"}},
+    "Inputs scaled over everyone": {"scaling": "everyone"},
+    "Inputs scaled within cancer types": {"scaling": "cancer_type"},
+}
+
+RETENTION: dict[str, Change] = {
+    f"Retention of {' and '.join(of)}": {"pretrain": {"losses": {"retention": {"of": of}}}}
+    for of in (["tokens"], ["tokens", "fused"])
 }
 
 
@@ -50,6 +58,8 @@ def variants(context: Context) -> dict[str, Change]:
     """The ablations that change this experiment."""
     own = context.config.model_dump(mode="json")
     every = ABLATIONS | without_losses(context.config.pretrain)
+    if "retention" in context.config.pretrain.used_losses:
+        every |= RETENTION
     return {name: change for name, change in every.items() if merge(own, change) != own}
 
 
@@ -86,11 +96,11 @@ def _by_class(macro: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return means[[name for name in CLASSES if name in means]].assign(mean=lambda frame: frame.mean(axis=1))
 
 
-def differences(results: Results, task: TaskConfig, names: list[str]) -> pd.DataFrame:
-    """Each ablation less the full method, everything observed: a paired bootstrap over patients."""
+def differences(results: Results, task: TaskConfig, names: list[str], full_name: str = FULL) -> pd.DataFrame:
+    """Each variant less the full method, everything observed: a paired bootstrap over patients."""
     rows: list[dict[str, Any]] = []
     mine = results.predictions(task.name)
-    full = mine[mine["arm"] == FULL]
+    full = mine[mine["arm"] == full_name]
     for name in names:
         found = paired_difference(mine[mine["arm"] == name], full, task.horizon_days is not None)
         rows.append({"arm": name, "task": task.name, "difference": found.value, "low": found.low,
@@ -104,17 +114,30 @@ def _difference_text(row: pd.Series) -> str:
     return f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
 
 
-def _table(context: Context, results: Results, task: TaskConfig, paired: pd.DataFrame) -> Table:
+@dataclass(frozen=True)
+class Texts:
+    """What a page says of a set of variants; `how` is the way of training, for titles and captions."""
+
+    name: str
+    title: str
+    how: str
+    figure: str
+
+
+def variants_table(
+    results: Results, task: TaskConfig, paired: pd.DataFrame, full: str, texts: Texts
+) -> Table:
+    """The full method and its variants: means by what may be seen, and paired differences."""
     scores = results.primary
     means = class_means(scores[scores["task"] == task.name]).xs(task.name, level="task")
-    means = pd.DataFrame(means.loc[[FULL, *variants(context)]])
+    means = pd.DataFrame(means.loc[[full, *paired["arm"]]])
     display = mark_best(pd.DataFrame(means.map(cell)), means)
     shown = {row["arm"]: _difference_text(row) for _, row in paired.iterrows()}
     display["all, less the full method"] = [shown.get(str(name), ABSENT) for name in display.index]
     display.index.name = "Variant"
     return Table(
-        f"ablations_{task.name}",
-        f"Table V: {metric_name(task)} of {task.name}, linear probe (LP)",
+        f"{texts.name}_{task.name}",
+        f"{texts.title}: {metric_name(task)} of {task.name}, {texts.how}",
         "Macro averages: everything observed; mean of the patterns without one modality; mean of those with"
         f" one alone; mean of the three. {POOLED} The last column is a paired bootstrap over patients (95%"
         " interval), the same draws for both.",
@@ -123,7 +146,8 @@ def _table(context: Context, results: Results, task: TaskConfig, paired: pd.Data
     )
 
 
-def _figure(paired: pd.DataFrame, tasks: tuple[TaskConfig, ...]) -> Figure:
+def variants_figure(paired: pd.DataFrame, tasks: tuple[TaskConfig, ...], texts: Texts) -> Figure:
+    """The paired differences, a panel a task."""
     names = tuple(dict.fromkeys(paired["arm"]))
     panels: list[Panel] = []
     for task in tasks:
@@ -139,23 +163,37 @@ def _figure(paired: pd.DataFrame, tasks: tuple[TaskConfig, ...]) -> Figure:
             )
         )  # fmt: skip
     return Figure(
-        "ablations",
-        "What each part is worth",
-        "Ablation less full method, everything observed, linear probe: paired 95% bootstrap intervals over"
+        texts.name,
+        texts.figure,
+        f"Variant less full method, everything observed, {texts.how}: paired 95% bootstrap intervals over"
         " patients. Left of zero the part helps.",
         tuple(panels),
         columns=len(panels),
     )
 
 
-def build(context: Context, results: Results) -> Output:
+def compare_variants(
+    results: Results,
+    tasks: tuple[TaskConfig, ...],
+    names: list[str],
+    full: str,
+    texts: Texts,
+    notes: list[str],
+) -> Output:
     """A table a task, and the paired differences as a figure."""
-    tasks = context.config.evaluate.tasks
-    names = list(variants(context))
-    paired = {task.name: differences(results, task, names) for task in tasks}
-    tables = [_table(context, results, task, paired[task.name]) for task in tasks]
+    paired = {task.name: differences(results, task, names, full) for task in tasks}
+    tables = [variants_table(results, task, paired[task.name], full, texts) for task in tasks]
+    return Output(tables, [variants_figure(pd.concat(paired.values()), tasks, texts)], notes)
+
+
+TEXTS = Texts("ablations", "Table V", "linear probe (LP)", "What each part is worth")
+
+
+def build(context: Context, results: Results) -> Output:
+    """The full method beside each ablation."""
     notes = [] if set(context.config.evaluate.probe.readout.stages) != {"tokens"} else [BEFORE_FUSION]
-    return Output(tables, [_figure(pd.concat(paired.values()), tasks)], notes)
+    tasks = context.config.evaluate.tasks
+    return compare_variants(results, tasks, list(variants(context)), FULL, TEXTS, notes)
 
 
 STUDY = Study("table5", "Table V: ablations", arms, build)

@@ -23,6 +23,8 @@ FULL_SEEDS = (0, 1, 2)
 PRIME_ARM = "PRIME"
 MODES = {
     "lp_shared": "LP shared",
+    "lp_shared_annotated": "LP shared, annotated",
+    "lp_shared_clinical": "LP shared + clinical",
     "lp": "LP",
     "lp_missing": "LP+Missing",
     "ft": "FT",

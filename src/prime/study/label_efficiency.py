@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from prime.downstream.fit import SHARED_MODES
 from prime.render.figure import PALETTE, Figure, Panel, Series
 from prime.render.tables import Table
 from prime.settings.evaluation import TaskConfig
@@ -10,13 +11,20 @@ from prime.study.averages import POOLED, macro_means
 from prime.study.context import Context, Output, Results, Study
 from prime.study.method_tables import MethodCells, fewer_cohorts, is_constant, metric_name, partly_constant
 
-SHARES = (1.0, 0.9, 0.7, 0.5, 0.25, 0.1)
+SHARES = (1.0, 0.9, 0.7, 0.5, 0.25, 0.1, 0.05)
+COMMON = 0.1  # all shares from here up rest on the same folds; below, on those of them that can be fitted
 
 
 def arms(context: Context) -> list[Arm]:
-    """Probes and other methods at every share; fine-tuning of the first task, save in the quick preset."""
+    """Probes and other methods at every share; fine-tuning of the first task, save in the quick preset.
+
+    The head that cohorts share stands beside the probes where the experiment asks for it.
+    """
     shares = {"shares": list(SHARES)}
     result = [context.probe_arm(evaluate={"inits": ["pretrained", "scratch"], "modes": ["lp"], **shares})]
+    if heads := [mode for mode in context.config.evaluate.modes if mode in SHARED_MODES]:
+        shared = {"inits": ["pretrained"], "modes": heads, **shares}
+        result.append(context.probe_arm("PRIME, shared head", evaluate=shared))
     if not context.quick:
         first = [context.config.evaluate.tasks[0].model_dump(mode="json")]
         tuned = {"inits": ["pretrained", "scratch"], "modes": ["ft"], "tasks": first, **shares}
@@ -27,11 +35,12 @@ def arms(context: Context) -> list[Arm]:
 
 
 def _common(scores: pd.DataFrame) -> pd.DataFrame:
-    """Cohort-folds that could be fitted at every share by a method, so that all shares rest on the same."""
+    """Cohort-folds that a method could fit at every share down to 10 %, so that those rest on the same."""
     keys = ["label", "task", "cohort", "fold", "seed"]
     defined = scores[scores["value"].notna()]
-    counts = defined.groupby(keys)["share"].nunique()
-    wanted = counts[counts == scores["share"].nunique()].reset_index()[keys]
+    large = defined[defined["share"] >= COMMON]
+    counts = large.groupby(keys)["share"].nunique()
+    wanted = counts[counts == scores.loc[scores["share"] >= COMMON, "share"].nunique()].reset_index()[keys]
     return defined.merge(wanted, on=keys)
 
 
@@ -46,7 +55,9 @@ def build(context: Context, results: Results) -> Output:
         mine = scores[scores["task"] == task.name]
         macro = macro_means(_common(mine), ["label", "share"])
         gone = [str(label) for label in dict.fromkeys(mine["label"]) if label not in set(macro["label"])]
-        notes += [f"{label}, {task.name}: no fold can be fitted at every share" for label in gone]
+        notes += [
+            f"{label}, {task.name}: no fold can be fitted at every share down to 10 %" for label in gone
+        ]
         if len(macro):
             panels.append(_panel(task, macro))
             tables.append(_table(task, macro))
@@ -54,7 +65,7 @@ def build(context: Context, results: Results) -> Output:
         "Macro average over cohorts with everything observed; bands, where there are few lines: 95% interval"
         f" from drawing folds. {POOLED} Training and validation labels are thinned to the share, nested and"
         " stratified by event, the same patients for every method; test patients stay. Folds that cannot be"
-        " fitted at 10% are left out at every share."
+        " fitted at 10% are left out at every share; at 5% only those that can be fitted count."
     )
     if not panels:
         return Output(notes=notes)

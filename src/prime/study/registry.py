@@ -11,6 +11,7 @@ from prime.study import (
     metric_tables,
     protocols,
     same_site,
+    shared_head,
     stratification_figure,
     sweeps,
 )
@@ -24,6 +25,7 @@ STUDIES: dict[str, Study] = {
         method_tables.TABLE3,
         method_tables.TABLE4,
         ablations.STUDY,
+        shared_head.STUDY,
         stratification_figure.STUDY,
         label_efficiency.STUDY,
         sweeps.STUDY,

@@ -9,7 +9,7 @@ from prime.methods.layers.attention_pooling import GatedAttentionPooling
 from prime.methods.layers.snn_blocks import SelfNormalisingBlock
 from prime.methods.layers.tokens import clean, masked_mean
 from prime.model.attention import MultiHeadAttention, module_key
-from prime.model.tokenizer import GroupProjection, SequenceProjection
+from prime.model.projections import pad_tokens, source_projection
 from prime.settings.model import ModelConfig
 from prime.store.batch import Batch
 from prime.store.inputs import InputSpec
@@ -29,12 +29,7 @@ class Instances(nn.Module):
         self.sources = inputs.modalities[modality]
         self.projections = nn.ModuleDict()
         for name in self.sources:
-            spec = inputs.sources[name]
-            self.projections[module_key(name)] = (
-                SequenceProjection(spec.dim, config.dim)
-                if spec.groups is None
-                else GroupProjection(spec.groups, config.dim)
-            )
+            self.projections[module_key(name)] = source_projection(inputs.sources[name], config.dim)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -43,8 +38,9 @@ class Instances(nn.Module):
         masks: list[Tensor] = []
         for name in self.sources:
             source = batch.sources[name]
-            projected, mask = self.projections[module_key(name)](clean(source), source.token_mask)
-            tokens.append(projected.float())
+            projected = self.projections[module_key(name)](source.values[source.token_mask])
+            padded, mask = pad_tokens(projected.float(), source.token_mask)
+            tokens.append(padded)
             masks.append(mask)
         x, mask = torch.cat(tokens, dim=1), torch.cat(masks, dim=1)  # (B, S, D), (B, S)
         return self.dropout(x.relu()).masked_fill(~mask[..., None], 0.0), mask

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prime.arrays import Floats
+from prime.arrays import Flags, Floats
 from prime.methods.statistics.examples import Target
-from prime.methods.statistics.ridge import RidgeModel, fit_ridge, with_weight
+from prime.methods.statistics.ridge import RidgeModel, fit_ridge, learnable, with_weight
 
 LEAST_SLOPE = 0.01  # survival always falls with the score
+FEW_PENALTY = 1.0  # on the slope of a standardised score, where a tenth of a cohort is all there is
 
 
 @dataclass(frozen=True)
@@ -38,4 +39,24 @@ def calibrate(score: Floats, target: Target) -> CalibratedScore:
     if not spread > 0:
         return CalibratedScore(with_weight(np.array([LEAST_SLOPE]), x, target))
     slope = fit_ridge(x / spread, target, 1e-3).weight / spread
+    return CalibratedScore(with_weight(np.maximum(slope, LEAST_SLOPE / spread), x, target))
+
+
+def survival_score(survival: Floats) -> Floats:
+    """A score (n,) in the order of the risks of survival curves (n, T): log(-log(mean survival))."""
+    mean = np.clip(survival.mean(axis=1), 1e-12, 1 - 1e-12)
+    return np.log(-np.log(mean))
+
+
+def recalibrate(score: Floats, target: Target, held_out: Flags) -> CalibratedScore:
+    """A slope from the few `held_out` (n,) of the scores (n,), and a baseline from all of them.
+
+    The other scores shaped the model that gives them and are too far apart to tell the slope; but a baseline
+    of the few alone would be noise. Where the few tell nothing (no event), the slope stays at one.
+    """
+    x, few = score[:, None], target.take(np.flatnonzero(held_out))
+    spread = float(score[held_out].std()) if held_out.any() else 0.0
+    if not spread > 0 or not learnable(few):
+        return CalibratedScore(with_weight(np.ones(1), x, target))
+    slope = fit_ridge(x[held_out] / spread, few, FEW_PENALTY).weight / spread
     return CalibratedScore(with_weight(np.maximum(slope, LEAST_SLOPE / spread), x, target))
