@@ -78,7 +78,10 @@ def finished_epochs(out: Path) -> int:
 def timeless_log(out: Path) -> list[dict[str, Any]]:
     """Every epoch's figures but its speed: the best weights alone would hide a later difference."""
     rows = [json.loads(line) for line in (out / LOG).read_text(encoding="utf-8").splitlines()]
-    return [{key: value for key, value in row.items() if key != "patients_per_second"} for row in rows]
+    return [
+        {key: value for key, value in row.items() if key not in ("patients_per_second", "waiting_share")}
+        for row in rows
+    ]
 
 
 def kill(store: Path, config: ExperimentConfig, out: Path, random: Random, epoch_seconds: float) -> str:

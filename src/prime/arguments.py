@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter, Token
 
@@ -72,3 +72,4 @@ TrainedOn = Annotated[
 PatientFrom = Annotated[
     str | None, about("Finds the patient in a name (TCGA barcode, else up to the first dot).", "REGEX")
 ]
+Accelerator = Annotated[Literal["auto", "cpu", "gpu", "cuda", "mps"], about("Where to run.")]

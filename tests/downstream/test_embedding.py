@@ -9,7 +9,7 @@ import torch
 from made_up import model_config
 
 from prime.downstream.embeddings import embed, read_out
-from prime.model.prime import Encoding, Prime
+from prime.model.prime import Completed, Encoding, Prime
 from prime.settings.evaluation import ReadoutConfig
 from prime.store.batch import Batch
 from prime.store.inputs import input_spec
@@ -62,13 +62,18 @@ def test_equals_a_direct_forward_pass(
 
 
 class Counting(Prime):
-    """Counts the patients it is given."""
+    """Counts the patients it tokenizes, and the subsets it encodes."""
 
-    patients: int = 0
+    tokenized: int = 0
+    encoded: int = 0
 
-    def forward(self, batch: Batch) -> Encoding:
-        self.patients += len(batch.patient_ids)
-        return super().forward(batch)
+    def tokenize(self, batch: Batch, hide: float = 0.0) -> torch.Tensor:
+        self.tokenized += len(batch.patient_ids)
+        return super().tokenize(batch, hide)
+
+    def encode(self, found: Completed) -> Encoding:
+        self.encoded += len(found.tokens)
+        return super().encode(found)
 
 
 def test_each_distinct_subset_is_computed_once(made_up_store: Store, loader: PatientLoader) -> None:
@@ -77,8 +82,9 @@ def test_each_distinct_subset_is_computed_once(made_up_store: Store, loader: Pat
     cache = embed(model, loader, observed, patients, PATTERNS, ReadoutConfig())
     subsets = {(p, tuple(observed[p] & np.array(k))) for p in patients for k in PATTERNS.values()}
     distinct = sum(any(kept) for _, kept in subsets)
-    assert model.patients == len(cache.values) == distinct
+    assert model.encoded == len(cache.values) == distinct
     assert distinct < 60 * len(PATTERNS)
+    assert model.tokenized == observed.any(axis=1).sum()
 
 
 def test_the_backbone_is_not_run_for_what_is_read_before_it(
@@ -87,7 +93,8 @@ def test_the_backbone_is_not_run_for_what_is_read_before_it(
     model = Counting(input_spec(made_up_store), model_config())
     readout = ReadoutConfig(stages=("tokens",))
     embed(model, loader, made_up_store.observed(), np.arange(20), PATTERNS, readout)
-    assert model.patients == 0
+    assert model.tokenized
+    assert not model.encoded
 
 
 def test_shapes_of_what_a_head_reads(made_up_store: Store, loader: PatientLoader, network: Prime) -> None:

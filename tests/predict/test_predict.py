@@ -12,6 +12,7 @@ import yaml
 from prime.cohort.config import load_cohort
 from prime.demo.simulate import simulate
 from prime.errors import InputError
+from prime.predict import predict as predict_module
 from prime.predict.fit import fit
 from prime.predict.model_folder import load_model
 from prime.predict.predict import day_name, median_interval, percentile, predict
@@ -126,6 +127,15 @@ def test_other_patients_do_not_change_a_score(work: Path, tmp_path: Path) -> Non
     np.testing.assert_allclose(
         found.loc[same, "risk"].astype(float), whole.loc[same, "risk"].astype(float), rtol=1e-5
     )
+
+
+def test_how_many_are_embedded_at_once_changes_no_score(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = predict(work / "model", new_patients(work), tmp_path / "a.csv")
+    monkeypatch.setattr(predict_module, "AT_ONCE", 7)
+    parts = predict(work / "model", new_patients(work), tmp_path / "b.csv")
+    pd.testing.assert_frame_equal(whole, parts, rtol=1e-5)
 
 
 def test_a_model_of_one_cancer_type_says_so(work: Path, tmp_path: Path) -> None:

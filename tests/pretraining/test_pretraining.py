@@ -2,22 +2,27 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from made_up import experiment, pretraining_model, write_store
 
+from prime.cohort.config import CohortConfig
 from prime.errors import InputError
+from prime.files import sha256_file
 from prime.model.checkpoint import load_checkpoint
 from prime.model.parameters import parameter_groups
 from prime.pretraining.devices import Devices
 from prime.pretraining.loop import Pretraining, pretrain
 from prime.pretraining.setup import choose_patients, learning_rate_at
 from prime.settings.pretraining import PretrainConfig
+from prime.store.packing import pack
 from prime.store.store import Store
 
 
@@ -232,3 +237,30 @@ def test_every_process_has_an_equal_share_of_every_batch(
     training.fabric.world_size = 60  # type: ignore[misc]
     with pytest.raises(InputError, match="no batch has a patient for each of 60 processes"):
         training.epoch_plan(0)
+
+
+def shuffled(folder: Path, to: Path, seed: int) -> Store:
+    """The made-up cohort with the rows of every table in another order, packed."""
+    write_store(folder)
+    rng = np.random.default_rng(seed)
+    shutil.copytree(folder, to, ignore=shutil.ignore_patterns("store"))
+    for name in ("clinical", "genes", "words"):
+        table = pd.read_csv(folder / f"{name}.csv")
+        table.iloc[rng.permutation(len(table))].to_csv(to / f"{name}.csv", index=False)
+    config = Store.open(folder / "store").manifest["config"] | {"root": str(to)}
+    return Store.open(pack(CohortConfig.model_validate(config), to / "store", progress=False))
+
+
+def test_neither_the_order_of_rows_nor_the_number_of_workers_changes_a_weight(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "plain")
+    other = shuffled(tmp_path / "base", tmp_path / "other", 3)
+    assert (tmp_path / "other" / "clinical.csv").read_bytes() != (
+        tmp_path / "base" / "clinical.csv"
+    ).read_bytes()
+    digests = set()
+    for number, (data, workers) in enumerate([(store, 1), (other, 1), (store, 0), (store, 3)]):
+        out = tmp_path / f"run{number}"
+        pretrain(data, experiment({"dropout": 0.1}), out, devices=Devices(loader_workers=workers))
+        digests.add(sha256_file(out / "model.safetensors"))
+    assert len(digests) == 1
+    pd.testing.assert_frame_equal(store.patients, other.patients)

@@ -1,12 +1,24 @@
 """Principal components within cancer types, and the decoder that has to keep them."""
 
 import numpy as np
+import pytest
 import torch
+from numpy.typing import NDArray
 
-from prime.pretraining.losses.retention import RetentionTargets
-from prime.pretraining.principal import fit_components, patient_means
+from prime.pretraining.losses.interface import TrainingData
+from prime.pretraining.losses.retention import RetentionTargets, fit_summaries
+from prime.pretraining.principal import LinearSummary, fit_components, no_moments
+from prime.store import rows as rows_module
 from prime.store.batch import Batch, SourceBatch
 from prime.store.inputs import InputSpec, SourceSpec
+from prime.store.loading import fit_scalings, scaled_rows
+from prime.store.store import Store
+
+
+def fitted_on(x: NDArray[np.float64], types: NDArray[np.int64], count: int, type_count: int) -> LinearSummary:
+    moments = no_moments(type_count, x.shape[1])
+    moments.add(x, types)
+    return fit_components(moments, count)
 
 
 def test_components_are_white_within_types_and_blind_to_type_means() -> None:
@@ -15,7 +27,7 @@ def test_components_are_white_within_types_and_blind_to_type_means() -> None:
     shift = np.zeros((3, 8))
     shift[:, 7] = [0.0, 50.0, -50.0]  # the types differ by far the most along one feature
     x = rng.normal(size=(600, 8)) * np.array([5, 3, 2, 1, 1, 1, 1, 0.1]) + shift[types]
-    fitted = fit_components(x, types, 3, 4)
+    fitted = fitted_on(x, types, 3, 4)
     scores = (x - fitted.centre[types]) @ fitted.loadings
     assert np.allclose(scores.T @ scores / 600, np.eye(3), atol=1e-5), "a constant guess has an error of 1"
     for number in range(3):
@@ -26,14 +38,40 @@ def test_components_are_white_within_types_and_blind_to_type_means() -> None:
 
 
 def test_too_few_patients_have_no_components() -> None:
-    assert fit_components(np.ones((5, 4)), np.zeros(5, dtype=np.int64), 3, 1).loadings.shape == (4, 0)
+    assert fitted_on(np.ones((5, 4)), np.zeros(5, dtype=np.int64), 3, 1).loadings.shape == (4, 0)
 
 
-def test_patient_means_equal_a_loop() -> None:
+def test_components_of_the_parts_are_those_of_the_whole() -> None:
     rng = np.random.default_rng(0)
-    rows, owner = rng.normal(size=(9, 3)).astype(np.float32), np.array([0, 0, 1, 1, 1, 2, 2, 2, 2])
-    expected = np.stack([rows[owner == p].mean(0) for p in range(3)])
-    assert np.allclose(patient_means(rows, owner, 3), expected, atol=1e-6)
+    x, types = rng.normal(size=(90, 6)) @ rng.normal(size=(6, 6)), rng.integers(0, 3, 90)
+    moments = no_moments(4, 6)
+    for rows in np.array_split(np.arange(90), 7):
+        moments.add(x[rows], types[rows])
+    parts, whole = fit_components(moments, 4), fitted_on(x, types, 4, 4)
+    np.testing.assert_allclose(parts.centre, whole.centre, atol=1e-6)
+    np.testing.assert_allclose(
+        parts.loadings @ parts.loadings.T, whole.loadings @ whole.loadings.T, atol=1e-4
+    )
+
+
+def test_the_summaries_of_a_store_do_not_depend_on_how_much_is_read_at_once(
+    made_up_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patients = np.arange(0, 60, 2)
+    data = TrainingData(made_up_store, fit_scalings(made_up_store, patients, 5.0), patients)
+    whole = fit_summaries(data, 3)
+    monkeypatch.setattr(rows_module, "CHUNK_VALUES", 20)
+    for name, summary in fit_summaries(data, 3).items():
+        np.testing.assert_allclose(summary.centre, whole[name].centre, atol=1e-6)
+        index = made_up_store.index(name)
+        scaled = [scaled_rows(made_up_store, data.scaling, name, patients[[i]]).mean(0) for i in range(30)
+                  if index[patients[i], 1]]  # fmt: skip
+        own = patients[index[patients, 1] > 0]
+        types = np.unique(made_up_store.patients["cohort"].to_numpy(dtype=str), return_inverse=True)[1][own]
+        expected = fitted_on(np.stack(scaled).astype(np.float64), types, 3, len(summary.centre))
+        np.testing.assert_allclose(summary.centre, expected.centre, atol=1e-5)
+        projector = summary.loadings @ summary.loadings.T
+        np.testing.assert_allclose(projector, expected.loadings @ expected.loadings.T, rtol=1e-3, atol=1e-3)
 
 
 def test_targets_read_only_real_rows_and_the_centre_of_the_type() -> None:
@@ -44,7 +82,7 @@ def test_targets_read_only_real_rows_and_the_centre_of_the_type() -> None:
     rng = np.random.default_rng(0)
     types = np.repeat([0, 1], 25)
     summaries = {
-        n: fit_components(rng.normal(size=(50, d)) + 9.0 * types[:, None], types, 3, 2)
+        n: fitted_on(rng.normal(size=(50, d)) + 9.0 * types[:, None], types, 3, 2)
         for n, d in (("x", 3), ("y", 2))
     }
     targets_of = RetentionTargets(inputs, summaries)

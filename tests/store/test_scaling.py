@@ -1,11 +1,14 @@
 """Feature scaling: fitted on the given rows only, and finite whatever comes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from prime.store import scaling as scaling_module
-from prime.store.loading import PatientLoader, fit_scalings, gather_rows
-from prime.store.scaling import MAX_ROWS, fit_scaling, fit_scaling_within
+from prime.store import loading as loading_module
+from prime.store.loading import PatientLoader, fit_scalings
+from prime.store.rows import draw_rows, gather_rows
+from prime.store.scaling import LEAST_ROWS, fit_scaling
 from prime.store.store import Store
 
 
@@ -53,11 +56,11 @@ def test_within_the_cancer_type_each_has_its_own_and_small_or_unknown_ones_that_
     rng = np.random.default_rng(0)
     types = np.repeat(["A", "B", "C", ""], [60, 40, 19, 30])
     values = rng.normal(size=(149, 3)) + 10.0 * (types == "B")[:, None]
-    scaling = fit_scaling_within(values, types, 5.0)
-    assert set(scaling.own) == {"A", "B"}
+    own = {name: fit_scaling(values[types == name], 5.0) for name in ("A", "B")}
     everyone = fit_scaling(values, 5.0)
+    scaling = replace(everyone, own=own)
     scaled = scaling.rows(values, types)
-    for name, alone in (("A", fit_scaling(values[types == "A"], 5.0)), ("B", scaling.own["B"])):
+    for name, alone in own.items():
         np.testing.assert_array_equal(scaled[types == name], alone(values[types == name]))
         assert np.abs(np.median(scaled[types == name], axis=0)).max() < 1e-5
     for name in ("C", ""):
@@ -69,7 +72,7 @@ def test_within_the_cancer_type_each_has_its_own_and_small_or_unknown_ones_that_
 def test_batches_are_scaled_within_the_cancer_type(
     made_up_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scaling_module, "LEAST_PATIENTS", 5)
+    monkeypatch.setattr(loading_module, "LEAST_ROWS", 5)
     everyone = np.arange(60)
     scaling = fit_scalings(made_up_store, everyone, 5.0, within="cancer_type")
     loader = PatientLoader(made_up_store, scaling)
@@ -88,11 +91,26 @@ def test_no_rows_at_all() -> None:
     assert scaling(np.ones((1, 3))).tolist() == [[1.0, 1.0, 1.0]]
 
 
-def test_large_tables_are_sampled_with_a_seed() -> None:
-    values = np.random.default_rng(0).normal(size=(MAX_ROWS + 5000, 1))
-    first, second = fit_scaling(values, 5.0), fit_scaling(values, 5.0)
-    assert first.centre == second.centre
-    assert float(first.centre[0]) == pytest.approx(float(np.median(values)), abs=0.05)
+def test_types_with_few_rows_have_no_scaling_of_their_own(made_up_store: Store) -> None:
+    cohorts = made_up_store.patients["cohort"].to_numpy(dtype=str)
+    scaling = fit_scalings(made_up_store, np.arange(60), 5.0, within="cancer_type")
+    for name, found in scaling.items():
+        length = made_up_store.index(name)[:, 1]
+        assert set(found.own) == {c for c in set(cohorts) if c and length[cohorts == c].sum() >= LEAST_ROWS}
+    alone = fit_scalings(made_up_store, np.flatnonzero(cohorts == "A"), 5.0)
+    for name, found in scaling.items():
+        if "A" in found.own:
+            np.testing.assert_array_equal(found.own["A"].centre, alone[name].centre)
+
+
+def test_large_sources_are_sampled_with_a_seed(made_up_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading_module, "MAX_ROWS", 40)
+    first, second = (fit_scalings(made_up_store, np.arange(60), 5.0)["tiles"] for _ in range(2))
+    np.testing.assert_array_equal(first.centre, second.centre)
+    values, index = made_up_store.values("tiles"), made_up_store.index("tiles")
+    drawn = draw_rows(index, np.arange(60), 40, seed=0)
+    assert len(np.unique(drawn)) == 40
+    np.testing.assert_array_equal(first.centre, fit_scaling(values[drawn], 5.0).centre)
 
 
 def test_the_scaling_of_a_store_sees_only_the_given_patients(made_up_store: Store) -> None:

@@ -86,14 +86,14 @@ def test_round_trip(packed: Path, root: Path) -> None:
     store = Store.open(packed)
     store.verify()
     patients = store.patients
-    assert list(patients["patient_id"]) == ["p3", "p1", "p2", "p5", "p4", "y", "z"]
-    assert list(patients["cohort"]) == ["A", "A", "B", "B", "B", "", ""]
-    assert list(patients["excluded"]) == [False, False, True, False, False, False, False]
-    np.testing.assert_array_equal(patients["os_time_days"], [10, 20, 30, 5, np.nan, np.nan, np.nan])
-    np.testing.assert_array_equal(patients["os_event"], [1, 0, 1, 0, np.nan, np.nan, np.nan])
+    assert list(patients["patient_id"]) == ["p1", "p2", "p3", "p4", "p5", "y", "z"]
+    assert list(patients["cohort"]) == ["A", "B", "A", "B", "B", "", ""]
+    assert list(patients["excluded"]) == [False, True, False, False, False, False, False]
+    np.testing.assert_array_equal(patients["os_time_days"], [20, 30, 10, np.nan, 5, np.nan, np.nan])
+    np.testing.assert_array_equal(patients["os_event"], [0, 1, 1, np.nan, 0, np.nan, np.nan])
     assert store.modalities == {"image": ["slides", "tiles"], "rna": ["genes"]}
     assert store.endpoints == ["os"]
-    np.testing.assert_array_equal(store.observed(), [[1, 1], [0, 0], [0, 1], [0, 0], [1, 0], [1, 0], [0, 1]])
+    np.testing.assert_array_equal(store.observed(), [[0, 0], [0, 1], [1, 1], [1, 0], [0, 0], [1, 0], [0, 1]])
     expected = {
         ("slides", "p3"): [[1], [3]],
         ("slides", "p4"): [[2]],
@@ -177,7 +177,7 @@ def test_only_changed_sources_are_read_again(
     store = Store.open(packed)
     store.verify()
     assert store.sources["genes"].groups == [0, 0]
-    assert bool(store.observed()[1, 0])
+    assert bool(store.observed()[0, 0])
 
 
 def test_an_interrupted_packing_resumes(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +291,7 @@ def test_open_faults(packed: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, "store format 99, this version reads 1"),
+        ({"format": 99}, "store format 99, this version reads 2"),
         ({"sources": {"genes": {"kind": "vector"}}}, "damaged"),
     ],
 )

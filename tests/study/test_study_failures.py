@@ -23,7 +23,7 @@ from prime.study import ablations
 from prime.study import run as run_module
 from prime.study.arms import Arm, PretrainingRun
 from prime.study.context import Context, Output, Results, Study
-from prime.study.jobs import Job, pretraining_job
+from prime.study.jobs import Job, Where, pretraining_job
 from prime.study.metric_tables import build_costs
 from prime.study.registry import STUDIES, choose
 from prime.study.run import run_studies
@@ -104,7 +104,7 @@ def test_the_mistake_of_a_single_study_is_the_users_error(
     assert len(run([BROKEN], study_store, study_config(), tmp_path)[0]) == 1
 
 
-def explode(tries: Path) -> None:
+def explode(tries: Path, where: Where) -> None:
     with tries.open("a", encoding="utf-8") as file:
         file.write("tried\n")
     raise ArithmeticError("no more numbers")

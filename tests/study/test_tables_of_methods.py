@@ -12,6 +12,7 @@ from prime.evaluation.averages import CONSTANT
 from prime.evaluation.fold_tests import corrected_paired_test
 from prime.evaluation.metrics import Score
 from prime.evaluation.reported import REPORTED, FoldPredictions, Metric
+from prime.render.tables import ABSENT
 from prime.settings.evaluation import TaskConfig
 from prime.splits.folds import Fold
 from prime.study import comparison_tables, label_efficiency, method_tables, metric_tables
@@ -175,13 +176,17 @@ def test_fewer_labels_shows_the_other_methods() -> None:
     output = label_efficiency.build(context(EARLY), results)
     (table,) = output.tables
     assert set(table.display.index) == set(LABELS)
-    assert list(table.display.columns) == ["100%", "90%", "70%", "50%", "25%", "10%"]
+    assert list(table.display.columns) == ["100%", "90%", "70%", "50%", "25%", "10%", "5%"]
     assert table.display.loc["Blind", "10%"] == "0.500 (constant)"
     assert [series.label for series in output.figures[0].panels[0].series] == list(LABELS)
     unfit: Any = SimpleNamespace(primary=results.primary.query("label != 'Blind' or share > 0.1"))
     output = label_efficiency.build(context(EARLY), unfit)
     assert "Blind" not in output.tables[0].display.index
-    assert output.notes == ["Blind, early: no fold can be fitted at every share"]
+    assert output.notes == ["Blind, early: no fold can be fitted at every share down to 10 %"]
+    scarce: Any = SimpleNamespace(primary=results.primary.query("label != 'Blind' or share >= 0.1"))
+    kept = label_efficiency.build(context(EARLY), scarce).tables[0].display
+    assert kept.loc["Blind", "10%"] == "0.500 (constant)"
+    assert kept.loc["Blind", "5%"] == ABSENT
     nothing: Any = SimpleNamespace(primary=results.primary[:0])
     assert label_efficiency.build(context(EARLY), nothing).figures == []
     assert CONSTANT in set(scores["note"])

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from prime.arguments import ConfigFile, Count, Folder, Root, Settings, Threads, Words, about
+from prime.arguments import Accelerator, ConfigFile, Count, Folder, Root, Settings, Threads, Words, about
 from prime.commands.shared import open_cohort_store, open_experiment_store, read_experiment, set_threads
+from prime.devices import device_of
 
 
 def fit(
@@ -17,13 +18,15 @@ def fit(
     cohort_name: Annotated[Words, about("Cancer types to fit on, or all.", "NAME")],
     task: Annotated[str | None, about("A task of the experiment (its first).", "NAME")] = None,
     out: Annotated[Folder, about("The model folder.")],
+    accelerator: Accelerator = "auto",
 ) -> None:
     """Fit a survival head on a whole cohort and save a model folder."""
     experiment = read_experiment(config, settings)
     set_threads(threads)
     from prime.predict.fit import fit as fit_head
 
-    fit_head(open_experiment_store(experiment), experiment, checkpoint, cohort_name, out, task)
+    device = device_of(accelerator)
+    fit_head(open_experiment_store(experiment), experiment, checkpoint, cohort_name, out, task, device)
     print(f"{out}: fitted; score new patients with prime predict --model {out}")
 
 
@@ -35,6 +38,7 @@ def predict(
     root: Root = None,
     store: Annotated[Folder | None, about("Where the cohort is packed.")] = None,
     threads: Threads = None,
+    accelerator: Accelerator = "auto",
 ) -> None:
     """Score new patients with whatever they have."""
     set_threads(threads)
@@ -42,8 +46,9 @@ def predict(
     from prime.predict.model_folder import load_model
     from prime.predict.predict import predict as score
 
+    device = device_of(accelerator)
     load_model(model)  # before any packing
-    table = score(model, open_cohort_store(load_cohort(cohort, root), store), out)
+    table = score(model, open_cohort_store(load_cohort(cohort, root), store), out, device)
     scored = int((table["status"] == "scored").sum())
     print(f"{out}: {scored:,} patients scored, {len(table) - scored:,} listed without a score")
 

@@ -4,8 +4,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from prime.arguments import ConfigFile, Folder, Settings, Words, about
+from prime.arguments import Accelerator, ConfigFile, Folder, Settings, Words, about
 from prime.commands.shared import open_experiment_store, read_experiment
+from prime.devices import device_kind
 from prime.errors import InputError
 from prime.job_pool import JobPool
 
@@ -34,6 +35,7 @@ def study(
             "NAME=CONFIG.yaml",
         ),
     ] = (),
+    accelerator: Accelerator = "auto",
     pool: JobPool = JobPool(),
 ) -> int:
     """Make a table or figure of the paper, or all of them."""
@@ -45,6 +47,7 @@ def study(
     from prime.study.run import read_reference, run_studies
     from prime.study.sweeps import read_setting
 
+    device_kind(accelerator)  # before any packing
     studies = choose(name)
     theirs = None if reference is None else read_reference(reference)
     varied = tuple(read_setting(text) for text in setting)
@@ -54,7 +57,7 @@ def study(
     others = tuple(_other(text) for text in also)
     context = Context(store, experiment, preset, theirs, varied, protocol, others)
     command = " ".join(["prime", *sys.argv[1:]])
-    return 1 if run_studies(studies, context, out, pool, command, Console()) else 0
+    return 1 if run_studies(studies, context, out, pool, command, Console(), accelerator) else 0
 
 
 def _other(text: str) -> "Other":

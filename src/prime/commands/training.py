@@ -1,10 +1,11 @@
 """Commands that train on a whole cohort: pretrain, evaluate."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from prime.arguments import ConfigFile, Count, File, Folder, Settings, Threads, about
+from prime.arguments import Accelerator, ConfigFile, Count, File, Folder, Settings, Threads, about
 from prime.commands.shared import open_experiment_store, read_experiment, set_threads
+from prime.devices import device_of
 from prime.errors import InputError, first_line
 from prime.precision import Precision
 
@@ -21,8 +22,9 @@ def pretrain(
     ] = None,
     devices: Annotated[Count, about("Processes a node.")] = 1,
     nodes: Annotated[Count, about("Machines.")] = 1,
-    accelerator: Annotated[Literal["auto", "cpu", "gpu", "cuda", "mps"], about("Where to run.")] = "auto",
+    accelerator: Accelerator = "auto",
     precision: Annotated[Precision | None, about("Instead of pretrain.precision.")] = None,
+    loader_workers: Annotated[int, about("Threads that make batches ahead; 0 for none.")] = 1,
 ) -> None:
     """Pretrain on everyone who has anything, without labels."""
     experiment = read_experiment(config, settings)
@@ -37,8 +39,9 @@ def pretrain(
     excluded: frozenset[str] = frozenset()
     if exclude is not None:
         excluded = read_exclusions(exclude, [str(p) for p in store.patients["patient_id"]])
+    where = Devices(devices, nodes, accelerator, precision, loader_workers)
     try:
-        train(store, experiment, out, excluded, Devices(devices, nodes, accelerator, precision))
+        train(store, experiment, out, excluded, where)
     except MisconfigurationException as error:
         raise InputError(f"--accelerator, --devices or --nodes: {first_line(error)}") from None
     print(f"{out}: pretrained; the losses are in {out / 'curves.svg'}")
@@ -55,6 +58,7 @@ def evaluate(
     ] = None,
     out: Annotated[Folder, about("Folder of the tables; taken up again.")],
     folds: Annotated[File | None, about("Folds (csv) or splits (json).")] = None,
+    accelerator: Accelerator = "auto",
 ) -> None:
     """Cross-validate survival heads under every missing pattern."""
     given = () if folds is None else (f"evaluate.folds={folds.resolve()}",)
@@ -65,5 +69,6 @@ def evaluate(
     from prime.commands.evaluation_screen import print_evaluation
     from prime.downstream.grid import evaluate as cross_validate
 
-    cross_validate(open_experiment_store(experiment), experiment, checkpoint, out)
+    device = device_of(accelerator)
+    cross_validate(open_experiment_store(experiment), experiment, checkpoint, out, device)
     print_evaluation(out, Console())

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as parquet
+import torch
 
 from prime import __version__
 from prime.arrays import Indices
@@ -43,6 +44,7 @@ from prime.splits.split_files import save_splits
 from prime.store.inputs import data_identity
 from prime.store.store import Store
 
+CPU = torch.device("cpu")
 PROBING = ("prime.downstream.probe_fits", *networks_module.CODE)
 FINETUNING = ("prime.downstream.finetuning", *networks_module.CODE)
 SCORING = ("prime.downstream.scoring",)
@@ -81,7 +83,7 @@ class Evaluation:
 
     # Doing ------------------------------------------------------------------------------------------------
 
-    def run(self, progress: bool = True) -> pd.DataFrame:
+    def run(self, progress: bool = True, device: torch.device = CPU) -> pd.DataFrame:
         """Do every fit that is not done yet, write the tables, and return folds.csv as a frame."""
         if not self.fits:
             raise InputError(
@@ -90,7 +92,7 @@ class Evaluation:
             )
         todo = self.missing()
         for fit in tracked(todo, "evaluate", progress):
-            self.do(fit)
+            self.do(fit, device)
         folds = self.scores()
         ids = self.store.patients["patient_id"].to_numpy(dtype=object)
         for (task, seed), drawn in self.plan.folds.items():
@@ -108,8 +110,9 @@ class Evaluation:
         """The fits still to be done."""
         return [f for f in self.fits if not (self.part_path(f).is_file() and self.scores_path(f).is_file())]
 
-    def do(self, fit: Fit) -> None:
-        """Do one fit unless its part file is there: predictions, and their scores beside them."""
+    def do(self, fit: Fit, device: torch.device = CPU) -> None:
+        """Do one fit on a device unless its part file is there: predictions, and their scores beside them."""
+        self.networks.device = device
         path, scored = self.part_path(fit), self.scores_path(fit)
         if not path.is_file():
             with replacing(path) as temporary:
@@ -129,7 +132,9 @@ class Evaluation:
             method = METHODS.find(fit.method)
             if method.kind == "joint":
                 return with_cost(lambda: fit_joint(self._joint_method(fit, method)))
-            return with_cost(lambda: fit_method(self.data, outcome, fit, method, self.config))
+            return with_cost(
+                lambda: fit_method(self.data, outcome, fit, method, self.config, networks.device)
+            )
 
         def work() -> pd.DataFrame:
             if fit.shared:
@@ -332,11 +337,17 @@ class Evaluation:
         }
 
 
-def evaluate(store: Store, config: ExperimentConfig, checkpoint: Path | None, out: Path) -> pd.DataFrame:
+def evaluate(
+    store: Store,
+    config: ExperimentConfig,
+    checkpoint: Path | None,
+    out: Path,
+    device: torch.device = CPU,
+) -> pd.DataFrame:
     """Run the evaluation of `config` into `out` and return folds.csv; finished fits are not done again.
 
     `checkpoint` is the folder of `prime pretrain`; `{seed}`, `{fold}` and `{cohort}` in it stand for those of
     each fit. Raises InputError for settings or data that cannot be evaluated.
     """
     find = None if checkpoint is None else CheckpointTemplate(str(checkpoint))
-    return Evaluation(store, config, find, out).run()
+    return Evaluation(store, config, find, out).run(device=device)

@@ -56,6 +56,7 @@ class MethodFit:
     outcome: Outcome
     seed: int
     fold: Fold
+    device: torch.device
 
     @property
     def comparison(self) -> ComparisonConfig:
@@ -146,7 +147,12 @@ def check_method(method: Method, config: ExperimentConfig, store: Store) -> None
 
 
 def fit_method(
-    data: EvaluationData, outcome: Outcome, fit: Fit, method: Method, config: ExperimentConfig
+    data: EvaluationData,
+    outcome: Outcome,
+    fit: Fit,
+    method: Method,
+    config: ExperimentConfig,
+    device: torch.device,
 ) -> pd.DataFrame:
     """Predictions of a method on the folds of a fit, as rows of predictions.csv.
 
@@ -156,7 +162,7 @@ def fit_method(
     chosen: dict[str, Any] = {}
     parameters = 0
     for fold in fit.folds:
-        task = MethodFit(method, config, data, outcome, fit.seed, fold)
+        task = MethodFit(method, config, data, outcome, fit.seed, fold, device)
         predict: _Predictor
         if task.reason is not None:
             predict, chosen[str(fold.fold)] = _Constant(task), {"not_fitted": task.reason}
@@ -280,7 +286,7 @@ def train_point(task: MethodFit, batches: FoldBatches, point: GridPoint) -> Supe
     settings = task.comparison
     torch.manual_seed(task.name_seed("weights"))  # the same start at every point
     inputs = own_inputs(task.method, task.config, task.data.store)
-    network = build_network(task.method, task.config, inputs, task.baseline(), point.dropout)
+    network = build_network(task.method, task.config, inputs, task.baseline(), point.dropout).to(task.device)
 
     def optimizer() -> torch.optim.Optimizer:
         groups = parameter_groups(network, point.weight_decay)

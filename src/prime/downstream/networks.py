@@ -64,6 +64,7 @@ class Networks:
         """`tested` gives whom any task tests in the fold of that seed, cohort and number."""
         self.data, self.config, self.checkpoint, self.folder = data, config, checkpoint, folder
         self.store, self.tested = data.store, tested
+        self.device = torch.device("cpu")
         self.held: dict[Path, tuple[Prime, PatientLoader]] = {}
 
     def checkpoint_path(self, seed: int, fold: Fold) -> Path:
@@ -105,13 +106,14 @@ class Networks:
             config = self.config
             who = self._scaled_on(seed, fold)
             scaling = fit_scalings(self.store, who, config.clip, within=config.scaling)
-            return self._random(seed), PatientLoader(self.store, scaling)
+            return self._random(seed).to(self.device), PatientLoader(self.store, scaling)
         path = self.checkpoint_path(seed, fold)
         if path not in self.held:
             loaded = load_checkpoint(path)
             require_same_inputs(loaded.model.inputs, input_spec(self.store), str(path))
             self.held = {path: (loaded.model, PatientLoader(self.store, loaded.scaling))}  # one at a time
-        return self.held[path]
+        model, loader = self.held[path]
+        return model.to(self.device), loader
 
     def _random(self, seed: int) -> Prime:
         return random_prime(input_spec(self.store), self.config.model, seed)

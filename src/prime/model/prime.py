@@ -130,21 +130,25 @@ class Prime(nn.Module):
         if self.training and isinstance(self.bank, MeanTokens):
             self.bank.update(own, observed)
 
-    def complete(self, batch: Batch) -> Completed:
-        """Own tokens, and imputed ones where a modality is missing. Raises ValueError as `forward`."""
-        observed = batch.observed
-        own = self.tokenize(batch)
+    def complete(self, own: Tensor, observed: Tensor) -> Completed:
+        """Own tokens (B, M, K, D), and imputed ones where a modality is not observed (B, M).
+
+        Raises ValueError for a patient without any.
+        """
         agreed = consensus(self.bank.assign(own), observed)  # (B, N)
         tokens = impute(own, observed, self.bank.fill(agreed).expand_as(own))
         self.learn_mean(own, observed)
         return Completed(observed, tokens, agreed)
 
-    def forward(self, batch: Batch) -> Encoding:
-        """Encode patients with the modalities that they have. Raises ValueError for one without any."""
-        found = self.complete(batch)
+    def encode(self, found: Completed) -> Encoding:
+        """Refine and fuse the tokens of a completed batch."""
         refined = self.refine(found.tokens, found.observed)
         fused, routings = self.backbone(refined)
         return Encoding(found.observed, found.tokens, found.consensus, refined, fused.float(), routings)
+
+    def forward(self, batch: Batch) -> Encoding:
+        """Encode patients with the modalities that they have. Raises ValueError for one without any."""
+        return self.encode(self.complete(self.tokenize(batch), batch.observed))
 
 
 def random_prime(inputs: InputSpec, config: ModelConfig, seed: int) -> Prime:

@@ -53,9 +53,10 @@ class ModalityTokenizer(nn.Module):
         return zeros_like_rows(len(present), x).index_copy(0, rows, x)  # (B, K, D)
 
     def _attend(self, memory: Tensor, mask: Tensor) -> Tensor:
-        """The queries over memory (b, L, D), in whichever of two equal ways takes fewer products."""
+        """The queries over memory (b, L, D); by `attention: auto`, in the way that takes fewer products."""
         attention, queries = self.attention, self.queries
-        if queries.shape[0] * attention.heads < queries.shape[1]:
+        folds = queries.shape[0] * attention.heads < queries.shape[1]
+        if folds and attention.implementation == "auto":
             return attention.pool(queries, memory, mask)
         return attention(queries.expand(len(memory), -1, -1), memory, mask)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from prime import __version__
@@ -33,6 +34,7 @@ from prime.store.inputs import input_spec, require_same_inputs
 from prime.store.loading import PatientLoader
 from prime.store.store import Store
 
+CPU = torch.device("cpu")
 FOLDS = 5
 MIN_REFERENCE = 10
 PERCENTILES = np.arange(101)
@@ -230,6 +232,7 @@ def fit(
     cohort_names: tuple[str, ...],
     out: Path,
     task_name: str | None = None,
+    device: torch.device = CPU,
 ) -> FittedModel:
     """Fit a task's heads on all usable patients of these cancer types, or `("all",)`; save them in `out`.
 
@@ -250,7 +253,9 @@ def fit(
         return load_model(out)
     subsets = patterns(list(store.modalities))
     loader = PatientLoader(store, trained.scaling)
-    cache = embed(trained.model, loader, store.observed(), members, subsets, settings.probe.readout)
+    cache = embed(
+        trained.model.to(device), loader, store.observed(), members, subsets, settings.probe.readout
+    )
     fold = cross_validation(store, outcome, members, config.seed)
     fitting = Fitting(cache, outcome, members, fold, settings.probe, settings.bins)
     groups = {name: fitting.training_patterns(name) for name in subsets}

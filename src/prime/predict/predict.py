@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from prime.downstream.embeddings import embed
@@ -12,8 +13,11 @@ from prime.evaluation.missingness import patterns
 from prime.files import write_csv
 from prime.predict.inputs import NewPatientLoader, observed_modalities, require_inputs
 from prime.predict.model_folder import FittedModel, load_model
+from prime.progress import tracked
 from prime.store.store import Store
 
+CPU = torch.device("cpu")
+AT_ONCE = 2048  # patients whose embeddings are held
 NOTHING = "no modality: none of the patient's data could be used"
 
 
@@ -94,7 +98,7 @@ def _blank(model: FittedModel, store: Store, observed: NDArray[np.bool_]) -> pd.
     return table
 
 
-def score_patients(model: FittedModel, store: Store) -> pd.DataFrame:
+def score_patients(model: FittedModel, store: Store, device: torch.device = CPU) -> pd.DataFrame:
     """One row a patient of the store, in its order.
 
     Columns: patient_id, cohort, status (scored / not scored), reason, pattern (the modalities used), imputed
@@ -105,7 +109,7 @@ def score_patients(model: FittedModel, store: Store) -> pd.DataFrame:
 
     Raises InputError where the cohort's sources are not the model's.
     """
-    network = model.checkpoint.model
+    network = model.checkpoint.model.to(device)
     require_inputs(store, network.inputs, model.description)
     observed = observed_modalities(store, network.inputs)
     table = _blank(model, store, observed)
@@ -114,23 +118,23 @@ def score_patients(model: FittedModel, store: Store) -> pd.DataFrame:
         return table
     subsets = patterns(list(model.modalities))
     loader = NewPatientLoader(store, model.checkpoint.scaling, network.inputs)
-    whole = {"all": subsets["all"]}
-    cache = embed(network, loader, observed, patients, whole, model.description.readout)
-    for name, keep in subsets.items():
-        mine = np.flatnonzero((observed == np.array(keep)).all(axis=1))
-        if len(mine):
-            columns = _score(model, model.heads[name], name, cache.take("all", mine))
-            for column, values in columns.items():
-                table.loc[mine, column] = values
+    parts = np.split(patients, range(AT_ONCE, len(patients), AT_ONCE))
+    for part in tracked(parts, "predict", len(parts) > 1):
+        cache = embed(network, loader, observed, part, {"all": subsets["all"]}, model.description.readout)
+        for name, keep in subsets.items():
+            mine = part[(observed[part] == np.array(keep)).all(axis=1)]
+            if len(mine):
+                columns = _score(model, model.heads[name], name, cache.take("all", mine))
+                table.loc[mine, list(columns)] = np.stack(list(columns.values()), axis=1)
     return table
 
 
-def predict(model_dir: Path, store: Store, out_csv: Path) -> pd.DataFrame:
+def predict(model_dir: Path, store: Store, out_csv: Path, device: torch.device = CPU) -> pd.DataFrame:
     """Score every patient of a store with a model folder, write `out_csv`, and return the table.
 
     The columns are those of `score_patients`. Raises InputError for a damaged model folder and for a cohort
     whose sources are not the model's.
     """
-    table = score_patients(load_model(model_dir), store)
+    table = score_patients(load_model(model_dir), store, device)
     write_csv(out_csv, table, float_format="%.6g")
     return table

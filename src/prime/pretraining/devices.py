@@ -6,6 +6,7 @@ from typing import Any, cast
 import torch
 from lightning_fabric import Fabric
 
+from prime.devices import device_kind
 from prime.precision import resolved
 
 
@@ -18,27 +19,26 @@ class Devices:
         nodes: machines.
         accelerator: `cpu`, `gpu`, `cuda`, `mps`, or `auto`.
         precision: `auto`, `bf16-mixed` or `32-true`; None leaves it to the experiment.
+        loader_workers: threads of a process that make batches ahead of the step; no result depends on them.
+        number: of the run among those that share this machine's devices.
     """
 
     devices: int = 1
     nodes: int = 1
     accelerator: str = "auto"
     precision: str | None = None
-
-    @property
-    def _kind(self) -> str:
-        """The kind of device that `accelerator` means here."""
-        if self.accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available():
-            return "cuda"
-        return "mps" if self.accelerator != "cpu" and torch.backends.mps.is_available() else "cpu"
+    loader_workers: int = 1
+    number: int = 0
 
     def fabric(self, configured: str) -> Fabric:
-        """A launched Fabric; `configured` is the experiment's precision."""
+        """A launched Fabric; `configured` is the experiment's precision. Raises as `device_kind`."""
         many = self.devices * self.nodes > 1
-        precision = resolved(self.precision or configured, self._kind)
+        kind = device_kind(self.accelerator)
+        precision = resolved(self.precision or configured, kind)
+        chosen = [self.number % torch.cuda.device_count()] if kind == "cuda" and not many else self.devices
         fabric = Fabric(
-            accelerator=self.accelerator,
-            devices=self.devices,
+            accelerator=kind,
+            devices=chosen,
             num_nodes=self.nodes,
             strategy="ddp" if many else "auto",
             precision=cast(Any, precision),

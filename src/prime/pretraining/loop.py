@@ -4,6 +4,7 @@ import json
 import math
 import pickle
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from prime.progress import progress_display
 from prime.seeds import named_seed
 from prime.settings.experiment import ExperimentConfig
 from prime.splits.folds import pretraining_split
+from prime.store.ahead import made_ahead
+from prime.store.batch import Batch
 from prime.store.loading import PatientLoader, fit_scalings
 from prime.store.store import Store
 
@@ -53,7 +56,7 @@ class Pretraining:
         self, store: Store, config: ExperimentConfig, out: Path, excluded: frozenset[str], devices: Devices
     ) -> None:
         self.config, self.settings, self.out, self.store = config, config.pretrain, out, store
-        self.fabric = devices.fabric(self.settings.precision)
+        self.fabric, self.workers = devices.fabric(self.settings.precision), devices.loader_workers
         patients = choose_patients(store, self.settings, excluded)
         cohorts = store.patients["cohort"].to_numpy(dtype=str)
         self.train, self.validation = pretraining_split(
@@ -110,27 +113,34 @@ class Pretraining:
         each = len(batch) // self.fabric.world_size
         return batch[self.fabric.global_rank * each : (self.fabric.global_rank + 1) * each]
 
-    def forward(self, batch: Indices, *seed_names: object) -> tuple[dict[str, Tensor], Found]:
+    def batches(self, plan: list[Indices]) -> Iterator[Batch]:
+        """This process's share of every batch of a plan, made ahead."""
+        return made_ahead(lambda batch: self.loader.batch(self._mine(batch)), plan, self.workers)
+
+    def forward(self, data: Batch, *seed_names: object) -> tuple[dict[str, Tensor], Found]:
         """The losses of a batch, over the patients of all processes, and what those of this process gave.
 
         The losses are scalars by name, with `total`. All randomness comes from the seed and `seed_names`.
         """
         torch.manual_seed(named_seed(self.config.seed, *seed_names, self.fabric.global_rank))
-        data = self.loader.batch(self._mine(batch)).to(self.fabric.device)
-        found: Found = self.model(OpaqueBatch(data))
+        found: Found = self.model(OpaqueBatch(data.to(self.fabric.device)))
         rows = {name: gather(tensors) for name, tensors in found.rows.items()}
         return self.raw.weigh(rows), found
 
     def train_epoch(self, epoch: int, total_steps: int, first_step: int, progress: Any) -> dict[str, float]:
-        """One pass over the training patients. Returns the mean of every loss, and the speed."""
+        """One pass over the training patients. Returns the mean of every loss, the speed, and what waits."""
         self.model.train()
         sums: dict[str, float] = {}
         started, plan = time.perf_counter(), self.epoch_plan(epoch)
-        for number, batch in enumerate(plan):
+        batches, waited = self.batches(plan), 0.0
+        for number in range(len(plan)):
+            asked = time.perf_counter()
+            data = next(batches)
+            waited += time.perf_counter() - asked
             rate = learning_rate_at(first_step + number, total_steps, self.settings)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            losses, _ = self.forward(batch, "step", epoch, number)
+            losses, _ = self.forward(data, "step", epoch, number)
             values = {name: float(value.detach()) for name, value in losses.items()}
             self._require_numbers(epoch, values)
             self.optimizer.zero_grad(set_to_none=True)
@@ -143,7 +153,8 @@ class Pretraining:
             progress(epoch, number + 1, len(plan), {k: v / (number + 1) for k, v in sums.items()})
         seconds = time.perf_counter() - started
         result = {f"train/{name}": value / len(plan) for name, value in sums.items()}
-        return {**result, "patients_per_second": sum(map(len, plan)) / seconds, "learning_rate": rate}  # pyright: ignore[reportPossiblyUnboundVariable]
+        speed = {"patients_per_second": sum(map(len, plan)) / seconds, "waiting_share": waited / seconds}
+        return {**result, **speed, "learning_rate": rate}  # pyright: ignore[reportPossiblyUnboundVariable]
 
     def _require_numbers(self, epoch: int, losses: dict[str, float]) -> None:
         """Raise InputError where a loss is not a number: from then on the weights are not numbers either."""
@@ -161,8 +172,8 @@ class Pretraining:
         plan = self._plan(self.validation, 0.0, -1)
         sums: dict[str, float] = {}
         kept: list[dict[str, Tensors]] = []
-        for number, batch in enumerate(plan):
-            losses, found = self.forward(batch, "validation", number)
+        for number, (batch, data) in enumerate(zip(plan, self.batches(plan), strict=True)):
+            losses, found = self.forward(data, "validation", number)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(batch)
             kept.append({name: gather(tensors) for name, tensors in found.diagnosed.items()})

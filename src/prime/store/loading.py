@@ -1,6 +1,7 @@
 """Making batches from a packed store: rows are gathered, scaled, padded and masked."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -9,15 +10,9 @@ from numpy.typing import NDArray
 
 from prime.arrays import Indices
 from prime.store.batch import Batch, SourceBatch
-from prime.store.scaling import Scaling, fit_scaling, fit_scaling_within
+from prime.store.rows import draw_rows, gather_rows, patient_chunks
+from prime.store.scaling import LEAST_ROWS, MAX_ROWS, Scaling, SourceScaling, fit_scaling
 from prime.store.store import Store
-
-
-def gather_rows(index: Indices, patients: Indices) -> Indices:
-    """Numbers of the rows of `patients`; `index` (P, 2) has start and number of each patient's rows."""
-    start, length = index[patients, 0], index[patients, 1]
-    offset = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
-    return np.repeat(start, length) + offset
 
 
 def fit_scalings(
@@ -31,14 +26,24 @@ def fit_scalings(
     cohorts = store.patients["cohort"].to_numpy(dtype=str)
     scaling: Scaling = {}
     for name in store.sources if sources is None else sources:
-        index = store.index(name)
-        rows = store.values(name)[gather_rows(index, patients)]
+        scaling[name] = _fit_scaling(store, name, patients, clip)
         if within == "cancer_type":
-            types = np.repeat(cohorts[patients], index[patients, 1])
-            scaling[name] = fit_scaling_within(rows, types, clip)
-        else:
-            scaling[name] = fit_scaling(rows, clip)
+            able = _types_of_enough_rows(cohorts[patients], store.index(name)[patients, 1])
+            own = {one: _fit_scaling(store, name, patients[cohorts[patients] == one], clip) for one in able}
+            scaling[name] = replace(scaling[name], own=own)
     return scaling
+
+
+def _fit_scaling(store: Store, name: str, patients: Indices, clip: float) -> SourceScaling:
+    """The scaling of a source, from rows of these patients; they are drawn before anything is read."""
+    return fit_scaling(store.values(name)[draw_rows(store.index(name), patients, MAX_ROWS, seed=0)], clip)
+
+
+def _types_of_enough_rows(types: NDArray[np.str_], length: Indices) -> list[str]:
+    """The named types of patients (n,) who have at least 20 rows together; `length` (n,) of each."""
+    names, number = np.unique(types, return_inverse=True)
+    count = np.bincount(number, weights=length, minlength=len(names))
+    return [str(name) for name in names[count >= LEAST_ROWS] if name]
 
 
 def scaled_rows(store: Store, scaling: Scaling, name: str, patients: Indices) -> NDArray[np.float32]:
@@ -50,7 +55,7 @@ def scaled_rows(store: Store, scaling: Scaling, name: str, patients: Indices) ->
 
 
 class PatientLoader:
-    """Makes batches of a store's patients; vector sources are scaled once and held in memory.
+    """Makes batches of a store's patients; no more than a batch is held in memory.
 
     With `modalities`, batches have only these, in this order, and `scaling` needs only their sources.
     """
@@ -66,31 +71,20 @@ class PatientLoader:
             store.patients["cohort"].to_numpy(dtype=str), return_inverse=True
         )
         self._index = {name: np.asarray(store.index(name)) for name in self.sources}
-        self._scaled = {
-            name: self._all_rows(name) for name in self.sources if store.sources[name].kind == "vector"
-        }
-
-    def _all_rows(self, name: str) -> NDArray[np.float32]:
-        """Every row of a source, scaled, in the store's order."""
-        index, values = self._index[name], self.store.values(name)
-        owner = np.zeros(len(values), dtype=np.int64)
-        owner[gather_rows(index, np.arange(len(index)))] = np.repeat(np.arange(len(index)), index[:, 1])
-        return self.scaling[name].rows(values, self.cohort_names[self.cohort_codes[owner]])
+        self._values = {name: store.values(name) for name in self.sources}
 
     def _rows(self, name: str, patients: Indices) -> NDArray[np.float32]:
         index = self._index[name]
-        rows = gather_rows(index, patients)
-        if name in self._scaled:
-            return self._scaled[name][rows]
         types = self.cohort_names[self.cohort_codes[np.repeat(patients, index[patients, 1])]]
-        return self.scaling[name].rows(self.store.values(name)[rows], types)
+        return self.scaling[name].rows(self._values[name][gather_rows(index, patients)], types)
 
     def _source(self, name: str, patients: Indices) -> SourceBatch:
         index = self._index[name]
         length = index[patients, 1]
         mask = np.arange(max(1, int(length.max(initial=0)))) < length[:, None]  # (B, L)
         values = np.zeros((*mask.shape, self.store.sources[name].dim), dtype=np.float32)
-        values[mask] = self._rows(name, patients)
+        for part in patient_chunks(index, patients, values.shape[2]):
+            values[part][mask[part]] = self._rows(name, patients[part])
         return SourceBatch(torch.from_numpy(values), torch.from_numpy(mask))
 
     def batch(self, patients: Sequence[int] | Indices) -> Batch:

@@ -7,7 +7,7 @@ from prime.cohort.source import SourceConfig
 from prime.files import sha256_text
 from prime.fingerprint import FileStamp
 
-FORMAT = 1
+FORMAT = 2  # 2: patients are sorted by id
 
 
 @dataclass(frozen=True)

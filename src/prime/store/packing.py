@@ -197,17 +197,19 @@ def _whole(out: Path, parts: dict[str, SourceManifest]) -> bool:
 
 
 def join_patients(clinical: ClinicalTable, rows: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """The patients of the clinical table in its order, then those with features only, sorted, no outcomes."""
+    """The patients of the clinical table, and those with features only, without outcomes; sorted by id.
+
+    Splits, batches and draws count by position, so that the order of a file's rows must not decide it.
+    """
     known = set(clinical.frame["patient_id"])
     others = sorted(set(_all_ids(rows)) - known)
-    if not others:
-        return clinical.frame.reset_index(drop=True)
     blank: dict[str, Any] = {"cohort": "", "site": "", "excluded": False, "exclude_reason": ""}
     more = {
         column: others if column == "patient_id" else blank.get(column, np.nan)
         for column in clinical.frame.columns
     }
-    return pd.concat([clinical.frame, pd.DataFrame(more)], ignore_index=True)
+    parts = [clinical.frame, pd.DataFrame(more)] if others else [clinical.frame]
+    return pd.concat(parts, ignore_index=True).sort_values("patient_id", ignore_index=True)
 
 
 def _all_ids(rows: dict[str, pd.DataFrame]) -> Iterator[str]:

@@ -1,12 +1,13 @@
 """Robust scaling of features, fitted on training patients only and saved with the model."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-MAX_ROWS = 20_000
-LEAST_PATIENTS = 20  # of a cancer type, for a scaling of its own
+MAX_ROWS = 20_000  # that a scaling is fitted on
+LEAST_ROWS = 20  # of a cancer type, for a scaling of its own
 
 
 @dataclass(frozen=True)
@@ -40,20 +41,18 @@ class SourceScaling:
 
         They are taken as those of no cancer type with a scaling of its own.
         """
-        with np.errstate(over="ignore"):  # what overflows is clipped like any other large value
-            scaled = (np.asarray(values, dtype=np.float32) - self.centre) / self.scale
-        return np.nan_to_num(np.clip(scaled, -self.clip, self.clip), nan=0.0)
+        # Torch, for its fast conversion from float16. What overflows is clipped like any other large value.
+        scaled = torch.from_numpy(np.array(values)).to(torch.float32)
+        scaled = scaled.sub_(torch.from_numpy(self.centre)).div_(torch.from_numpy(self.scale))
+        return scaled.clamp_(-self.clip, self.clip).nan_to_num_(nan=0.0).numpy()
 
 
-def fit_scaling(values: NDArray[np.generic], clip: float, seed: int = 0) -> SourceScaling:
-    """Median and interquartile scale of (rows, d), on at most 20,000 rows drawn with `seed`.
+def fit_scaling(values: NDArray[np.generic], clip: float) -> SourceScaling:
+    """Median and interquartile scale of (rows, d).
 
     The scale is IQR / 1.349 (one standard deviation of a normal variable); where that is zero, the standard
     deviation; where that is zero too, or a feature has no value at all, one.
     """
-    if len(values) > MAX_ROWS:
-        rows = np.random.default_rng(seed).choice(len(values), MAX_ROWS, replace=False)
-        values = values[np.sort(rows)]
     x = np.asarray(values, dtype=np.float64)
     empty = np.isnan(x).all(axis=0) if len(x) else np.ones(x.shape[1], dtype=bool)
     x = np.where(empty, 0.0, x) if len(x) else np.zeros((1, x.shape[1]))
@@ -62,17 +61,6 @@ def fit_scaling(values: NDArray[np.generic], clip: float, seed: int = 0) -> Sour
     scale = np.where(scale > 1e-9, scale, np.nanstd(x, axis=0))
     scale = np.where(scale > 1e-9, scale, 1.0)
     return SourceScaling(centre.astype(np.float32), scale.astype(np.float32), clip)
-
-
-def fit_scaling_within(values: NDArray[np.generic], types: NDArray[np.str_], clip: float) -> SourceScaling:
-    """The scaling of (rows, d) of patients of these cancer types (rows,), with one for each type.
-
-    A type with fewer than 20 rows, or an unknown one (an empty name), takes that of everyone.
-    """
-    names, counts = np.unique(types, return_counts=True)
-    able = [str(name) for name in names[counts >= LEAST_PATIENTS] if name]
-    own = {name: fit_scaling(values[types == name], clip) for name in able}
-    return replace(fit_scaling(values, clip), own=own)
 
 
 Scaling = dict[str, SourceScaling]

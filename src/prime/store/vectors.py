@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prime.arrays import Floats, Indices
-from prime.store.loading import gather_rows
+from prime.store.rows import gather_rows, patient_chunks, sums_by_patient
 from prime.store.store import Store
 
 
@@ -97,14 +97,16 @@ def source_vectors(store: Store, source: str, distribution: bool = False) -> tup
 
 def _means(store: Store, source: str, patients: Indices) -> Floats:
     """(n, d) float64: the mean of each patient's rows, NaN where there are none."""
-    index = store.index(source)
-    rows = np.asarray(store.values(source)[gather_rows(index, patients)], dtype=np.float64)
-    known = ~np.isnan(rows)
-    length = index[patients, 1]
-    total = _sums(np.where(known, rows, 0.0), length)
-    count = _sums(known.astype(np.float64), length)
-    with np.errstate(invalid="ignore"):
-        return total / count
+    index, values = store.index(source), store.values(source)
+    means = np.empty((len(patients), values.shape[1]))
+    for part in patient_chunks(index, patients, values.shape[1]):
+        some = patients[part]
+        rows = values[gather_rows(index, some)]
+        known = ~np.isnan(rows)
+        total = sums_by_patient(np.where(known, rows, 0.0), index[some, 1])
+        with np.errstate(invalid="ignore"):
+            means[part] = total / sums_by_patient(known, index[some, 1])
+    return means
 
 
 def _distributions(store: Store, source: str, patients: Indices) -> Floats:
@@ -123,13 +125,3 @@ def _distributions(store: Store, source: str, patients: Indices) -> Floats:
             low, high = np.quantile(there, [0.1, 0.9])
             result[place, :, column] = there.mean(), np.log1p(there.std()), low, high
     return result.reshape(len(patients), -1)
-
-
-def _sums(rows: Floats, length: Indices) -> Floats:
-    """Sums (n, d) of consecutive rows (R, d), of which `length` (n,) belong to each patient."""
-    sums = np.zeros((len(length), rows.shape[1]))
-    some = length > 0
-    if some.any():
-        start = np.cumsum(length) - length
-        sums[some] = np.add.reduceat(rows, start[some], axis=0)
-    return sums

@@ -12,6 +12,7 @@ from uuid import uuid4
 import joblib
 import torch
 
+from prime.devices import device_of
 from prime.errors import InputError, first_line
 from prime.files import sha256_file, sole_process, write_text
 from prime.job_pool import JobPool
@@ -26,8 +27,19 @@ FINISHED = "finished"
 
 
 @dataclass(frozen=True)
+class Where:
+    """The accelerator of a job, and its number among the jobs that share the machine's devices."""
+
+    accelerator: str = "auto"
+    number: int = 0
+
+
+HERE = Where()
+
+
+@dataclass(frozen=True)
 class Job:
-    """A call that leaves `result`, a file. All of it can be sent to another process."""
+    """A call that leaves `result`, a file; it is given `Where` last. All of it can go to another process."""
 
     call: Callable[..., None]
     arguments: tuple[object, ...]
@@ -44,12 +56,13 @@ def pretraining_job(run: PretrainingRun) -> Job:
     return Job(do_pretraining, (run,), run.folder / FINISHED)
 
 
-def do_pretraining(run: PretrainingRun) -> None:
+def do_pretraining(run: PretrainingRun, where: Where = HERE) -> None:
     """Pretrain, going on from the last epoch of an interrupted run."""
     with sole_process(run.folder, wait=True):  # a worker of a killed study may still be at it
         if (run.folder / FINISHED).is_file():
             return
-        Pretraining(open_store(run.store), run.config, run.folder, run.excluded, Devices()).run(shown=False)
+        devices = Devices(accelerator=where.accelerator, number=where.number)
+        Pretraining(open_store(run.store), run.config, run.folder, run.excluded, devices).run(shown=False)
         write_text(run.folder / FINISHED, f"{sha256_file(run.folder / WEIGHTS)}\n")
         (run.folder / STATE).unlink(missing_ok=True)  # three times the weights, and only for going on
 
@@ -62,9 +75,9 @@ def fit_jobs(work: ArmWork) -> list[Job]:
     ]
 
 
-def do_fit(work: ArmWork, number: int) -> None:
+def do_fit(work: ArmWork, number: int, where: Where = HERE) -> None:
     """Do one fit of an arm, by its number."""
-    work.evaluation.do(work.evaluation.fits[number])
+    work.evaluation.do(work.evaluation.fits[number], device_of(where.accelerator, where.number))
 
 
 class JobFailed(Exception):
@@ -78,7 +91,7 @@ class JobFailed(Exception):
         return self.line
 
 
-def _call(job: Job, threads: int, stop: Path) -> InputError | JobFailed | None:
+def _call(job: Job, threads: int, stop: Path, where: Where) -> InputError | JobFailed | None:
     """Do a job, unless another one has failed. An error is handed back and makes the rest stop.
 
     Raising it here would tear down the pool of workers in the middle of its work, which loky does not always
@@ -89,7 +102,7 @@ def _call(job: Job, threads: int, stop: Path) -> InputError | JobFailed | None:
     torch.set_num_threads(threads)
     quiet_libraries()
     try:
-        job.call(*job.arguments)
+        job.call(*job.arguments, where)
         return None
     except InputError as caught:
         error = caught
@@ -108,8 +121,8 @@ def one_line(error: Exception) -> str:
 class Runner:
     """Does jobs in a pool, showing how many are done; what failed once is not tried again."""
 
-    def __init__(self, pool: JobPool) -> None:
-        self.pool = pool
+    def __init__(self, pool: JobPool, accelerator: str = "auto") -> None:
+        self.pool, self.accelerator = pool, accelerator
         self.failed: dict[Path, InputError | JobFailed] = {}
 
     def run(self, jobs: Sequence[Job], title: str) -> int:
@@ -128,7 +141,8 @@ class Runner:
         try:
             with self.pool.backend(), bar:
                 errors = joblib.Parallel(pre_dispatch="all")(
-                    joblib.delayed(_call)(job, self.pool.threads, stop) for job in todo
+                    joblib.delayed(_call)(job, self.pool.threads, stop, Where(self.accelerator, number))
+                    for number, job in enumerate(todo)
                 )
         finally:
             stop.unlink(missing_ok=True)

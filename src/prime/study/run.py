@@ -57,7 +57,13 @@ def read_reference(path: Path) -> pd.DataFrame:
 
 
 def run_studies(
-    studies: list[Study], context: Context, out: Path, pool: JobPool, command: str, console: Console
+    studies: list[Study],
+    context: Context,
+    out: Path,
+    pool: JobPool,
+    command: str,
+    console: Console,
+    accelerator: str = "auto",
 ) -> list[str]:
     """Make each study into its folder in `out`, one after the other. Returns a line for each that failed.
 
@@ -69,7 +75,7 @@ def run_studies(
     """
     out.mkdir(parents=True, exist_ok=True)
     _write_flow(context, out)
-    runner = Runner(pool)
+    runner = Runner(pool, accelerator)
     failed: list[str] = []
     for study in studies:
         log = out / study.name / ERRORS

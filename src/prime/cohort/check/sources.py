@@ -1,6 +1,6 @@
 """Checks of a source: counts, ranges, constant features, duplicate patients, and leaks of the outcome."""
 
-from collections.abc import Iterator
+import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from prime.arrays import Floats
 from prime.cohort import barcode
-from prime.cohort.check.outcomes import outcome_like_names, perfect_associations
+from prime.cohort.check.outcomes import leak_sample, outcome_like_names, perfect_associations
 from prime.cohort.check.report import SourceCheck
 from prime.cohort.endpoints import ClinicalTable
 from prime.cohort.readers import inspect_source
 from prime.cohort.source import SourceConfig, SourceRows, SourceTexts
 from prime.errors import some
-from prime.files import sha256_text
 
 HUGE = 1e6
 SHORT_TEXT = 200
 MINIMUM_DOUBLE_DIM = 16
+AT_ONCE = 2**20  # numbers whose range is taken together
 
 
 @dataclass
@@ -85,18 +85,31 @@ def _check_encoder(found: SourceFindings) -> None:
 
 @dataclass
 class _Ranges:
-    """Running minimum, maximum and NaN count of each feature."""
+    """Running minimum, maximum and NaN count of each feature; rows wait until there are many."""
 
     minimum: Floats
     maximum: Floats
     missing: NDArray[np.int64]
     rows: int = 0
+    waiting: list[NDArray[np.float32]] = field(default_factory=list[NDArray[np.float32]])
+    waiting_values: int = 0
 
     @classmethod
     def of(cls, dim: int) -> "_Ranges":
         return cls(np.full(dim, np.inf), np.full(dim, -np.inf), np.zeros(dim, dtype=np.int64))
 
     def add(self, rows: NDArray[np.float32]) -> None:
+        self.waiting.append(rows)
+        self.waiting_values += rows.size
+        if self.waiting_values >= AT_ONCE:
+            self.finish()
+
+    def finish(self) -> None:
+        """Count the rows that wait."""
+        if not self.waiting:
+            return
+        rows = np.concatenate(self.waiting)
+        self.waiting, self.waiting_values = [], 0
         missing = np.isnan(rows)
         self.minimum = np.minimum(self.minimum, np.where(missing, np.inf, rows).min(axis=0))
         self.maximum = np.maximum(self.maximum, np.where(missing, -np.inf, rows).max(axis=0))
@@ -117,17 +130,19 @@ class _Ranges:
 
 def _check_features(source: SourceRows, blank: SourceCheck, clinical: ClinicalTable) -> SourceFindings:
     """Check ranges, missing numbers, duplicate patients and leaks of a source's features."""
-    ranges = _Ranges.of(source.dim)
-    doubles: dict[str, list[str]] = {}
+    ranges, doubles = _Ranges.of(source.dim), _Doubles()
+    judged = leak_sample(clinical) if source.kind == "vector" else set[str]()
     patients: list[str] = []
+    means: dict[str, Floats] = {}
     several = 0
-    means: list[Floats] = []
-    for patient, rows in _counted(source, doubles):
+    for patient, rows in source.patients:
         patients.append(patient)
         ranges.add(rows)
+        doubles.add(patient, rows)
         several += len(rows) > 1
-        if source.kind == "vector":
-            means.append(_mean(rows))
+        if patient in judged:
+            means[patient] = _mean(rows)
+    ranges.finish()
     names = source.feature_names or [f"feature {number}" for number in range(source.dim)]
     notes = list(source.notes)  # complete only after the rows were read
     if source.kind == "vector" and several:
@@ -135,22 +150,30 @@ def _check_features(source: SourceRows, blank: SourceCheck, clinical: ClinicalTa
     counts = replace(blank, dim=source.dim, patients=len(patients), rows=ranges.rows, notes=notes)
     found = SourceFindings(replace(counts, **ranges.facts(names)), patients)
     _judge_ranges(found, ranges, names)
-    shared = [group for group in doubles.values() if len(group) > 1]
+    shared = list(doubles.shared.values())
     if shared and source.dim >= MINIMUM_DOUBLE_DIM:
         sets = some([" = ".join(group[:3]) for group in shared])
         found.warnings.append(
             f"source {blank.source}: {len(shared)} sets of patients share identical features ({sets})"
         )
     if means:
-        _check_leaks(found, names, patients, np.stack(means), clinical)
+        _check_leaks(found, names, list(means), np.stack(list(means.values())), clinical)
     return found
 
 
-def _counted(source: SourceRows, doubles: dict[str, list[str]]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Yield the rows of a source; patients are added to `doubles` by the hash of their rows."""
-    for patient, rows in source.patients:
-        doubles.setdefault(sha256_text(rows.tobytes().hex()), []).append(patient)
-        yield patient, rows
+@dataclass
+class _Doubles:
+    """Patients by the hash of their rows: the first one of each, and those who share theirs."""
+
+    first: dict[bytes, str] = field(default_factory=dict[bytes, str])
+    shared: dict[bytes, list[str]] = field(default_factory=dict[bytes, list[str]])
+
+    def add(self, patient: str, rows: NDArray[np.float32]) -> None:
+        digest = hashlib.blake2b(np.ascontiguousarray(rows).data, digest_size=16).digest()
+        if digest in self.first:
+            self.shared.setdefault(digest, [self.first[digest]]).append(patient)
+        else:
+            self.first[digest] = patient
 
 
 def _mean(rows: NDArray[np.float32]) -> Floats:

@@ -13,10 +13,11 @@ from prime.catalogue.losses import LossSettings, RetentionSettings
 from prime.model.prime import Prime
 from prime.objectives.retention import retention_loss
 from prime.pretraining.losses.interface import VIEWS, ForwardPass, PretrainingLoss, Tensors, TrainingData
-from prime.pretraining.principal import LinearSummary, fit_components, patient_means
+from prime.pretraining.principal import LinearSummary, fit_components, no_moments
 from prime.store.batch import Batch, SourceBatch
 from prime.store.inputs import InputSpec
 from prime.store.loading import scaled_rows
+from prime.store.rows import patient_chunks, sums_by_patient
 
 CLIP = 5.0
 
@@ -29,11 +30,13 @@ def fit_summaries(data: TrainingData, components: int) -> dict[str, LinearSummar
     for name in store.sources:
         index = store.index(name)
         owners = patients[index[patients, 1] > 0]
-        rows = scaled_rows(store, data.scaling, name, owners)
-        owner = np.repeat(np.arange(len(owners)), index[owners, 1])
-        summaries[name] = fit_components(
-            patient_means(rows, owner, len(owners)), types[owners], components, len(names)
-        )
+        moments = no_moments(len(names), store.sources[name].dim)
+        for part in patient_chunks(index, owners, store.sources[name].dim):
+            some = owners[part]
+            length = index[some, 1]
+            sums = sums_by_patient(scaled_rows(store, data.scaling, name, some), length)
+            moments.add(sums / length[:, None], types[some])
+        summaries[name] = fit_components(moments, components)
     return summaries
 
 
