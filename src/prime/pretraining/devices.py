@@ -8,6 +8,7 @@ from lightning_fabric import Fabric
 
 from prime.devices import device_kind
 from prime.precision import resolved
+from prime.pretraining.launcher import process_environment
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,10 @@ class Devices:
     number: int = 0
 
     def fabric(self, configured: str) -> Fabric:
-        """A launched Fabric; `configured` is the experiment's precision. Raises as `device_kind`."""
+        """A launched Fabric; `configured` is the experiment's precision.
+
+        Raises InputError as `device_kind` and `process_environment` do.
+        """
         many = self.devices * self.nodes > 1
         kind = device_kind(self.accelerator)
         precision = resolved(self.precision or configured, kind)
@@ -42,6 +46,7 @@ class Devices:
             num_nodes=self.nodes,
             strategy="ddp" if many else "auto",
             precision=cast(Any, precision),
+            plugins=[process_environment(self.devices, self.nodes)],
         )
         fabric.launch()
         return fabric
