@@ -1,32 +1,94 @@
-"""Where many independent jobs run: one after the other, on this machine's processors, or on a Ray cluster."""
+"""Where many independent jobs run: one after the other, on this machine's processors, on Ray, or in SLURM."""
 
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Parameter
 
-from prime.arguments import Count, about
-from prime.errors import InputError
+from prime.arguments import Count, Words, about
+from prime.errors import InputError, first_line
+
+Result = TypeVar("Result")
 
 
 @Parameter("*")
 @dataclass(frozen=True)
 class JobPool:
-    """Where jobs run: `jobs` at once, each with `threads` processor threads, here or on a Ray cluster.
+    """Where jobs run: `jobs` at once, each with `threads` processor threads, here or on a cluster.
 
-    Without a number of jobs they run one by one here, and as many as there are processors on a cluster. The
-    cluster is the one that RAY_ADDRESS names, or one that is started on this machine.
+    Without a number of jobs they run one by one here, as many as there are processors on Ray, and each as a
+    task of its own in SLURM. Ray's cluster is the one that RAY_ADDRESS names, or one that is started on this
+    machine. In SLURM the jobs are the tasks of one array job, whose sbatch options are `slurm`; the folder of
+    the results must be on a disk that all machines share.
     """
 
     jobs: Annotated[Count | None, about("How many at once (1; on a cluster all processors).")] = None
     threads: Annotated[Count, about("Processor threads of each.")] = 1
-    cluster: Annotated[Literal["ray"] | None, about("Run on a Ray cluster.")] = None
+    cluster: Annotated[Literal["ray", "slurm"] | None, about("Run on Ray, or as a SLURM array.")] = None
+    slurm: Annotated[Words, about("Options of sbatch, such as partition=gpu time=120.", "KEY=VALUE")] = ()
+
+    def map(
+        self, call: Callable[..., Result], arguments: Sequence[tuple[Any, ...]], folder: Path
+    ) -> list[Result]:
+        """What `call` returns for each tuple of arguments, in their order; `folder` is for SLURM's files.
+
+        Raises InputError where Ray or submitit is asked for and not installed.
+        """
+        if self.cluster == "slurm":
+            return self._in_slurm(call, arguments, folder)
+        import joblib
+
+        with self._backend():
+            return joblib.Parallel(pre_dispatch="all")(joblib.delayed(call)(*given) for given in arguments)
+
+    # SLURM --------------------------------------------------------------------------------------------------
+
+    def _in_slurm(
+        self, call: Callable[..., Result], arguments: Sequence[tuple[Any, ...]], folder: Path
+    ) -> list[Result]:
+        """One array job: a task for each of `jobs` shares of the arguments, or for each of them."""
+        shares = min(self.jobs or len(arguments), len(arguments))
+        parts = [list(arguments[share::shares]) for share in range(shares)]
+        tasks = self._executor(folder).map_array(_all_of, [call] * shares, parts)
+        results: list[Any] = [None] * len(arguments)
+        for share, task in enumerate(tasks):
+            results[share::shares] = task.result()
+        return results
+
+    def _executor(self, folder: Path) -> Any:
+        try:
+            import submitit
+        except ImportError:
+            raise InputError(
+                "--cluster slurm: submitit is not installed; pip install 'prime-prognosis[slurm]'"
+            ) from None
+        options = self._sbatch_options()
+        try:
+            executor = submitit.AutoExecutor(folder / "slurm", cluster=_SUBMITIT)
+        except RuntimeError as error:
+            raise InputError(f"--cluster slurm: {first_line(error)}") from None
+        executor.update_parameters(
+            name="prime", cpus_per_task=self.threads, slurm_additional_parameters=options
+        )
+        return executor
+
+    def _sbatch_options(self) -> dict[str, str]:
+        options: dict[str, str] = {}
+        for text in self.slurm:
+            key, equals, value = text.partition("=")
+            if not (key and equals and value):
+                raise InputError(f"--slurm {text}: write it as KEY=VALUE, for example partition=gpu")
+            options[key.removeprefix("--")] = value
+        return options
+
+    # This machine and Ray -----------------------------------------------------------------------------------
 
     @contextmanager
-    def backend(self) -> Generator[None]:
+    def _backend(self) -> Generator[None]:
         """The joblib backend. Raises InputError where Ray is asked for and not installed."""
         import joblib
 
@@ -59,3 +121,11 @@ class JobPool:
                 " processors; lower --jobs or --threads"
             )
         return jobs
+
+
+_SUBMITIT: str | None = "slurm"  # tests put `local` here, which runs tasks as processes of this machine
+
+
+def _all_of(call: Callable[..., Result], arguments: list[tuple[Any, ...]]) -> list[Result]:
+    """One task of the array."""
+    return [call(*given) for given in arguments]

@@ -3,11 +3,14 @@
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from prime import job_pool as job_pool_module
 from prime.errors import InputError
 from prime.files import sole_process
 from prime.job_pool import JobPool
@@ -99,3 +102,55 @@ def test_without_ray_the_error_says_what_to_install(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"--cluster ray: Ray is not installed; pip install"):
         run_study("sites", probes_alone, tmp_path, JobPool(cluster="ray"))
+
+
+def test_as_an_array_job_of_slurm(
+    one_by_one: dict[str, bytes], probes_alone: ExperimentConfig, run_study: Run, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Submitit runs the tasks as processes of this machine here, from the files that it writes for SLURM."""
+    monkeypatch.setattr(job_pool_module, "_SUBMITIT", "local")
+    out = run_study("sites", probes_alone, tmp_path, JobPool(jobs=2, cluster="slurm"))
+    assert tables(out) == one_by_one
+    assert list((out / "cache").rglob("*_submitted.pkl"))
+
+
+def test_what_slurm_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch script that would be submitted."""
+    monkeypatch.setattr("shutil.which", lambda name, *_: f"/usr/bin/{name}" if name == "srun" else None)
+    pool = JobPool(threads=4, cluster="slurm", slurm=("partition=gpu", "--time=120", "gres=gpu:1"))
+    executor = pool._executor(tmp_path)
+    script = executor._executor._make_submission_file_text("python task.py", "1")
+    for line in ("--cpus-per-task=4", "--partition=gpu", "--time=120", "--gres=gpu:1", "--job-name=prime"):
+        assert f"#SBATCH {line}" in script, script
+    with pytest.raises(InputError, match="--slurm partition: write it as KEY=VALUE"):
+        JobPool(cluster="slurm", slurm=("partition",))._executor(tmp_path)
+
+
+def test_no_slurm_here_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    with pytest.raises(InputError, match=r"--cluster slurm: .*srun"):
+        JobPool(cluster="slurm").map(len, [("a",)], tmp_path)
+
+
+def test_slurm_without_submitit_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(
+        InputError, match=r"submitit is not installed; pip install 'prime-prognosis\[slurm\]'"
+    ):
+        JobPool(cluster="slurm").map(len, [("a",)], tmp_path)
+
+
+class Inline:
+    """Tasks that are done when they are asked for."""
+
+    def map_array(self, call: Callable[..., Any], *columns: Any) -> list[Any]:
+        return [SimpleNamespace(result=partial(call, *given)) for given in zip(*columns, strict=True)]
+
+
+@pytest.mark.parametrize("jobs", [None, 1, 2, 5, 9])
+def test_results_keep_their_order(jobs: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(JobPool, "_executor", lambda *_: Inline())
+    given = [(number, 2) for number in range(5)]
+    assert JobPool(jobs, cluster="slurm").map(pow, given, tmp_path) == [0, 1, 4, 9, 16]
+    assert JobPool(1).map(pow, given, tmp_path) == [0, 1, 4, 9, 16]

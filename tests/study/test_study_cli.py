@@ -79,7 +79,7 @@ def run_badly(words: list[str], experiment: Path, out: Path, capsys: pytest.Capt
         (["table2", "--reference", "absent.csv"], "absent.csv: no such file"),
         (["table2", "--preset", "tiny"], "--preset"),
         (["table2", "--jobs", "0"], "--jobs"),
-        (["table2", "--cluster", "slurm"], "--cluster"),
+        (["table2", "--cluster", "pbs"], "--cluster"),
     ],
 )
 def test_wrong_use_is_one_error(

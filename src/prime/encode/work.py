@@ -8,7 +8,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
-import joblib
 import pandas as pd
 from rich.console import Console
 
@@ -106,10 +105,8 @@ def run_pieces(
         notes = (out / NOTES / f"{piece.name}.json" for piece in todo)
         return already + sum(note.is_file() and note.stat().st_mtime_ns >= started for note in notes)
 
-    with pool.backend(), watched(finished, len(pieces), title):
-        found = joblib.Parallel(pre_dispatch="all")(
-            joblib.delayed(_attempt)(do, piece, out, digest) for piece in todo
-        )
+    with watched(finished, len(pieces), title):
+        found = pool.map(_attempt, [(do, piece, out, digest) for piece in todo], out / NOTES) if todo else []
     failures: list[Failure] = sorted(
         (failure for failure in found if failure is not None), key=attrgetter("name")
     )

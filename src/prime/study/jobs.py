@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-import joblib
 import torch
 
 from prime.devices import device_of
@@ -139,11 +138,12 @@ class Runner:
         stop = todo[0].result.parent.parent / f".stop-{uuid4().hex}"
         bar = watched(lambda: sum(job.done for job in todo), len(todo), title)
         try:
-            with self.pool.backend(), bar:
-                errors = joblib.Parallel(pre_dispatch="all")(
-                    joblib.delayed(_call)(job, self.pool.threads, stop, Where(self.accelerator, number))
-                    for number, job in enumerate(todo)
-                )
+            arguments = [
+                (job, self.pool.threads, stop, Where(self.accelerator, number))
+                for number, job in enumerate(todo)
+            ]
+            with bar:
+                errors = self.pool.map(_call, arguments, stop.parent)
         finally:
             stop.unlink(missing_ok=True)
         failed = {job.result: e for job, e in zip(todo, errors, strict=True) if e is not None}
