@@ -360,3 +360,13 @@ def test_real_cohort_counts_agree_with_its_readme(tmp_path: Path, monkeypatch: p
         here = types == kind
         sources = ("hif", "xception", "nuclei", "reads", "genes", "signatures")
         assert [int(here.sum()), *(int((here & have[s]).sum()) for s in sources)] == listed[:7], kind
+
+
+def test_a_source_without_a_number_is_refused(root: Path, tmp_path: Path) -> None:
+    table = pd.read_parquet(root / "genes.parquet")
+    table[["g1", "g2"]] = np.nan
+    table.to_parquet(root / "genes.parquet", index=False)
+    with pytest.raises(InputError, match=r"source genes: genes.parquet: no patient has a number in it"):
+        pack(cohort(root), tmp_path / "store", progress=False)
+    assert not (tmp_path / "store" / "manifest.json").exists()
+    assert not (tmp_path / "store" / "genes.json").exists()
