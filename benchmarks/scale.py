@@ -3,12 +3,13 @@
     python benchmarks/scale.py FOLDER [--patients 1044 10439 104390] [--commands check pack] [--seconds 300]
 
 The cohort has 128 slide tokens and 200 report tokens of 768 numbers as float16, one h5 file a patient, and
-2,048 RNA values; a third of the patients lack each, nobody all. It is written to FOLDER once for every number;
+2,048 RNA values; a third of the patients lack each, nobody all. It is written to FOLDER once for each number;
 more than 1,044 patients share the files of the first ones as hard links, so that only the packed store grows.
-Two cancer types of 33 have folds. Every command runs in a process of its own with one thread: its processor time,
-wall time, and the peak of its own memory beside mapped files (RssAnon and RssShmem, read ten times a second).
-Pretraining is stopped after --seconds. What a network needs comes from pretraining on the smallest cohort.
-Prints a Markdown table; the growth is the exponent between two sizes: 1 where twice the patients take twice.
+Two cancer types of 33 have folds. Every command runs in a process of its own with one thread: its processor
+time, wall time, and the peak of its own memory beside mapped files (RssAnon and RssShmem, read ten times a
+second). Pretraining is stopped after --seconds. What a network needs comes from pretraining on the smallest
+cohort. Prints a Markdown table; the growth is the exponent between two sizes: 1 where twice the patients take
+twice as long.
 """
 
 import argparse
