@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from cyclopts import Parameter
 
@@ -43,7 +43,8 @@ class JobPool:
         import joblib
 
         with self._backend():
-            return joblib.Parallel(pre_dispatch="all")(joblib.delayed(call)(*given) for given in arguments)
+            done = joblib.Parallel(pre_dispatch="all")(joblib.delayed(call)(*given) for given in arguments)
+            return cast(list[Result], done)
 
     # SLURM --------------------------------------------------------------------------------------------------
 

@@ -82,8 +82,9 @@ class PatientLoader:
         index = self._index[name]
         length = index[patients, 1]
         mask = np.arange(max(1, int(length.max(initial=0)))) < length[:, None]  # (B, L)
-        values = np.zeros((*mask.shape, self.store.sources[name].dim), dtype=np.float32)
-        for part in patient_chunks(index, patients, values.shape[2]):
+        dim = self.store.sources[name].dim
+        values = np.zeros((*mask.shape, dim), dtype=np.float32)
+        for part in patient_chunks(index, patients, dim):
             values[part][mask[part]] = self._rows(name, patients[part])
         return SourceBatch(torch.from_numpy(values), torch.from_numpy(mask))
 
