@@ -452,7 +452,7 @@ KINDS = [
         "stated",
         ("is empty (no tokens): counted as missing",),
     ),
-    Kind("all slides empty", every_slide_empty, "judged", ("tiles", "no patient has anything in it")),
+    Kind("all slides empty", every_slide_empty, "refused", ("tiles", "no patient has anything in it")),
     Kind("h5 without features", slide(2, tokens=TOKENS), "refused", ("no dataset 'features'", "'tokens'")),
     Kind("h5 of text", slide(2, features=np.array([b"a", b"b"])), "refused", ("expected numbers",)),
     Kind("h5 of images", slide(2, features=np.ones((2, 4, 4, 3), np.float32)), "refused", ("(2, 4, 4, 3)",)),

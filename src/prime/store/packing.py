@@ -59,7 +59,7 @@ def _pack_source(name: str, modality: str, options: SourceConfig, root: Path, ou
     source, dtype, index = _write(name, options, root, out)
     if not len(index):
         raise InputError(
-            f"source {name}: {options.path}: no patient has a number in it; a network would be built for"
+            f"source {name}: {options.path}: no patient has anything in it; a network would be built for"
             " nothing; fill it in, or take the source out of the cohort file"
         )
     part = SourceManifest(
