@@ -18,8 +18,13 @@ from prime.study.averages import MACRO_COLUMNS, POOLED, macro_means
 from prime.study.context import Context, Output, Results, Study
 from prime.study.method_tables import main_arms, metric_name
 
-SHOWN = ("Pretrained LP", "Pretrained FT")  # more curves of calibration cannot be read
+SHOWN = (
+    "Pretrained LP shared",
+    "Pretrained LP",
+    "Pretrained FT",
+)  # more curves of calibration cannot be read
 HORIZON = 1095.0  # days: where the calibration of survival curves is shown
+CALIBRATION = [name for name, metric in REPORTED.items() if isinstance(metric.ideal, float)]
 _COMPATIBLE = f"In how many cohorts predictions and outcomes are compatible at {100 * LEVEL:g}%, a test each"
 
 
@@ -58,9 +63,9 @@ def _undefined(scores: pd.DataFrame, where: str) -> list[str]:
 
 
 def _cell(row: pd.Series) -> str:
-    """A mean, or in how many cohorts outcomes are compatible with the predictions."""
+    """A mean, a median, or in how many cohorts outcomes are compatible with the predictions."""
     if pd.isna(row["compatible"]):
-        return cell(row["mean"])
+        return cell(row["median"] if row["metric"] in CALIBRATION else row["mean"])
     return f"{row['compatible']:.0f} of {row['cohorts']:.0f}"
 
 
@@ -73,6 +78,8 @@ def _table(scores: pd.DataFrame, predictions: pd.DataFrame, task: TaskConfig) ->
     """Every metric of every method; both frames are of this task, everything observed."""
     mine = scores[scores["test_on"] == "everyone"]
     averages = macro_means(mine, ["label", "metric"]).assign(cohort=MACRO, compatible=None)
+    medians = mine.groupby(["label", "metric"])["value"].median().rename("median")
+    averages = averages.merge(medians.reset_index(), how="left")
     rows, notes = _of_cohorts(predictions)
     frame = pd.DataFrame([*averages.to_dict("records"), *rows])
     macro = frame[frame["cohort"] == MACRO]
@@ -85,8 +92,9 @@ def _table(scores: pd.DataFrame, predictions: pd.DataFrame, task: TaskConfig) ->
         f"metrics_{task.name}",
         f"Further metrics of {task.name}, everything observed",
         f"Macro averages over cohorts. {metric_name(task)}: {POOLED} Other metrics: mean over the folds of a"
-        f" cohort.{_ideals(metrics)} Censoring weights come from training patients. Folds where a metric is"
-        " undefined are left out of its mean and counted below.",
+        " cohort; slope and intercept of calibration: median over all folds, as a fold in which everybody has"
+        f" nearly the same risk would decide a mean.{_ideals(metrics)} Censoring weights come from training"
+        " patients. Folds where a metric is undefined are left out of its mean and counted below.",
         frame,
         display,
         [*_undefined(mine, "folds"), *notes],
