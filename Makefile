@@ -5,13 +5,14 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test lint types clean
+.PHONY: help .venv demo test lint types results clean
 
 help:
 	@echo "make demo    simulate a cohort, pretrain, evaluate, predict: figures and tables in runs/demo"
 	@echo "make test    run the tests (ARGS='tests/model -k name' to choose)"
 	@echo "make lint    ruff: rules and layout"
 	@echo "make types   pyright, strict"
+	@echo "make results the tables of docs/results/inductive, on the real patients (hours; SEEDS=full for three seeds)"
 	@echo "make clean   remove runs/demo, caches and .venv"
 
 .venv: .venv/.stamp
@@ -36,6 +37,17 @@ lint: .venv/.stamp
 
 types: .venv/.stamp
 	$(BIN)/pyright
+
+# One seed on two cores: see docs/results.md for the time. What is done is not done again.
+SEEDS ?= quick
+STUDY := $(BIN)/prime study --config configs/tcga.yaml --out runs/study-tcga --preset $(SEEDS) --jobs $(WORKERS)
+FEW := --set 'evaluate.methods=[late_ridge,block_ridge_annotated,shared_ridge]' \
+  --set 'evaluate.modes=[lp_shared,lp_shared_annotated]' --set 'evaluate.tasks=[{name: os, endpoint: os}]'
+
+results: .venv/.stamp
+	for name in table2 table3 table4 comparison metrics same_site; do $(STUDY) $$name || exit 1; done
+	$(STUDY) figure3 $(FEW)
+	$(BIN)/prime report runs/study-tcga --markdown docs/results/inductive
 
 clean:
 	rm -rf runs/demo .venv .pytest_cache .ruff_cache .hypothesis dist
