@@ -58,6 +58,8 @@ def _pack_source(name: str, modality: str, options: SourceConfig, root: Path, ou
     (out / f"{name}.json").unlink(missing_ok=True)
     source, dtype, index = _write(name, options, root, out)
     if not len(index):
+        for ending in ("npy", "rows.parquet"):
+            (out / f"{name}.{ending}").unlink()
         raise InputError(
             f"source {name}: {options.path}: no patient has anything in it; a network would be built for"
             " nothing; fill it in, or take the source out of the cohort file"
