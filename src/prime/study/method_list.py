@@ -10,7 +10,7 @@ from prime.catalogue.methods import METHODS, Method
 from prime.downstream.fit import PRIME
 from prime.render.tables import Table
 from prime.study.arms import Arm
-from prime.study.context import Context, Output, Results, Study
+from prime.study.context import Context, Output, Results, Study, method_label
 
 EVERYTHING = "all"
 
@@ -26,8 +26,14 @@ def uses(context: Context, method: Method) -> str:
 
 
 def uses_by_label(context: Context) -> dict[str, str]:
-    """Title of each method asked for, and what it reads. Everything else is PRIME and reads all."""
-    return {METHODS[name].title: uses(context, METHODS[name]) for name in context.config.evaluate.methods}
+    """What each method reads, and the heads of PRIME that read covariates; others of PRIME read all."""
+    asked = context.config.evaluate
+    found = {METHODS[name].title: uses(context, METHODS[name]) for name in asked.methods}
+    if found and "lp_shared_clinical" in asked.modes:
+        found |= {
+            method_label(PRIME, i, "lp_shared_clinical"): f"{EVERYTHING}, clinical" for i in asked.inits
+        }
+    return found
 
 
 def arms(context: Context) -> list[Arm]:
