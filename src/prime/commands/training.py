@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from prime.arguments import Accelerator, ConfigFile, Count, File, Folder, Settings, Threads, about
+from prime.arguments import Accelerator, ConfigFile, Count, File, Folder, Settings, Threads, about, whole
 from prime.commands.shared import open_experiment_store, read_experiment, set_threads
 from prime.devices import device_of
 from prime.errors import InputError, first_line
@@ -24,7 +24,7 @@ def pretrain(
     nodes: Annotated[Count, about("Machines.")] = 1,
     accelerator: Accelerator = "auto",
     precision: Annotated[Precision | None, about("Instead of pretrain.precision.")] = None,
-    loader_workers: Annotated[int, about("Threads that make batches ahead; 0 for none.")] = 1,
+    loader_workers: Annotated[int, whole(0), about("Threads that make batches ahead; 0 for none.")] = 1,
 ) -> None:
     """Pretrain on everyone who has anything, without labels."""
     experiment = read_experiment(config, settings)

@@ -206,7 +206,7 @@ class SupervisedTraining:
         self.model.eval()
         kept = self.observed[patients] & np.array(keep)
         parts = [
-            survival(self._predict(patients[part], kept[part])[0]).double().cpu().numpy()
+            survival(self._predict(patients[part], kept[part])[0]).cpu().double().numpy()
             for part in _slices(len(patients), size)
         ]
         return np.concatenate(parts)
