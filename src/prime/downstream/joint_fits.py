@@ -14,8 +14,7 @@ from prime.downstream.data import EvaluationData
 from prime.downstream.fit import Fit, prediction_rows
 from prime.downstream.token_blocks import TokenBlocks, TokenReading
 from prime.files import sha256_text
-from prime.methods.interface import JointModel
-from prime.methods.statistics.blocks import Blocks
+from prime.methods.interface import FittedBlocks, JointModel
 from prime.methods.statistics.calibrated import CalibratedScore, calibrate
 from prime.methods.statistics.cohort_heads import CohortHead, EndpointLabels, held_out_scores
 from prime.methods.statistics.design import Design
@@ -32,7 +31,7 @@ FindTested = Callable[[int, Fold], Indices]
 Made = TypeVar("Made")
 
 _KEPT = 64  # label-free results that a process keeps, the last ones
-_blocks: dict[str, Blocks] = {}
+_blocks: dict[str, FittedBlocks] = {}
 _designs: dict[str, Design] = {}
 
 
