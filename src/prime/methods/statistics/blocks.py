@@ -36,8 +36,12 @@ class BlockEncoder:
 
     def __call__(self, values: Floats, types: Types) -> Floats:
         """Block (n, k) of raw vectors (n, d) of patients of types (n,); a missing number is neutral."""
+        return self.standardise(values, types) @ self.loadings
+
+    def standardise(self, values: Floats, types: Types) -> Floats:
+        """Raw vectors (n, d) within their type, (n, d), zero where a number is missing."""
         ready = values if self.rarity is None else weighted_words(values, self.rarity)
-        return self.normalise(ready, types) @ self.loadings
+        return self.normalise(ready, types)
 
 
 def fit_block(values: Floats, types: Types, count: int, power: float, words: bool = False) -> BlockEncoder:
