@@ -12,6 +12,7 @@ sample size required for developing a clinical prediction model", BMJ 2020.
 from dataclasses import dataclass
 from math import ceil, exp, floor, isfinite, log, sqrt
 
+import numpy as np
 from scipy.special import ndtri
 
 SHRINKAGE = 0.9
@@ -74,7 +75,7 @@ def survival_sample_size(
     """
     _check_positive(parameters=parameters, rate=rate, mean_follow_up=mean_follow_up, horizon=horizon)
     highest = survival_r2_maximum(rate, mean_follow_up)
-    reach = _Z * horizon / log(1.0 + MARGIN * exp(rate * horizon))
+    reach = _Z * horizon / float(np.logaddexp(0.0, log(MARGIN) + rate * horizon))
     risk = ceil(rate / mean_follow_up * reach**2)
     return _sizes(parameters, r2, highest, risk, rate * mean_follow_up)
 
