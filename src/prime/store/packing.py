@@ -16,8 +16,9 @@ from prime.cohort.endpoints import ClinicalTable, read_clinical
 from prime.cohort.readers import read_source, source_files
 from prime.cohort.source import SourceConfig, SourceRows
 from prime.errors import InputError
-from prime.files import read_json, replacing, sha256_file, write_json, write_npy
+from prime.files import replacing, sha256_file, write_json, write_npy
 from prime.fingerprint import FileStamp, stamp
+from prime.parsing import read_json
 from prime.progress import tracked
 from prime.store.array_writer import ArrayWriter, TooLargeForFloat16
 from prime.store.manifest import FORMAT, SourceManifest, source_config_hash

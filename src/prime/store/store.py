@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from prime.cohort.config import CohortConfig
 from prime.cohort.readers import source_files
 from prime.errors import InputError
-from prime.files import read_json, sha256_file
+from prime.files import sha256_file
 from prime.fingerprint import FileStamp, changed
+from prime.parsing import read_json
 from prime.store.manifest import FORMAT, SourceManifest, source_config_hash
 from prime.store.packing import pack
 
