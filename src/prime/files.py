@@ -56,6 +56,11 @@ def sole_process(folder: Path, wait: bool = False) -> Generator[None]:
         lock.release()
 
 
+def cache_folder() -> Path:
+    """The user's cache folder: `PRIME_CACHE`, else `~/.cache/prime`."""
+    return Path(os.environ.get("PRIME_CACHE") or "~/.cache/prime").expanduser()
+
+
 def read_text(path: Path, where: str = "") -> str:
     """Read a text file in UTF-8, without its byte order mark; line ends become line feeds.
 

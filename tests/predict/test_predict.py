@@ -8,15 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from safetensors.torch import load_file, save_file
 
 from prime.cohort.config import load_cohort
 from prime.demo.simulate import simulate
 from prime.errors import InputError
+from prime.files import sha256_file
 from prime.predict import predict as predict_module
 from prime.predict.fit import fit
 from prime.predict.model_folder import load_model
 from prime.predict.predict import day_name, median_interval, percentile, predict
 from prime.pretraining.loop import pretrain
+from prime.sealed import write_sealed
 from prime.settings.experiment import ExperimentConfig, load_experiment
 from prime.store.packing import pack
 from prime.store.store import Store
@@ -191,7 +194,7 @@ def test_unknown_cohort(work: Path, tmp_path: Path) -> None:
         fit(store, config(work), work / "run", ("SIMZ",), tmp_path / "model")
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "heads.safetensors", "head.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "heads.safetensors", "head.json", "config.json"])
 def test_a_damaged_model_is_refused_and_refitted(work: Path, tmp_path: Path, name: str) -> None:
     folder = Path(shutil.copytree(work / "model", tmp_path / "model"))
     content = bytearray((folder / name).read_bytes())
@@ -202,6 +205,43 @@ def test_a_damaged_model_is_refused_and_refitted(work: Path, tmp_path: Path, nam
     assert not (tmp_path / "preds.csv").exists()
     fit(Store.open(work / "cohort" / "store"), config(work), work / "run", ("all",), folder)
     assert (folder / name).read_bytes() == (work / "model" / name).read_bytes()
+
+
+@pytest.mark.parametrize("digests", [{}, None, [], {"model.safetensors": "0"}])
+def test_a_model_without_checksums_is_refused(work: Path, tmp_path: Path, digests: object) -> None:
+    folder = Path(shutil.copytree(work / "model", tmp_path / "model"))
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "sha256": digests}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"damaged model folder|not the manifest of a model folder"):
+        load_model(folder)
+    write_sealed(folder / "manifest.json", manifest, digests if isinstance(digests, dict) else {})
+    with pytest.raises(InputError, match=r"damaged model folder: model\.safetensors"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "place", "value"),
+    [
+        ("0.weight", 0, float("nan")),
+        ("0.bias", 0, float("inf")),
+        ("0.edges", 1, -1.0),
+        ("0.edges", 1, float("nan")),
+        ("reference.all", 50, -1e9),
+        ("reference.all", 50, float("nan")),
+    ],
+)
+def test_heads_that_are_no_numbers_are_refused_whatever_the_checksums_say(
+    work: Path, tmp_path: Path, tensor: str, place: int, value: float
+) -> None:
+    folder = Path(shutil.copytree(work / "model", tmp_path / "model"))
+    tensors = load_file(folder / "heads.safetensors")
+    tensors[tensor].view(-1)[place] = value
+    save_file(tensors, folder / "heads.safetensors")
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    digests = manifest["sha256"] | {"heads.safetensors": sha256_file(folder / "heads.safetensors")}
+    write_sealed(folder / "manifest.json", manifest, digests)
+    with pytest.raises(InputError, match="damaged model folder"):
+        load_model(folder)
 
 
 def test_a_checkpoint_is_no_model(work: Path, tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from safetensors.torch import load_file, save_file
 from prime.arrays import Indices
 from prime.downstream.data import EvaluationData
 from prime.downstream.embeddings import EmbeddingCache, embed
-from prime.files import replacing, sha256_file, sha256_text
+from prime.files import replacing, sha256_text
 from prime.model.checkpoint import WEIGHTS, load_checkpoint
 from prime.model.prime import Prime, random_prime
 from prime.provenance import source_digest
+from prime.sealed import DIGESTS
 from prime.settings.experiment import ExperimentConfig
 from prime.splits.folds import Fold
 from prime.store.inputs import data_identity, input_spec, require_same_inputs
@@ -46,8 +47,7 @@ class CheckpointTemplate:
 @cache
 def weights_hash(folder: Path, changed: int) -> str:
     """The hash of a checkpoint's weights, after a check that it is whole; `changed`: its time of change."""
-    load_checkpoint(folder)
-    return sha256_file(folder / WEIGHTS)
+    return str(load_checkpoint(folder).manifest[DIGESTS][WEIGHTS])
 
 
 class Networks:

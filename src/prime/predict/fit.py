@@ -20,12 +20,13 @@ from prime.downstream.probe import FittedHead, fit_heads, head_nll, take_example
 from prime.errors import InputError
 from prime.evaluation.metrics import concordance_within
 from prime.evaluation.missingness import patterns
-from prime.files import sha256_file, sha256_text
+from prime.files import sha256_text
 from prime.model.checkpoint import MANIFEST, WEIGHTS, Checkpoint, load_checkpoint
 from prime.parsing import read_json
 from prime.predict.model_folder import HEAD, FittedModel, HeadDescription, load_model, save_model
 from prime.progress import tracked
 from prime.provenance import source_digest
+from prime.sealed import DIGESTS
 from prime.settings.evaluation import ProbeConfig, TaskConfig
 from prime.settings.experiment import ExperimentConfig
 from prime.splits.evaluation_folds import enough
@@ -33,6 +34,7 @@ from prime.splits.folds import stratified_folds
 from prime.splits.outcomes import Outcome, read_outcome
 from prime.store.inputs import input_spec, require_same_inputs
 from prime.store.loading import PatientLoader
+from prime.store.manifest import PATIENTS
 from prime.store.store import Store
 
 CPU = torch.device("cpu")
@@ -137,7 +139,7 @@ def _reference(risks: NDArray[np.float64], exact: NDArray[np.bool_]) -> NDArray[
 
 
 def _fingerprint(
-    store: Store, config: ExperimentConfig, task: TaskConfig, checkpoint: Path, cohorts: tuple[str, ...]
+    store: Store, config: ExperimentConfig, task: TaskConfig, trained: Checkpoint, cohorts: tuple[str, ...]
 ) -> dict[str, Any]:
     """What a fit depends on."""
     return {
@@ -146,9 +148,9 @@ def _fingerprint(
         "cohorts": list(cohorts),
         "task": task.model_dump(mode="json"),
         "settings": config.evaluate.model_dump(mode="json", include={"bins", "probe"}),
-        "checkpoint": sha256_file(checkpoint / WEIGHTS),
+        "checkpoint": trained.manifest[DIGESTS][WEIGHTS],
         "store": {name: s.sha256 for name, s in store.sources.items()},
-        "patients": store.manifest["patients_sha256"],
+        "patients": store.manifest["sha256"][PATIENTS],
     }
 
 
@@ -249,7 +251,7 @@ def fit(
     task = _choose_task(config, task_name)
     outcome = read_outcome(store, task)
     members, cohorts = choose_members(store, outcome, cohort_names)
-    facts = _fingerprint(store, config, task, checkpoint, cohorts)
+    facts = _fingerprint(store, config, task, trained, cohorts)
     if _already_there(out, facts):
         return load_model(out)
     subsets = patterns(list(store.modalities))

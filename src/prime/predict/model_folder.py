@@ -21,6 +21,7 @@ from prime.downstream.probe import FittedHead
 from prime.errors import InputError, first_line
 from prime.files import replacing, sha256_file, write_json
 from prime.model.checkpoint import (
+    CONFIG,
     MANIFEST,
     WEIGHTS,
     Checkpoint,
@@ -29,10 +30,12 @@ from prime.model.checkpoint import (
     save_network,
 )
 from prime.parsing import read_json
+from prime.sealed import read_sealed, require_files
 from prime.settings.evaluation import ReadoutConfig, TaskConfig
 from prime.settings.strict import Strict
 
 HEADS, HEAD = "heads.safetensors", "head.json"
+KIND, REMEDY = "model folder", "copy it again or fit again"
 MAKE_ONE = "make a model folder with prime fit"
 
 
@@ -82,12 +85,12 @@ def save_model(folder: Path, model: FittedModel, manifest: dict[str, Any]) -> No
         tensors[f"{number}.weight"] = head.weight.contiguous()
         tensors[f"{number}.bias"] = head.bias.contiguous()
         tensors[f"{number}.edges"] = torch.from_numpy(head.edges.copy())
-    save_network(folder, model.checkpoint.model, model.checkpoint.scaling)
+    weights = save_network(folder, model.checkpoint.model, model.checkpoint.scaling)
     with replacing(folder / HEADS) as temporary:
         save_file(tensors, temporary)
     write_json(folder / HEAD, model.description.model_dump(mode="json"))
-    digests = {name: sha256_file(folder / name) for name in (WEIGHTS, HEADS, HEAD)}
-    save_description(folder, model.checkpoint.model, model.checkpoint.config, {**manifest, "sha256": digests})
+    digests = {WEIGHTS: weights, **{name: sha256_file(folder / name) for name in (HEADS, HEAD)}}
+    save_description(folder, model.checkpoint.model, model.checkpoint.config, manifest, digests)
 
 
 def load_model(folder: Path) -> FittedModel:
@@ -96,15 +99,18 @@ def load_model(folder: Path) -> FittedModel:
         raise InputError(f"{folder}: no such folder; {MAKE_ONE}")
     if not (folder / HEAD).is_file() or not (folder / MANIFEST).is_file():
         raise InputError(f"{folder}: no {HEAD} and {MANIFEST} here; {MAKE_ONE}")
-    _verify(folder)
+    manifest = read_sealed(folder / MANIFEST, KIND, REMEDY)
+    require_files(folder, manifest, (WEIGHTS, CONFIG, HEADS, HEAD), KIND, REMEDY)
     checkpoint = load_checkpoint(folder)
     try:
         description = HeadDescription.model_validate(read_json(folder / HEAD))
         tensors = load_file(folder / HEADS)
         heads = {p: _head(tensors, n, description.ridge[n]) for p, n in description.heads.items()}
         reference = {p: np.asarray(tensors[f"reference.{p}"]) for p in description.heads}
-    except (SafetensorError, ValidationError, KeyError, IndexError, OSError) as error:
-        raise InputError(f"{folder}: damaged model folder ({first_line(error)})") from None
+        for pattern, head in heads.items():
+            _require_numbers(pattern, head, reference[pattern])
+    except (SafetensorError, ValidationError, KeyError, IndexError, ValueError, OSError) as error:
+        raise InputError(f"{folder}: damaged model folder ({first_line(error)}); {REMEDY}") from None
     return FittedModel(checkpoint, description, heads, reference)
 
 
@@ -113,15 +119,13 @@ def _head(tensors: dict[str, torch.Tensor], number: int, ridge: float) -> Fitted
     return FittedHead(tensors[f"{number}.weight"], tensors[f"{number}.bias"], edges, ridge)
 
 
-def _verify(folder: Path) -> None:
-    manifest = read_json(folder / MANIFEST)
-    digests = manifest.get("sha256") if isinstance(manifest, dict) else None  # pyright: ignore
-    if not isinstance(digests, dict):
-        raise InputError(f"{folder / MANIFEST}: not the manifest of a model folder; {MAKE_ONE}")
-    for name, digest in digests.items():
-        path = folder / str(name)  # pyright: ignore[reportUnknownArgumentType]
-        if not path.is_file() or sha256_file(path) != digest:
-            raise InputError(
-                f"{folder}: damaged model folder: {name} is missing or not as it was written; copy the folder"
-                " again or fit again"
-            )
+def _require_numbers(pattern: str, head: FittedHead, reference: NDArray[np.float64]) -> None:
+    """Raise ValueError for a head that is not of finite numbers, or whose days or percentiles fall."""
+    if not bool(head.weight.isfinite().all() and head.bias.isfinite().all()):
+        raise ValueError(f"the head of {pattern} holds NaN or an infinite number")
+    days = head.edges[1:]  # those before the first count from the beginning
+    if head.edges.ndim != 1 or not len(days) or not (np.diff(days, prepend=0.0) > 0).all():
+        raise ValueError(f"the days of the head of {pattern} do not rise")
+    known = reference[~np.isnan(reference)]  # all are NaN of a pattern that nobody had
+    if reference.shape != (101,) or len(known) not in (0, 101) or (np.diff(known) < 0).any():
+        raise ValueError(f"the percentiles of {pattern} are no rising numbers")

@@ -6,6 +6,7 @@ from pathlib import Path
 from prime.cohort.config import CohortConfig
 from prime.errors import InputError
 from prime.files import sha256_text
+from prime.store.manifest import MANIFEST
 from prime.store.packing import pack
 from prime.store.store import Store
 
@@ -27,7 +28,7 @@ def open_or_pack(config: CohortConfig, folder: Path, say: Callable[[str], None])
     `say` is called with one line where anything is packed. Raises InputError for what the readers refuse,
     and where the folder holds another cohort.
     """
-    if (folder / "manifest.json").is_file():
+    if (folder / MANIFEST).is_file():
         store = Store.open(folder)
         if store.manifest["name"] != config.name:
             raise InputError(
