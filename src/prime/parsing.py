@@ -51,7 +51,7 @@ def _fault(error: yaml.YAMLError) -> str:
     """What PyYAML says, in one line."""
     problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
     line = "" if mark is None else f"line {mark.line + 1}: "
-    return f"{line}not YAML ({cut(str(problem or first_line(error)))})"
+    return f"{line}not a YAML file ({cut(str(problem or first_line(error)))})"
 
 
 def _require_bounds(events: Iterable[yaml.Event]) -> None:

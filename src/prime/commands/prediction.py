@@ -43,9 +43,11 @@ def predict(
     """Score new patients with whatever they have."""
     set_threads(threads)
     from prime.cohort.config import load_cohort
+    from prime.files import require_place
     from prime.predict.model_folder import load_model
     from prime.predict.predict import predict as score
 
+    require_place(out)
     device = device_of(accelerator)
     load_model(model)  # before any packing
     table = score(model, open_cohort_store(load_cohort(cohort, root), store), out, device)

@@ -32,6 +32,7 @@ from prime.downstream.probe_fits import fit_probes
 from prime.downstream.scoring import COLUMNS, score_folds, write_tables
 from prime.downstream.token_blocks import TokenReading
 from prime.errors import InputError
+from prime.file_names import file_name
 from prime.files import replacing, sha256_text
 from prime.methods.classical.block_ridge import SharedRidge
 from prime.model.checkpoint import MANIFEST
@@ -97,7 +98,7 @@ class Evaluation:
         folds = self.scores()
         ids = self.store.patients["patient_id"].to_numpy(dtype=object)
         for (task, seed), drawn in self.plan.folds.items():
-            save_splits(self.out / "splits" / f"{task}-seed{seed}.json", drawn, ids)
+            save_splits(self.out / "splits" / f"{file_name(task)}-seed{seed}.json", drawn, ids)
         curves = max((self._curves(fit) for fit in self.fits), key=len)
         replicates = self.settings.bootstrap
         write_tables(self._by_cohort(), curves, folds, self.manifest(), self.out, replicates)

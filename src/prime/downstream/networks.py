@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from prime.arrays import Indices
 from prime.downstream.data import EvaluationData
 from prime.downstream.embeddings import EmbeddingCache, embed
+from prime.file_names import file_name
 from prime.files import replacing, sha256_text
 from prime.model.checkpoint import WEIGHTS, load_checkpoint
 from prime.model.prime import Prime, random_prime
@@ -37,7 +38,7 @@ class CheckpointTemplate:
 
     def __call__(self, seed: int, fold: Fold) -> Path:
         """The folder."""
-        names = {"{seed}": seed, "{fold}": fold.fold, "{cohort}": fold.cohort}
+        names = {"{seed}": seed, "{fold}": fold.fold, "{cohort}": file_name(fold.cohort)}
         path = self.path
         for name, value in names.items():
             path = path.replace(name, str(value))

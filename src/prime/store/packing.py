@@ -16,7 +16,7 @@ from prime.cohort.endpoints import ClinicalTable, read_clinical
 from prime.cohort.readers import read_source, source_files
 from prime.cohort.source import SourceConfig, SourceRows
 from prime.errors import InputError
-from prime.files import replacing, sha256_file, write_npy
+from prime.files import replacing, sha256_file, write_npy, writing_below
 from prime.fingerprint import FileStamp, stamp
 from prime.progress import tracked
 from prime.sealed import read_sealed, require_files, write_sealed
@@ -47,11 +47,11 @@ def pack(config: CohortConfig, out: Path | str, progress: bool = True) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     clinical = read_clinical(config.clinical, config.root)
     parts: dict[str, SourceManifest] = {}
-    for modality, name, options in tracked(
-        config.every_source(), lambda item: f"packing {item[1]}", progress
-    ):
-        parts[name] = _pack_source(name, modality, options, Path(config.root), out)
-    _finish(config, clinical, parts, out)
+    sources = tracked(config.every_source(), lambda item: f"packing {item[1]}", progress)
+    with writing_below(out):
+        for modality, name, options in sources:
+            parts[name] = _pack_source(name, modality, options, Path(config.root), out)
+        _finish(config, clinical, parts, out)
     return out
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from prime.cohort.patient_names import PATIENT_FROM, patient_in
 from prime.cohort.tables import read_table, require_columns
-from prime.encode.file_names import UNFIT, refuse_unfit_id
+from prime.encode.file_names import refuse_unfit_id
 from prime.errors import InputError
+from prime.file_names import file_name
 from prime.files import write_text
 
 TABLES = (".csv", ".tsv", ".xlsx", ".parquet")
@@ -107,7 +108,7 @@ def _of_table(path: Path, out: Path, columns: Columns) -> list[Report]:
     for row, (cell, text) in enumerate(zip(table[columns.name], table[columns.text], strict=True), start=1):
         name = str(cell).strip()
         patient = _patient(name, columns, f"{path}: row {row}")
-        name = UNFIT.sub("_", name)
+        name = file_name(name)
         seen[name] += 1
         if seen[name] > 1:
             name = f"{name}-{seen[name]}"
