@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 from prime.cohort.config import load_cohort
 from prime.demo.simulate import simulate
 from prime.errors import InputError
+from prime.files import sha256_file
 from prime.predict import patients as patients_module
 from prime.predict.array_tree import take_apart
 from prime.predict.asked import Asked
@@ -25,6 +27,7 @@ from prime.predict.predict import Predictions, score_patients
 from prime.predict.predict import predict as write_predictions
 from prime.predict.reasons import feature_contributions, modality_values
 from prime.pretraining.loop import pretrain
+from prime.sealed import write_sealed
 from prime.settings.experiment import ExperimentConfig, load_experiment
 from prime.store.packing import pack
 from prime.store.store import Store
@@ -222,7 +225,7 @@ def test_unknown_cohort(work: Path, tmp_path: Path) -> None:
         fit(store, config(work), work / "run", ("SIMZ",), tmp_path / "model")
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "head.safetensors", "head.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "head.safetensors", "head.json", "config.json"])
 def test_a_damaged_model_is_refused_and_refitted(work: Path, tmp_path: Path, name: str) -> None:
     folder = Path(shutil.copytree(work / "model", tmp_path / "model"))
     content = bytearray((folder / name).read_bytes())
@@ -233,6 +236,43 @@ def test_a_damaged_model_is_refused_and_refitted(work: Path, tmp_path: Path, nam
     assert not (tmp_path / "preds.csv").exists()
     fit(Store.open(work / "cohort" / "store"), config(work), work / "run", ("all",), folder)
     assert (folder / name).read_bytes() == (work / "model" / name).read_bytes()
+
+
+@pytest.mark.parametrize("digests", [{}, None, [], {"model.safetensors": "0"}])
+def test_a_model_without_checksums_is_refused(work: Path, tmp_path: Path, digests: object) -> None:
+    folder = Path(shutil.copytree(work / "model", tmp_path / "model"))
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "sha256": digests}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"damaged model folder|not the manifest of a model folder"):
+        load_model(folder)
+    write_sealed(folder / "manifest.json", manifest, digests if isinstance(digests, dict) else {})
+    with pytest.raises(InputError, match=r"damaged model folder: model\.safetensors"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "place", "value"),
+    [
+        ("head.head.shared", 0, float("nan")),
+        ("head.draws.shared", 3, float("inf")),
+        ("head.calibrations.0.ends", 1, -1.0),
+        ("head.calibrations.0.ends", 1, float("nan")),
+        ("head.calibrations.0.reference.0", 50, -1e9),
+        ("head.calibrations.0.scores.0.model.hazard", 1, 1e9),
+    ],
+)
+def test_heads_that_are_no_numbers_are_refused_whatever_the_checksums_say(
+    work: Path, tmp_path: Path, tensor: str, place: int, value: float
+) -> None:
+    folder = Path(shutil.copytree(work / "model", tmp_path / "model"))
+    tensors = load_file(folder / "head.safetensors")
+    tensors[tensor].view(-1)[place] = value
+    save_file(tensors, folder / "head.safetensors")
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    digests = manifest["sha256"] | {"head.safetensors": sha256_file(folder / "head.safetensors")}
+    write_sealed(folder / "manifest.json", manifest, digests)
+    with pytest.raises(InputError, match="damaged model folder"):
+        load_model(folder)
 
 
 def test_a_checkpoint_is_no_model(work: Path, tmp_path: Path) -> None:

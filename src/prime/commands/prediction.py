@@ -54,10 +54,12 @@ def predict(
     """Score new patients with whatever they have, and say why and what a missing test could change."""
     set_threads(threads)
     from prime.cohort.config import load_cohort
+    from prime.files import require_place
     from prime.predict.asked import Asked
     from prime.predict.model_folder import load_model
     from prime.predict.predict import predict as score
 
+    require_place(out)
     asked, device = Asked(horizons, level, threshold), device_of(accelerator)
     load_model(model)  # before any packing
     found = score(model, open_cohort_store(load_cohort(cohort, root), store), out, device, asked, reasons)

@@ -18,7 +18,8 @@ from prime.downstream.grid import evaluate
 from prime.errors import InputError
 from prime.evaluation.metrics import Score, concordance
 from prime.evaluation.summary import MACRO, primary_macro
-from prime.files import read_json, replacing, write_csv, write_text
+from prime.files import replacing, write_csv, write_text
+from prime.parsing import read_json
 from prime.predict.asked import Asked
 from prime.predict.fit import fit
 from prime.predict.predict import predict

@@ -17,16 +17,19 @@ from prime.arrays import Indices
 from prime.downstream.fit import SHARED_MODES
 from prime.errors import InputError
 from prime.evaluation.metrics import concordance_within
-from prime.files import read_json, sha256_file, sha256_text
-from prime.model.checkpoint import MANIFEST, WEIGHTS, load_checkpoint
+from prime.files import sha256_text
+from prime.model.checkpoint import MANIFEST, WEIGHTS, Checkpoint, load_checkpoint
+from prime.parsing import read_json
 from prime.predict.learn import Labelled, Scores
 from prime.predict.learner import FOLDS, Learner
 from prime.predict.model_folder import HEAD, FittedModel, HeadDescription, load_model, save_model
 from prime.provenance import source_digest
+from prime.sealed import DIGESTS
 from prime.settings.evaluation import TaskConfig
 from prime.settings.experiment import ExperimentConfig
 from prime.splits.outcomes import Outcome, read_outcome
 from prime.store.inputs import input_spec, require_same_inputs
+from prime.store.manifest import PATIENTS
 from prime.store.store import Store
 from prime.store.vectors import covariate_columns
 
@@ -54,7 +57,7 @@ def choose_members(store: Store, outcome: Outcome, names: tuple[str, ...]) -> tu
 
 
 def _fingerprint(
-    store: Store, config: ExperimentConfig, task: TaskConfig, checkpoint: Path, cohorts: tuple[str, ...],
+    store: Store, config: ExperimentConfig, task: TaskConfig, trained: Checkpoint, cohorts: tuple[str, ...],
     mode: str,
 ) -> dict[str, Any]:  # fmt: skip
     """What a fit depends on."""
@@ -65,9 +68,9 @@ def _fingerprint(
         "task": task.model_dump(mode="json"),
         "mode": mode,
         "settings": config.evaluate.model_dump(mode="json", include={"probe"}),
-        "checkpoint": sha256_file(checkpoint / WEIGHTS),
+        "checkpoint": trained.manifest[DIGESTS][WEIGHTS],
         "store": {name: s.sha256 for name, s in store.sources.items()},
-        "patients": store.manifest["patients_sha256"],
+        "patients": store.manifest["sha256"][PATIENTS],
     }
 
 
@@ -147,7 +150,7 @@ def fit(
     _require_mode(store, mode)
     outcome = read_outcome(store, task)
     members, cohorts = choose_members(store, outcome, cohort_names)
-    facts = _fingerprint(store, config, task, checkpoint, cohorts, mode)
+    facts = _fingerprint(store, config, task, trained, cohorts, mode)
     if _already_there(out, facts):
         return load_model(out)
     probe = config.evaluate.probe

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from prime.errors import InputError, first_line
 from prime.evaluation.next_test import Shift
-from prime.files import read_json, replacing, sha256_file, write_json
+from prime.files import replacing, sha256_file, write_json
 from prime.methods.statistics.annotations import AnnotationModel
 from prime.methods.statistics.blocks import BlockEncoder, Imputer
 from prime.methods.statistics.calibrated import CalibratedScore
@@ -24,6 +25,7 @@ from prime.methods.statistics.design import Annotations, CovariateScale, Feature
 from prime.methods.statistics.ridge import RidgeModel
 from prime.methods.statistics.within_type import Centred, NormalScores, Standard, WithinType
 from prime.model.checkpoint import (
+    CONFIG,
     MANIFEST,
     WEIGHTS,
     Checkpoint,
@@ -31,12 +33,16 @@ from prime.model.checkpoint import (
     save_description,
     save_network,
 )
-from prime.predict.array_tree import put_together, take_apart
+from prime.parsing import read_json
+from prime.predict.array_tree import Arrays, put_together, take_apart
 from prime.predict.prognosis import Calibration, HeadDraws, Prognosis, TokenMap
+from prime.sealed import read_sealed, require_files
 from prime.settings.evaluation import ReadoutConfig, TaskConfig
 from prime.settings.strict import Strict
 
 ARRAYS, HEAD = "head.safetensors", "head.json"
+KIND, REMEDY = "model folder", "copy it again or fit again"
+DAMAGE = (SafetensorError, ValidationError, AttributeError, KeyError, TypeError, ValueError, OSError)
 MAKE_ONE = "make a model folder with prime fit"
 PARTS = (  # the classes that a head may be made of
     AnnotationModel, Annotations, BlockEncoder, CalibratedScore, Calibration, Centred, CohortHead,
@@ -85,13 +91,12 @@ class FittedModel:
 def save_model(folder: Path, model: FittedModel, manifest: dict[str, Any]) -> None:
     """Write a model folder; its manifest last, with the checksums of the other files."""
     described, arrays = take_apart(model.prognosis, "head")
-    save_network(folder, model.checkpoint.model, model.checkpoint.scaling)
+    weights = save_network(folder, model.checkpoint.model, model.checkpoint.scaling)
     with replacing(folder / ARRAYS) as temporary:
         save_file(arrays, temporary)
-    head = {**model.description.model_dump(mode="json"), "head": described}
-    write_json(folder / HEAD, head)
-    digests = {name: sha256_file(folder / name) for name in (WEIGHTS, ARRAYS, HEAD)}
-    save_description(folder, model.checkpoint.model, model.checkpoint.config, {**manifest, "sha256": digests})
+    write_json(folder / HEAD, {**model.description.model_dump(mode="json"), "head": described})
+    digests = {WEIGHTS: weights, **{name: sha256_file(folder / name) for name in (ARRAYS, HEAD)}}
+    save_description(folder, model.checkpoint.model, model.checkpoint.config, manifest, digests)
 
 
 def load_model(folder: Path) -> FittedModel:
@@ -100,35 +105,40 @@ def load_model(folder: Path) -> FittedModel:
         raise InputError(f"{folder}: no such folder; {MAKE_ONE}")
     if not (folder / HEAD).is_file() or not (folder / MANIFEST).is_file():
         raise InputError(f"{folder}: no {HEAD} and {MANIFEST} here; {MAKE_ONE}")
-    _verify(folder)
+    manifest = read_sealed(folder / MANIFEST, KIND, REMEDY)
+    require_files(folder, manifest, (WEIGHTS, CONFIG, ARRAYS, HEAD), KIND, REMEDY)
     checkpoint = load_checkpoint(folder)
     try:
         described = read_json(folder / HEAD)
         head = described.pop("head")
         description = HeadDescription.model_validate(described)
-        prognosis = put_together(head, load_file(folder / ARRAYS), PARTS)
-    except (
-        SafetensorError,
-        ValidationError,
-        AttributeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        OSError,
-    ) as error:
-        raise InputError(f"{folder}: damaged model folder ({first_line(error)})") from None
+        arrays = load_file(folder / ARRAYS)
+        _require_numbers(arrays)
+        prognosis = put_together(head, arrays, PARTS)
+        _require_rising(prognosis)
+    except DAMAGE as error:
+        raise InputError(f"{folder}: damaged model folder ({first_line(error)}); {REMEDY}") from None
     return FittedModel(checkpoint, description, prognosis)
 
 
-def _verify(folder: Path) -> None:
-    manifest = read_json(folder / MANIFEST)
-    digests = manifest.get("sha256") if isinstance(manifest, dict) else None  # pyright: ignore
-    if not isinstance(digests, dict):
-        raise InputError(f"{folder / MANIFEST}: not the manifest of a model folder; {MAKE_ONE}")
-    for name, digest in digests.items():
-        path = folder / str(name)  # pyright: ignore[reportUnknownArgumentType]
-        if not path.is_file() or sha256_file(path) != digest:
-            raise InputError(
-                f"{folder}: damaged model folder: {name} is missing or not as it was written; copy the folder"
-                " again or fit again"
-            )
+def _require_numbers(arrays: Arrays) -> None:
+    """Raise ValueError for an array with values that none can have when it is written.
+
+    A bound of a label that nobody had is NaN, the scale of a constant column infinite.
+    """
+    for name, values in arrays.items():
+        if values.dtype.kind != "f" or ".bounds." in name:
+            continue
+        if np.isnan(values).any() or (np.isinf(values).any() and not name.endswith(".scale")):
+            raise ValueError(f"{name} holds NaN or an infinite number")
+
+
+def _require_rising(prognosis: Prognosis) -> None:
+    """Raise ValueError for days, hazards or percentiles that fall."""
+    for name, calibration in prognosis.calibrations.items():
+        rising = [(calibration.ends, "days"), *((r, "percentiles") for r in calibration.reference.values())]
+        if len(calibration.ends) > 1:
+            rising += [(score.model.hazard, "hazards") for score in calibration.scores.values()]
+        for values, what in rising:
+            if (np.diff(values) < 0).any():
+                raise ValueError(f"the {what} of {name or 'everybody'} do not rise")
