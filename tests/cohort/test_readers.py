@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from prime.cohort.readers import READERS, read_source, report, source_files
 from prime.cohort.readers.report import ReportSource
-from prime.cohort.readers.tokens import TokenSource, thin
+from prime.cohort.readers.thinning import thin
+from prime.cohort.readers.tokens import TokenSource
 from prime.cohort.readers.vector import VectorSource
 from prime.cohort.source import SourceRows
 from prime.errors import InputError
@@ -113,7 +114,7 @@ def test_vector_gene_overlap(tmp_path: Path, table: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("columns", "options", "message"),
     [
-        ({"slide": ["x", "y"], "f": [1, 2]}, {}, r"column 'slide' holds .* \(first 'x'\).* add it to ignore"),
+        ({"slide": ["x", "y"], "f": [1, 2]}, {}, r"'slide', row 1 .* holds 'x', not a .* ignore"),
         ({"f": [1.0, np.inf]}, {}, r"column 'f', row 2 \(patient b\) is inf"),
         ({"f": [1.0, -np.inf]}, {}, r"column 'f', row 2 \(patient b\) is -inf"),
         ({"f": [1.0, 1e39]}, {}, r"column 'f', row 2 \(patient b\) is 1e\+39"),

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from prime.arguments import Accelerator, ConfigFile, Count, Folder, Root, Settings, Threads, Words, about
-from prime.commands.shared import open_cohort_store, open_experiment_store, read_experiment, set_threads
+from prime.commands.shared import open_cohort_store, open_experiment_store, read_experiment, say, set_threads
 from prime.devices import device_of
 
 Mode = Literal["lp_shared", "lp_shared_annotated", "lp_shared_clinical"]
@@ -58,11 +58,15 @@ def predict(
     from prime.predict.asked import Asked
     from prime.predict.model_folder import load_model
     from prime.predict.predict import predict as score
+    from prime.store.origin import require_same_makers
 
     require_place(out)
     asked, device = Asked(horizons, level, threshold), device_of(accelerator)
-    load_model(model)  # before any packing
-    found = score(model, open_cohort_store(load_cohort(cohort, root), store), out, device, asked, reasons)
+    loaded = load_model(model)  # before any packing
+    packed = open_cohort_store(load_cohort(cohort, root), store)
+    found = score(model, packed, out, device, asked, reasons)
+    for line in require_same_makers(loaded.description.attributes, packed, str(packed.path)):
+        say(f"not known: {line}")
     scored = int((found.patients["status"] == "scored").sum())
     left = len(found.patients) - scored
     print(f"{out}: {scored:,} patients scored, {left:,} listed without a score")

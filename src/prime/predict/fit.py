@@ -30,6 +30,8 @@ from prime.settings.experiment import ExperimentConfig
 from prime.splits.outcomes import Outcome, read_outcome
 from prime.store.inputs import input_spec, require_same_inputs
 from prime.store.manifest import PATIENTS
+from prime.store.origin import require_same_origin
+from prime.store.ranges import training_range
 from prime.store.store import Store
 from prime.store.vectors import covariate_columns
 
@@ -146,6 +148,7 @@ def fit(
     """
     trained = load_checkpoint(checkpoint)
     require_same_inputs(trained.model.inputs, input_spec(store), str(store.path))
+    require_same_origin(trained.manifest, store, str(checkpoint))
     task = _choose_task(config, task_name)
     _require_mode(store, mode)
     outcome = read_outcome(store, task)
@@ -166,8 +169,10 @@ def fit(
         distributions=probe.shared.distributions,
         feature_names={n: tuple(s.feature_names) for n, s in store.sources.items() if s.feature_names},
         attributes={n: s.attributes for n, s in store.sources.items()},
+        empty={n: tuple(s.empty) for n, s in store.sources.items() if s.empty},
     )
-    model = FittedModel(trained, description, prognosis)
+    ranges = {name: training_range(store, name, members) for name in store.sources}
+    model = FittedModel(trained, description, prognosis, ranges)
     manifest = {
         "version": __version__,
         **facts,

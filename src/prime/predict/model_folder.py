@@ -39,6 +39,7 @@ from prime.predict.prognosis import Calibration, HeadDraws, Prognosis, TokenMap
 from prime.sealed import read_sealed, require_files
 from prime.settings.evaluation import ReadoutConfig, TaskConfig
 from prime.settings.strict import Strict
+from prime.store.ranges import Range
 
 ARRAYS, HEAD = "head.safetensors", "head.json"
 KIND, REMEDY = "model folder", "copy it again or fit again"
@@ -46,8 +47,8 @@ DAMAGE = (SafetensorError, ValidationError, AttributeError, KeyError, TypeError,
 MAKE_ONE = "make a model folder with prime fit"
 PARTS = (  # the classes that a head may be made of
     AnnotationModel, Annotations, BlockEncoder, CalibratedScore, Calibration, Centred, CohortHead,
-    CovariateScale, FeatureMap, HeadDraws, Imputer, NormalScores, Prognosis, RidgeModel, Shift, Standard,
-    TokenMap, WithinType,
+    CovariateScale, FeatureMap, HeadDraws, Imputer, NormalScores, Prognosis, Range, RidgeModel, Shift,
+    Standard, TokenMap, WithinType,
 )  # fmt: skip
 
 
@@ -56,7 +57,7 @@ class HeadDescription(Strict):
 
     `mode` is that of `prime fit`; `distributions` the sources whose vectors tell a distribution;
     `feature_names` those of every vector source, in order; `attributes` what each source's files stated
-    (encoder).
+    (encoder); `empty` the columns that held no number in training and are no features.
     """
 
     task: TaskConfig
@@ -66,6 +67,7 @@ class HeadDescription(Strict):
     distributions: tuple[str, ...] = ()
     feature_names: dict[str, tuple[str, ...]]
     attributes: dict[str, dict[str, str]] = Field(default_factory=dict)
+    empty: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,13 @@ class FittedModel:
         checkpoint: the network, its scaling, its experiment and its manifest.
         description: what the head is for.
         prognosis: the head.
+        ranges: of each source's features among the patients that it was fitted on.
     """
 
     checkpoint: Checkpoint
     description: HeadDescription
     prognosis: Prognosis
+    ranges: dict[str, Range]
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -90,7 +94,7 @@ class FittedModel:
 
 def save_model(folder: Path, model: FittedModel, manifest: dict[str, Any]) -> None:
     """Write a model folder; its manifest last, with the checksums of the other files."""
-    described, arrays = take_apart(model.prognosis, "head")
+    described, arrays = take_apart({"prognosis": model.prognosis, "ranges": model.ranges}, "head")
     weights = save_network(folder, model.checkpoint.model, model.checkpoint.scaling)
     with replacing(folder / ARRAYS) as temporary:
         save_file(arrays, temporary)
@@ -114,23 +118,28 @@ def load_model(folder: Path) -> FittedModel:
         description = HeadDescription.model_validate(described)
         arrays = load_file(folder / ARRAYS)
         _require_numbers(arrays)
-        prognosis = put_together(head, arrays, PARTS)
+        found = put_together(head, arrays, PARTS)
+        prognosis, ranges = found["prognosis"], found["ranges"]
         _require_rising(prognosis)
     except DAMAGE as error:
         raise InputError(f"{folder}: damaged model folder ({first_line(error)}); {REMEDY}") from None
-    return FittedModel(checkpoint, description, prognosis)
+    return FittedModel(checkpoint, description, prognosis, ranges)
 
 
 def _require_numbers(arrays: Arrays) -> None:
     """Raise ValueError for an array with values that none can have when it is written.
 
-    A bound of a label that nobody had is NaN, the scale of a constant column infinite.
+    A bound of a label that nobody had is NaN, and so is the range of a feature that nobody had; the scale of
+    a constant column is infinite.
     """
+    may_be_nan = (".bounds.", ".low", ".high", ".centre", ".spread")
     for name, values in arrays.items():
-        if values.dtype.kind != "f" or ".bounds." in name:
+        if values.dtype.kind != "f":
             continue
-        if np.isnan(values).any() or (np.isinf(values).any() and not name.endswith(".scale")):
-            raise ValueError(f"{name} holds NaN or an infinite number")
+        if np.isnan(values).any() and not any(part in name for part in may_be_nan):
+            raise ValueError(f"{name} holds NaN")
+        if np.isinf(values).any() and not name.endswith(".scale"):
+            raise ValueError(f"{name} holds an infinite number")
 
 
 def _require_rising(prognosis: Prognosis) -> None:

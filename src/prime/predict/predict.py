@@ -214,6 +214,9 @@ def score_patients(
     names = {n: tuple(f) for n, f in model.description.feature_names.items()}
     for patients, population in read_patients(model, store, device):
         _score_part(model, patients, asked, table)
+        for patient, line in patients.unusual.items():
+            before = table.loc[patient, "reason"]
+            table.loc[patient, "reason"] = f"{before}; {line}" if before else line
         ids = table["patient_id"].to_numpy(dtype=object)[patients.rows]
         risk = table["risk"].to_numpy(dtype=np.float64)[patients.rows]
         tests.append(_named(worth_of_tests(model, patients, risk, asked), ids))

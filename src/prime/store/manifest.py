@@ -9,7 +9,7 @@ from prime.fingerprint import FileStamp
 
 MANIFEST, PATIENTS = "manifest.json", "patients.parquet"
 KIND, REMEDY = "store", "pack it again"
-FORMAT = 3  # 3: the manifest is sealed
+FORMAT = 3  # 2: patients sorted by id; 3: a sealed manifest, columns without a number left out
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class SourceManifest:
         detected: the format that the reader recognised.
         notes: what was left out and why.
         attributes: encoder and other facts that the files state.
+        empty: columns that hold no number at all and are no features.
         files: the files that were read, with size and time of change.
     """
 
@@ -52,6 +53,7 @@ class SourceManifest:
     detected: str
     notes: list[str]
     attributes: dict[str, str]
+    empty: list[str]
     files: list[FileStamp]
 
     @classmethod

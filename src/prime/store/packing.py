@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from prime import __version__
 from prime.cohort.config import CohortConfig
 from prime.cohort.endpoints import ClinicalTable, read_clinical
+from prime.cohort.patient_names import spelt_twice
 from prime.cohort.readers import read_source, source_files
 from prime.cohort.source import SourceConfig, SourceRows
-from prime.errors import InputError
+from prime.errors import InputError, some
 from prime.files import replacing, sha256_file, write_npy, writing_below
 from prime.fingerprint import FileStamp, stamp
 from prime.progress import tracked
@@ -45,7 +46,7 @@ def pack(config: CohortConfig, out: Path | str, progress: bool = True) -> Path:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; name a folder for the store")
     out.mkdir(parents=True, exist_ok=True)
-    clinical = read_clinical(config.clinical, config.root)
+    clinical = read_clinical(config.clinical, config.root, config.name)
     parts: dict[str, SourceManifest] = {}
     sources = tracked(config.every_source(), lambda item: f"packing {item[1]}", progress)
     with writing_below(out):
@@ -90,6 +91,7 @@ def _pack_source(name: str, modality: str, options: SourceConfig, root: Path, ou
         detected=source.detected,
         notes=source.notes,
         attributes=source.attributes,
+        empty=source.empty,
         files=stamps,
     )
     digests = {f"{name}.npy": part.sha256, f"{name}.rows.parquet": part.rows_sha256}
@@ -198,6 +200,7 @@ def _contents(
             "config": config.clinical.model_dump(mode="json"),
             "file": vars(stamp(clinical.file, Path(config.root))),
             "notes": clinical.notes,
+            "warnings": clinical.warnings,
         },
         "endpoints": clinical.endpoints,
         "sources": {name: part.to_json() for name, part in parts.items()},
@@ -209,9 +212,16 @@ def join_patients(clinical: ClinicalTable, rows: dict[str, pd.DataFrame]) -> pd.
     """The patients of the clinical table, and those with features only, without outcomes; sorted by id.
 
     Splits, batches and draws count by position, so that the order of a file's rows must not decide it.
+    Raises InputError where ids in two spellings name one patient, who would lose the outcome.
     """
     known = set(clinical.frame["patient_id"])
     others = sorted(set(_all_ids(rows)) - known)
+    twice = [" = ".join(group) for group in spelt_twice([*clinical.frame["patient_id"], *others])]
+    if twice:
+        raise InputError(
+            f"{clinical.file}: {len(twice)} patients have ids in two spellings ({some(twice)}), here or in "
+            f"the sources; use one spelling"
+        )
     blank: dict[str, Any] = {"cohort": "", "site": "", "excluded": False, "exclude_reason": ""}
     more = {
         column: others if column == "patient_id" else blank.get(column, np.nan)

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import pandas as pd
-
+from prime.cohort.cells import is_missing
 from prime.cohort.patient_names import patient_in
 from prime.cohort.source import SourceTexts
 from prime.cohort.tables import read_table, require_columns
@@ -23,7 +22,8 @@ def report_texts(config: ReportTable, root: Path, where: str) -> SourceTexts:
 
     The patient is found in a report's name by PATIENT_FROM, and reports on samples that don't stand for the
     tumour are left out, see `prime.cohort.tissue`. Several reports of a patient are joined with a
-    line break, in file order. An empty text counts as missing, and is noted.
+    line break, in file order. An empty text, or one that says that it is missing, counts as missing and is
+    noted.
 
     Raises:
         InputError: a missing file or column, a file that is not UTF-8, a row without a patient, or no text
@@ -32,13 +32,13 @@ def report_texts(config: ReportTable, root: Path, where: str) -> SourceTexts:
     path = root / config.path
     table = read_table(path, where, text=True)
     require_columns(table, [config.patient_id, config.text], path, where)
-    names = _cells(table[config.patient_id])
+    names = [str(name) for name in table[config.patient_id]]
     patients = [_patient(name, row, config, f"{where}: {path}") for row, name in enumerate(names, start=1)]
     tissue = sort_tissue(names, patients, config.tissue)
     tissue.refuse_nothing(f"{where}: {path}")
     found: dict[str, list[str]] = {}
-    for patient, text in tissue.used(list(zip(patients, _cells(table[config.text]), strict=True))):
-        found.setdefault(patient, []).append(text.strip())
+    for patient, text in tissue.used(list(zip(patients, table[config.text], strict=True))):
+        found.setdefault(patient, []).append("" if is_missing(text) else text.strip())
     joined = {patient: "\n".join(text for text in texts if text) for patient, texts in sorted(found.items())}
     texts = {patient: text for patient, text in joined.items() if text}
     if not texts:
@@ -55,11 +55,6 @@ def report_texts(config: ReportTable, root: Path, where: str) -> SourceTexts:
 
 def _patient(name: str, row: int, config: ReportTable, where: str) -> str:
     patient = patient_in(name, where)
-    if patient is None:
+    if patient is None or is_missing(patient):
         raise InputError(f"{where}: row {row} has no patient in {config.patient_id}")
     return patient
-
-
-def _cells(column: "pd.Series[str]") -> list[str]:
-    """Cells as text, an empty text for a missing one."""
-    return ["" if missing else str(cell) for cell, missing in zip(column, column.isna(), strict=True)]
