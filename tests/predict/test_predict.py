@@ -17,6 +17,7 @@ from prime.cohort.config import load_cohort
 from prime.demo.simulate import simulate
 from prime.errors import InputError
 from prime.files import sha256_file
+from prime.predict import learner as learner_module
 from prime.predict import patients as patients_module
 from prime.predict.array_tree import take_apart
 from prime.predict.asked import Asked
@@ -196,6 +197,23 @@ def test_the_saved_model_is_the_fitted_one(work: Path, tmp_path: Path, mode: str
     assert set(fitted.prognosis.bounds) == {"all", "image", "rna"}
     one, two = (score_patients(model, new_patients(work)).patients for model in (fitted, loaded))
     pd.testing.assert_frame_equal(one, two)
+
+
+def test_no_more_than_so_many_patients_are_held(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All labelled ones, and others while there is room."""
+    store = Store.open(work / "cohort" / "store")
+    whole = fit(store, config(work), work / "run", ("SIMA",), tmp_path / "whole")
+    labelled = json.loads((tmp_path / "whole" / "manifest.json").read_text())["patients_fitted"]
+    monkeypatch.setattr(learner_module, "MOST_PATIENTS", labelled + 5)
+    few = fit(store, config(work), work / "run", ("SIMA",), tmp_path / "few")
+    counts = [model.prognosis.calibrations[""].patients for model in (whole, few)]
+    assert counts == [labelled, labelled]
+    one, two = (score_patients(model, new_patients(work)).patients for model in (whole, few))
+    scored = one["status"] == "scored"
+    assert not np.allclose(one.loc[scored, "risk"].astype(float), two.loc[scored, "risk"].astype(float))
+    assert one.loc[scored, "risk"].astype(float).corr(two.loc[scored, "risk"].astype(float)) > 0.8
 
 
 def test_the_manifest_counts_patients_and_events(work: Path) -> None:

@@ -28,6 +28,7 @@ from prime.store.vectors import covariate_columns, source_vectors
 
 FOLDS = 5
 DRAWS = 50  # bootstrap samples
+MOST_PATIENTS = 20_000  # whose features are held
 
 
 def cross_validation(store: Store, outcome: Outcome, members: Indices, seed: int) -> NDArray[np.int64]:
@@ -66,20 +67,27 @@ class Learner:
     device: torch.device
 
     def labelled(self, members: Indices, training: Indices) -> Labelled:
-        """What a head learns from: labels of `members`, and everything label-free from `training`, sorted."""
+        """What a head learns from: labels of `members`, and everything label-free from `training`, sorted.
+
+        Of `training`, members and patients with another label of their cohorts count first; what is
+        label-free takes at most MOST_PATIENTS in all, drawn with the seed, so that memory does not grow with
+        a store of a million. Positions in what comes back are among these patients, `people`.
+        """
         store, settings = self.store, self.probe.shared.of_mode(self.mode)
         ridge = SharedRidge(settings, covariates=self.mode == "lp_shared_clinical")
-        types = store.patients["cohort"].to_numpy(dtype=str)
+        endpoints, labelled = self._labels(ridge, members, training)
+        people = self._people(labelled, training)
+        types = store.patients["cohort"].to_numpy(dtype=str)[people]
         sources = tuple(store.sources) if settings.read_sources else ()
         population = Population(
             types,
-            {n: partial(source_vectors, store, n, n in settings.distributions) for n in sources},
-            covariate_columns(store),
-            training,
+            {n: partial(source_vectors, store, n, n in settings.distributions, people) for n in sources},
+            {name: values[people] for name, values in covariate_columns(store).items()},
+            np.arange(len(people)),
         )
         design = ridge.design(population, ridge.encode(population), named_seed(0, "annotations"))
-        endpoints, rows = self._labels(ridge, members, training)
-        cache = self._embed(rows)
+        rows = np.searchsorted(people, labelled)
+        cache = self._embed(labelled, people)
         encoders = fit_token_encoders(cache, types, rows, settings.token_components)
         tokens = token_blocks(cache, types, encoders, settings.token_scale)
         subsets = patterns(list(store.modalities))
@@ -90,8 +98,18 @@ class Learner:
         fold = cross_validation(store, self.outcome, members, self.seed)
         return Labelled(
             PatientFeatures(design, tokens), TokenMap(encoders, settings.token_scale), types,
-            store.observed(), subsets, kept, endpoints, rows, members, fold, self.outcome,
+            store.observed()[people], subsets, kept, [label.take(people) for label in endpoints], rows,
+            np.searchsorted(people, members), fold, self.outcome.take(people),
         )  # fmt: skip
+
+    def _people(self, labelled: Indices, training: Indices) -> Indices:
+        """The labelled patients and as many others of `training` as there is room for, sorted."""
+        rest = np.setdiff1d(training, labelled)
+        room = max(MOST_PATIENTS - len(labelled), 0)
+        if len(rest) > room:
+            drawn = np.random.default_rng(named_seed(self.seed, "people")).permutation(len(rest))[:room]
+            rest = rest[np.sort(drawn)]
+        return np.union1d(labelled, rest)
 
     def learn(self, labelled: Labelled, draws: int = DRAWS) -> tuple[Prognosis, Scores]:
         """The prognosis and held-out risks; see `learn.learn`."""
@@ -99,11 +117,13 @@ class Learner:
         fit = ridge.head(labelled.features.scale, labelled.binary)
         return learn(labelled, fit, draws, self.seed)
 
-    def _embed(self, rows: Indices) -> EmbeddingCache:
+    def _embed(self, labelled: Indices, people: Indices) -> EmbeddingCache:
+        """The labelled patients under every pattern; rows are those of `people`."""
         loader = PatientLoader(self.store, self.checkpoint.scaling)
         network = self.checkpoint.model.to(self.device)
         subsets = patterns(list(self.store.modalities))
-        return embed(network, loader, self.store.observed(), rows, subsets, self.probe.readout)
+        found = embed(network, loader, self.store.observed(), labelled, subsets, self.probe.readout)
+        return EmbeddingCache(found.values, {name: row[people] for name, row in found.row.items()})
 
     def _labels(
         self, ridge: SharedRidge, members: Indices, training: Indices

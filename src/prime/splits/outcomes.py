@@ -35,6 +35,11 @@ class Outcome:
     left_out: dict[str, int]
     horizon_days: float | None = None
 
+    def take(self, patients: Indices) -> "Outcome":
+        """The outcome of these patients alone."""
+        arrays = (self.time_days[patients], self.event[patients], self.usable[patients])
+        return Outcome(*arrays, self.left_out, self.horizon_days)
+
     def edges(self, patients: Indices, bins: int) -> NDArray[np.float64]:
         """Time bins (T + 1,) from the events of these (training) patients; one bin for a binary task."""
         if self.horizon_days is not None:

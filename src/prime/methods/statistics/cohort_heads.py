@@ -1,7 +1,7 @@
 """Risk scores of one cohort or of several together, from features and the labels of one or more endpoints."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,6 +36,10 @@ class EndpointLabels:
     time_days: Floats
     event: Flags
     binary: bool
+
+    def take(self, rows: Indices) -> "EndpointLabels":
+        """The labels of these patients alone."""
+        return replace(self, known=self.known[rows], time_days=self.time_days[rows], event=self.event[rows])
 
     def evidence(self, x: Floats, rows: Indices) -> Evidence:
         """What these rows of features x (n, p) say of the weights."""
