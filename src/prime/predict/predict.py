@@ -71,9 +71,8 @@ def _blank(model: FittedModel, store: Store, asked: Asked) -> pd.DataFrame:
             "imputed": _labels(names, ~observed & has[:, None]),
         }
     )
-    for column in columns(model, asked):
-        table[column] = "" if column == "possible" else np.nan
-    return table
+    blank = {column: "" if column == "possible" else np.nan for column in columns(model, asked)}
+    return pd.concat([table, pd.DataFrame(blank, index=table.index)], axis=1)
 
 
 def _seen_in(model: FittedModel, ids: Names) -> list[str]:

@@ -1,0 +1,20 @@
+"""PRIME from Python: what `import prime` offers. The commands use the same functions underneath."""
+
+from prime.api.cohorts import Cohort, from_tables, load
+from prime.api.estimator import PrimeSurvival, side_by_side
+from prime.api.models import Model, Run, evaluate, fit, open_model, open_run, pretrain
+
+__all__ = [
+    "Cohort",
+    "Model",
+    "PrimeSurvival",
+    "Run",
+    "evaluate",
+    "fit",
+    "from_tables",
+    "load",
+    "open_model",
+    "open_run",
+    "pretrain",
+    "side_by_side",
+]

@@ -1,0 +1,204 @@
+"""Pretraining runs and fitted models in Python."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from prime.api.cohorts import Cohort
+from prime.devices import device_of
+from prime.downstream.embeddings import embed as embed_patients
+from prime.downstream.grid import evaluate as run_evaluation
+from prime.errors import InputError
+from prime.evaluation.missingness import patterns
+from prime.model.checkpoint import Checkpoint, load_checkpoint
+from prime.predict.asked import Asked
+from prime.predict.fit import fit as fit_model
+from prime.predict.inputs import NewPatientLoader, observed_modalities
+from prime.predict.model_folder import FittedModel, load_model
+from prime.predict.predict import Predictions, score_patients
+from prime.pretraining.loop import pretrain as run_pretraining
+from prime.settings.evaluation import ReadoutConfig
+from prime.settings.experiment import ExperimentConfig, load_experiment, merge
+from prime.store.inputs import input_spec, require_same_inputs
+
+Settings = Mapping[str, Any] | str | Path | None  # nested settings, or an experiment file
+
+
+def _experiment(cohort: Cohort, settings: Settings) -> ExperimentConfig:
+    """The experiment of a cohort, with settings of a file or of nested mappings."""
+    if isinstance(settings, str | Path):
+        return load_experiment(Path(settings))
+    return ExperimentConfig.model_validate(merge({"cohort": str(cohort.file)}, dict(settings or {})))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished pretraining run.
+
+    Attributes:
+        folder: where it is.
+        checkpoint: the network, its scaling and its manifest.
+    """
+
+    folder: Path
+    checkpoint: Checkpoint
+
+    def __repr__(self) -> str:
+        seen = len(self.checkpoint.manifest["train_patients"])
+        return f"Run {self.folder}: pretrained on {seen:,} patients"
+
+    def embed(
+        self,
+        cohort: Cohort,
+        pattern: str = "all",
+        stages: Sequence[str] = ("pooled",),
+        accelerator: str = "auto",
+    ) -> pd.DataFrame:
+        """Embeddings by patient_id: float32, columns `STAGE_NUMBER`; patients with nothing left have no row.
+
+        Args:
+            cohort: patients with the run's sources, or some of them.
+            pattern: the modalities that may be seen: all, -image, image+rna, ...
+            stages: of the network: tokens, refined, fused (mean over the tokens of each modality) or pooled.
+            accelerator: where to compute.
+
+        Raises InputError for other sources or an unknown pattern.
+        """
+        return _embedded(self.checkpoint, cohort, pattern, tuple(stages), accelerator)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted prognosis model.
+
+    Attributes:
+        folder: where it is.
+        fitted: the network, the head, and what it is for.
+    """
+
+    folder: Path
+    fitted: FittedModel
+
+    def __repr__(self) -> str:
+        about = self.fitted.description
+        return f"Model {self.folder}: {about.task.name} of {', '.join(about.cohorts)}"
+
+    @property
+    def cross_validation(self) -> pd.DataFrame:
+        """The C-index (or AUROC) of every pattern on held-out parts of the fitted patients."""
+        return pd.DataFrame(self.fitted.checkpoint.manifest["cross_validation"]).T
+
+    def predict(
+        self, cohort: Cohort, *, months: Sequence[float] = (12, 36, 60), level: float = 0.9,
+        threshold: float | None = None, reasons: int = 0, accelerator: str = "auto",
+    ) -> Predictions:  # fmt: skip
+        """What the model says of a cohort: tables `patients`, `tests` and, where asked for, `reasons`.
+
+        Args:
+            cohort: patients with the model's sources, or some of them.
+            months: at which survival is given.
+            level: of intervals.
+            threshold: probability at which a decision turns.
+            reasons: features a patient to explain the risk by.
+            accelerator: where to compute.
+
+        Raises InputError for other sources.
+        """
+        asked = Asked(tuple(float(m) for m in months), level, threshold)
+        return score_patients(self.fitted, cohort.store, device_of(accelerator), asked, reasons)
+
+    def embed(
+        self,
+        cohort: Cohort,
+        pattern: str = "all",
+        stages: Sequence[str] = ("pooled",),
+        accelerator: str = "auto",
+    ) -> pd.DataFrame:
+        """As `Run.embed`."""
+        return _embedded(self.fitted.checkpoint, cohort, pattern, tuple(stages), accelerator)
+
+
+def pretrain(cohort: Cohort, out: str | Path, settings: Settings = None, progress: bool = True) -> Run:
+    """Pretrain on a cohort without labels; a run that `out` holds is taken up, a finished one opened.
+
+    `settings`: those that differ from the defaults, nested as in the experiment file (`prime config`), such
+    as {"pretrain": {"epochs": 20}}, or the file. Raises InputError as `prime pretrain` does.
+    """
+    run_pretraining(cohort.store, _experiment(cohort, settings), Path(out), progress=progress)
+    return open_run(out)
+
+
+def open_run(folder: str | Path) -> Run:
+    """A finished pretraining run. Raises InputError where there is none."""
+    return Run(Path(folder), load_checkpoint(Path(folder)))
+
+
+def fit(
+    cohort: Cohort, run: Run, out: str | Path, settings: Settings = None, *, task: str | None = None,
+    cancer_types: Sequence[str] = ("all",), mode: str = "lp_shared", accelerator: str = "auto",
+) -> Model:  # fmt: skip
+    """Fit a model for use on a cohort; one that `out` already holds is opened.
+
+    Args:
+        cohort: patients with outcomes.
+        run: the pretrained network.
+        out: the model folder.
+        settings: as of `pretrain`; `evaluate` has the tasks and the head.
+        task: a task of the experiment; the first by default.
+        cancer_types: to fit on.
+        mode: lp_shared, lp_shared_annotated or lp_shared_clinical.
+        accelerator: where to compute.
+
+    Raises InputError as `prime fit` does.
+    """
+    device = device_of(accelerator)
+    experiment, place = _experiment(cohort, settings), Path(out)
+    fit_model(cohort.store, experiment, run.folder, tuple(cancer_types), place, task, device, mode)
+    return open_model(out)
+
+
+def open_model(folder: str | Path) -> Model:
+    """A fitted model. Raises InputError where there is none, or one that is not as it was written."""
+    return Model(Path(folder), load_model(Path(folder)))
+
+
+def evaluate(
+    cohort: Cohort, run: Run | None, out: str | Path, settings: Settings = None, accelerator: str = "auto"
+) -> pd.DataFrame:
+    """Cross-validate ways of training and other methods; the summary, as `prime evaluate` writes it.
+
+    `settings`: as of `pretrain`; `evaluate` says what is compared. Raises InputError as `prime evaluate`
+    does.
+    """
+    folder = None if run is None else run.folder
+    run_evaluation(cohort.store, _experiment(cohort, settings), folder, Path(out), device_of(accelerator))
+    return pd.read_csv(Path(out) / "summary.csv")
+
+
+def _embedded(
+    checkpoint: Checkpoint, cohort: Cohort, pattern: str, stages: tuple[str, ...], accelerator: str
+) -> pd.DataFrame:
+    inputs, device = checkpoint.model.inputs, device_of(accelerator)
+    known = patterns(list(inputs.modalities))
+    if pattern not in known:
+        raise InputError(f"pattern {pattern!r}: choose from {', '.join(known)}")
+    if set(cohort.store.sources) == set(inputs.sources):
+        require_same_inputs(inputs, input_spec(cohort.store), str(cohort.file))
+    observed = observed_modalities(cohort.store, inputs)
+    patients = np.flatnonzero((observed & np.array(known[pattern])).any(axis=1))
+    loader = NewPatientLoader(cohort.store, checkpoint.scaling, inputs)
+    readout = ReadoutConfig.model_validate({"stages": stages})
+    network = checkpoint.model.to(torch.device(device))
+    found = embed_patients(network, loader, observed, patients, {pattern: known[pattern]}, readout)
+    values = found.take(pattern, patients)  # (n, blocks, width)
+    names = [
+        f"{stage}_{m}" for stage in stages for m in (inputs.modalities if stage != "pooled" else ("all",))
+    ]
+    columns = [f"{name}_{i}" for name in names for i in range(values.shape[2])]
+    index = cohort.patients.index[patients]
+    return pd.DataFrame(values.reshape(len(values), -1), index=index, columns=columns)
