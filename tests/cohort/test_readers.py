@@ -113,7 +113,7 @@ def test_vector_gene_overlap(tmp_path: Path, table: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("columns", "options", "message"),
     [
-        ({"slide": ["x", "y"], "f": [1, 2]}, {}, r"column 'slide' holds .* \(first 'x'\).* add it to ignore"),
+        ({"slide": ["x", "y"], "f": [1, 2]}, {}, r"'slide', row 1 .* holds 'x', not a .* ignore"),
         ({"f": [1.0, np.inf]}, {}, r"column 'f', row 2 \(patient b\) is inf"),
         ({"f": [1.0, -np.inf]}, {}, r"column 'f', row 2 \(patient b\) is -inf"),
         ({"f": [1.0, 1e39]}, {}, r"column 'f', row 2 \(patient b\) is 1e\+39"),

@@ -291,7 +291,7 @@ def test_open_faults(packed: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, "store format 99, this version reads 2"),
+        ({"format": 99}, "store format 99, this version reads 3"),
         ({"sources": {"genes": {"kind": "vector"}}}, "damaged"),
     ],
 )
@@ -366,7 +366,7 @@ def test_a_source_without_a_number_is_refused(root: Path, tmp_path: Path) -> Non
     table = pd.read_parquet(root / "genes.parquet")
     table[["g1", "g2"]] = np.nan
     table.to_parquet(root / "genes.parquet", index=False)
-    with pytest.raises(InputError, match=r"source genes: genes.parquet: no patient has anything in it"):
+    with pytest.raises(InputError, match=r"source genes: .*genes.parquet: no column holds a number"):
         pack(cohort(root), tmp_path / "store", progress=False)
     assert not (tmp_path / "store" / "manifest.json").exists()
     assert not (tmp_path / "store" / "genes.json").exists()

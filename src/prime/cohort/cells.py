@@ -1,21 +1,25 @@
 """Cells of a clinical table: which count as missing, and which spellings are the same value."""
 
 import math
+import re
 
+_WORDS = ("not available", "not applicable", "not reported", "not evaluated", "unknown", "discrepancy")
 MISSING = frozenset(
-    {"", "#n/a", "n/a", "na", "nan", "none", "null", "<na>"}
-    | {f"[{name}]" for name in ("not available", "not applicable", "unknown", "not evaluated", "discrepancy")}
+    {"", "#n/a", "n/a", "na", "nan", "none", "null", "<na>", "'--", "--", *_WORDS}
+    | {f"[{word}]" for word in _WORDS}
 )
+_CODED = re.compile(r"([01])\s*:.+")  # as cBioPortal writes a status: 0:LIVING, 1:DECEASED
 
 
 def is_missing(value: object) -> bool:
-    """Whether a cell is empty or one of the spellings of missing (`#N/A`, `[Not Available]`, ...)."""
+    """Whether a cell is empty or one of the spellings of missing (`#N/A`, `[Not Available]`, `'--`, ...)."""
     return str(value).strip().lower() in MISSING
 
 
 def value_key(value: object) -> str:
-    """One spelling for equal values: 1, 1.0, "1", "1.0" and true are the same; text ignores case."""
+    """One spelling for equal values: 1, 1.0, "1", true and "1:DECEASED" are the same; text ignores case."""
     text = str(value).strip().lower()
+    text = match.group(1) if (match := _CODED.fullmatch(text)) else text
     text = {"true": "1", "false": "0"}.get(text, text)
     try:
         return repr(float(text))

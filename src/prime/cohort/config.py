@@ -7,26 +7,35 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from prime.cohort.covariates import Covariates
+from prime.cohort.cells import value_key
+from prime.cohort.covariates import Columns, Covariates, listed
 from prime.cohort.readers import READERS
 from prime.cohort.source import SourceConfig
 from prime.errors import InputError
 from prime.settings.strict import Strict, validation_message
 from prime.settings.yaml_files import read_yaml
 
+Unit = Literal["days", "weeks", "months", "years"]
+Cell = str | int | float | bool
+
 
 class EndpointConfig(Strict):
-    """A time-to-event endpoint: its columns, its unit, and the values that mean event or censored."""
+    """A time-to-event endpoint: its columns, its unit, and the values that mean event or censored.
 
-    time: str
-    event: str
-    event_values: tuple[str | int | float | bool, ...] = (1,)
-    censored_values: tuple[str | int | float | bool, ...] = (0,)
-    unit: Literal["days", "weeks", "months", "years"] = "days"
+    Of several columns the first with a known value counts. `event_time` are columns of the event's time where
+    it is not in `time` (days to death beside days to the last follow-up).
+    """
+
+    time: Columns
+    event: Columns
+    event_time: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
+    event_values: tuple[Cell, ...] = (1,)
+    censored_values: tuple[Cell, ...] = (0,)
+    unit: Unit = "days"
 
     @model_validator(mode="after")
     def _polarity(self) -> "EndpointConfig":
-        both = {str(v).lower() for v in self.event_values} & {str(v).lower() for v in self.censored_values}
+        both = {value_key(v) for v in self.event_values} & {value_key(v) for v in self.censored_values}
         if not self.event_values or both:
             raise ValueError("event_values and censored_values must be stated and must not share a value")
         return self
@@ -36,19 +45,23 @@ class ExcludeConfig(Strict):
     """Patients whose `column` holds one of `values` never serve evaluation."""
 
     column: str
-    values: tuple[str, ...]
+    values: tuple[Cell, ...]
     reason: str = "excluded by the clinical table"
 
 
 class ClinicalConfig(Strict):
-    """The clinical table. `tcga-cdr` fills in the column names of TCGA-CDR; `table` needs them stated."""
+    """The clinical table. Every format but `table` fills in column names that are not stated.
 
-    format: Literal["tcga-cdr", "table"]
+    `several_rows`: whether a patient's rows are joined or refused; by default as the format has it.
+    """
+
+    format: Literal["tcga-cdr", "table", "gdc", "cbioportal", "xena", "mcat", "survpath"]
     path: str
     sheet: str | None = None
     patient_id: str | None = None
     cohort: str | None = None
     site: str | None = None
+    several_rows: Literal["refuse", "join"] | None = None
     endpoints: dict[str, EndpointConfig] = Field(default_factory=dict)
     exclude: tuple[ExcludeConfig, ...] = ()
     covariates: Covariates = ()

@@ -18,9 +18,12 @@ from prime.settings.strict import Strict
 SHOWN_VALUES = 6
 
 
-def _several(value: object) -> object:
+def listed(value: object) -> object:
     """A single text is a list of one."""
     return (value,) if isinstance(value, str) else value
+
+
+Columns = Annotated[tuple[str, ...], BeforeValidator(listed), Field(min_length=1)]
 
 
 class CovariateConfig(Strict):
@@ -32,7 +35,7 @@ class CovariateConfig(Strict):
     """
 
     name: str = Field(min_length=1)
-    column: Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)]
+    column: Columns
     values: Annotated[dict[str | int | float | bool, FiniteFloat], Field(min_length=1)] | None = None
     other: Literal["error", "missing"] = "error"
 
@@ -66,11 +69,12 @@ class ClinicalRows:
     """The cells of a clinical table, one row per patient, with what messages about them name.
 
     Attributes:
-        cells: the columns by name; text, or a parquet file's own types.
+        cells: the columns by name, as text.
         ids: the n patients, all different.
         path: the table.
         where: what the table is for; every message begins with it.
         notes: what was missing or left out, one line each.
+        warnings: what is likely a mistake.
     """
 
     cells: pd.DataFrame
@@ -78,15 +82,16 @@ class ClinicalRows:
     path: Path
     where: str
     notes: list[str] = field(default_factory=list[str])
+    warnings: list[str] = field(default_factory=list[str])
 
     def at(self, row: int) -> str:
         """The row as messages name it."""
         return f"{self.where}: {self.path}: row {row + 1} (patient {self.ids[row]})"
 
 
-def read_cells(path: Path, where: str, sheet: str | None) -> pd.DataFrame:
-    """Read a clinical table's cells as text, or with a parquet file's own types. Raises InputError."""
-    return read_table(path, where, text=path.suffix.lower() != ".parquet", sheet=sheet)
+def read_cells(path: Path, where: str, sheet: str | None, comments: bool = False) -> pd.DataFrame:
+    """Read a clinical table's cells as text. Raises InputError."""
+    return read_table(path, where, text=True, sheet=sheet, comments=comments)
 
 
 def clinical_rows(
@@ -95,6 +100,12 @@ def clinical_rows(
     """The table by patient. Raises InputError for a missing column, a row without id, or a patient twice."""
     require_columns(cells, list(dict.fromkeys([patient_id, *columns])), path, where)
     ids = [str(x) for x in patient_ids(cells[patient_id], path, where)]
+    refuse_twice(ids, path, where)
+    return ClinicalRows(cells, ids, path, where)
+
+
+def refuse_twice(ids: list[str], path: Path, where: str) -> None:
+    """Raise InputError where a patient has two rows."""
     seen: dict[str, int] = {}
     for row, patient in enumerate(ids):
         if patient in seen:
@@ -103,7 +114,6 @@ def clinical_rows(
                 f"{row + 1}; keep one row per patient"
             )
         seen[patient] = row
-    return ClinicalRows(cells, ids, path, where)
 
 
 def covariate_columns(covariates: Iterable[CovariateConfig]) -> list[str]:

@@ -1,30 +1,37 @@
 """The clinical table: each patient's cohort, site, exclusion and time-to-event endpoints.
 
 In the library `event` always means 1 = observed, 0 = censored; tables that code it otherwise are translated
-here. TCGA-CDR (Liu et al., Cell 2018) has the columns `OS` and `OS.time`, and likewise PFI, DSS and DFI, in
-days with 1 = event; `type` is the cancer type, and `Redaction` marks patients who were redacted.
+here. `prime.cohort.clinical_formats` knows the columns of tables that many have.
 """
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from prime.arrays import Floats
 from prime.cohort import barcode
 from prime.cohort.cells import finite_number, is_missing, value_key
+from prime.cohort.clinical_formats import LAYOUTS, with_layout
 from prime.cohort.config import ClinicalConfig, EndpointConfig, ExcludeConfig
-from prime.cohort.covariates import ClinicalRows, clinical_rows, covariate, covariate_columns, read_cells
-from prime.errors import InputError
+from prime.cohort.covariates import (
+    ClinicalRows,
+    covariate,
+    covariate_columns,
+    read_cells,
+    refuse_twice,
+)
+from prime.cohort.endpoint_names import DAYS, LONGEST_YEARS, YEAR, judge_names, judge_times
+from prime.cohort.joined_rows import join_rows
+from prime.cohort.tables import patient_ids, require_columns
+from prime.errors import InputError, some
 
-DAYS = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
 WHERE = "clinical"
-CDR_ENDPOINTS = {
-    name.lower(): EndpointConfig(time=f"{name}.time", event=name) for name in ("OS", "PFI", "DSS", "DFI")
-}
-CDR_REDACTED = ExcludeConfig(column="Redaction", values=("Redacted",), reason="redacted")
+_DEATH = re.compile(r"death|died|deceased")
 
 
 @dataclass(frozen=True)
@@ -38,111 +45,129 @@ class ClinicalTable:
         endpoints: their names.
         notes: what was missing or left out, one line each.
         file: the table that was read.
+        settings: of each endpoint, its columns and unit.
+        warnings: what is likely a mistake: a name or times that contradict the unit, a rule that hits nobody.
     """
 
     frame: pd.DataFrame
     endpoints: list[str]
     notes: list[str]
     file: Path
+    settings: dict[str, EndpointConfig] = field(default_factory=dict[str, EndpointConfig])
+    warnings: list[str] = field(default_factory=list[str])
 
 
-def read_clinical(config: ClinicalConfig, root: Path | str) -> ClinicalTable:
+def read_clinical(config: ClinicalConfig, root: Path | str, name: str = "") -> ClinicalTable:
     """Read the clinical table.
 
     A patient may lack any endpoint: a time without an event, or an event without a time, counts as missing
-    and is noted. A time of zero is kept.
+    and is noted. A time of zero is kept. Where no column states the cancer type, everybody is of the cohort
+    `name`.
 
     Raises:
-        InputError: a missing file or column, another encoding than UTF-8, an empty table, a patient twice, an
-            event value that is not declared, a time that is negative or no number, or an unknown value of a
-            covariate.
+        InputError: a missing file or column, another encoding than UTF-8, an empty table, a patient twice
+            (unless rows are joined), an event value that is not declared, a time that is negative, no number
+            or beyond 120 years, columns whose names contradict a unit or a coding that nobody stated, or an
+            unknown value of a covariate.
     """
     path = Path(root) / config.path
-    config = _resolved(config, path)
-    cells = read_cells(path, WHERE, config.sheet)
-    if config.format == "tcga-cdr":
-        config = _with_cdr_endpoints(config, cells, path)
-    assert config.patient_id is not None
-    table = clinical_rows(cells, config.patient_id, _needed(config), path, WHERE)
+    layout = LAYOUTS.get(config.format)
+    sheet = config.sheet
+    if sheet is None and layout is not None and path.suffix.lower() == ".xlsx":
+        sheet = layout.sheet
+    cells = read_cells(path, WHERE, sheet, layout is not None and layout.comments)
+    config = with_layout(config, [str(column) for column in cells.columns], path)
+    joins = config.several_rows == "join" or (
+        config.several_rows is None and layout is not None and layout.several_rows
+    )
+    table = _rows(config, cells, path, joins)
     columns: dict[str, object] = {
         "patient_id": table.ids,
-        "cohort": _text(cells, config.cohort),
-        "site": _sites(config, cells, table.ids),
+        "cohort": [name] * len(table.ids) if config.cohort is None else _text(table, config.cohort),
+        "site": _sites(config, table),
     }
     columns["excluded"], columns["exclude_reason"] = _excluded(config.exclude, table)
-    for name, endpoint in config.endpoints.items():
-        columns[f"{name}_time_days"], columns[f"{name}_event"] = _endpoint(name, endpoint, table)
+    for key, endpoint in config.endpoints.items():
+        table.warnings.extend(judge_names(key, endpoint, f"{WHERE}: {path}"))
+        columns[f"{key}_time_days"], columns[f"{key}_event"] = _endpoint(key, endpoint, table)
     for item in config.covariates:
         columns[f"x_{item.name}"] = covariate(item, table)
-    return ClinicalTable(pd.DataFrame(columns), list(config.endpoints), table.notes, path)
+    return ClinicalTable(
+        pd.DataFrame(columns), list(config.endpoints), table.notes, path, config.endpoints, table.warnings
+    )
 
 
-def _resolved(config: ClinicalConfig, path: Path) -> ClinicalConfig:
-    if config.format == "table":
-        return config
-    if config.patient_id is None:
-        config = config.model_copy(update={"patient_id": "bcr_patient_barcode"})
-    if config.cohort is None:
-        config = config.model_copy(update={"cohort": "type"})
-    if config.sheet is None and path.suffix.lower() == ".xlsx":
-        config = config.model_copy(update={"sheet": "TCGA-CDR"})
-    return config
-
-
-def _with_cdr_endpoints(config: ClinicalConfig, cells: pd.DataFrame, path: Path) -> ClinicalConfig:
-    """Add TCGA-CDR's endpoints and redactions, as far as the columns exist; the config's own win."""
-    found = {n: e for n, e in CDR_ENDPOINTS.items() if e.time in cells.columns and e.event in cells.columns}
-    endpoints = found | config.endpoints
-    if not endpoints:
-        raise InputError(
-            f"clinical: {path}: none of the columns OS and OS.time, PFI, DSS, DFI; is it TCGA-CDR?"
-        )
-    exclude = config.exclude
-    if CDR_REDACTED.column in cells.columns:
-        exclude = (CDR_REDACTED, *exclude)
-    return config.model_copy(update={"endpoints": endpoints, "exclude": exclude})
+def _rows(config: ClinicalConfig, cells: pd.DataFrame, path: Path, joins: bool) -> ClinicalRows:
+    """The used columns, one row per patient."""
+    assert config.patient_id is not None
+    needed = list(dict.fromkeys(_needed(config)))
+    require_columns(cells, [config.patient_id, *needed], path, WHERE)
+    ids = [str(x) for x in patient_ids(cells[config.patient_id], path, WHERE)]
+    cells, notes = cells[needed], list[str]()
+    if joins:
+        times = {c for e in config.endpoints.values() for c in (*e.time, *e.event_time)}
+        agreeing = set(needed) - times - set(covariate_columns(config.covariates))
+        cells, ids, notes = join_rows(cells, ids, times, agreeing, f"{WHERE}: {path}")
+    else:
+        refuse_twice(ids, path, WHERE)
+    return ClinicalRows(cells, ids, path, WHERE, notes)
 
 
 def _needed(config: ClinicalConfig) -> list[str]:
     names = [config.cohort, config.site]
-    names += [column for e in config.endpoints.values() for column in (e.time, e.event)]
+    names += [c for e in config.endpoints.values() for c in (*e.time, *e.event, *e.event_time)]
     names += [e.column for e in config.exclude] + covariate_columns(config.covariates)
     return [name for name in names if name is not None]
 
 
-def _text(cells: pd.DataFrame, column: str | None) -> list[str]:
-    if column is None:
-        return [""] * len(cells)
-    return ["" if is_missing(value) else str(value).strip() for value in cells[column]]
+def _text(table: ClinicalRows, column: str) -> list[str]:
+    return ["" if is_missing(value) else str(value).strip() for value in table.cells[column]]
 
 
-def _sites(config: ClinicalConfig, cells: pd.DataFrame, ids: list[str]) -> list[str]:
-    if config.site is not None or config.format == "table":
-        return _text(cells, config.site)
-    return [barcode.site(patient) if barcode.is_tcga(patient) else "" for patient in ids]
+def _sites(config: ClinicalConfig, table: ClinicalRows) -> list[str]:
+    if config.site is not None:
+        return _text(table, config.site)
+    if config.format == "table":
+        return [""] * len(table.ids)
+    return [barcode.site(patient) if barcode.is_tcga(patient) else "" for patient in table.ids]
 
 
 def _excluded(rules: Iterable[ExcludeConfig], table: ClinicalRows) -> tuple[NDArray[np.bool_], list[str]]:
     excluded = np.zeros(len(table.ids), dtype=np.bool_)
     reasons = [""] * len(table.ids)
     for rule in rules:
-        hits = [
-            row for row, value in enumerate(table.cells[rule.column]) if str(value).strip() in rule.values
-        ]
+        cells = [str(value) for value in table.cells[rule.column]]
+        wanted = {value_key(value) for value in rule.values}
+        hits = [row for row, value in enumerate(cells) if value_key(value) in wanted]
         for row in hits:
             reasons[row] = reasons[row] or rule.reason
             excluded[row] = True
+        found = list(dict.fromkeys(value for value in cells if not is_missing(value)))
         if hits:
             table.notes.append(f"{len(hits)} patients never serve evaluation: {rule.reason} ({rule.column})")
+        elif found or rule.column not in {r.column for layout in LAYOUTS.values() for r in layout.exclude}:
+            table.warnings.append(
+                f"exclude: no patient has {' or '.join(repr(str(value)) for value in rule.values)} in "
+                f"{rule.column} (it holds {some(found) or 'nothing'}): nobody is excluded by this rule"
+            )
     return excluded, reasons
 
 
-def _endpoint(
-    name: str, config: EndpointConfig, table: ClinicalRows
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Times in days and events (n,) each; both NaN where either is missing."""
-    times = _times(config, table)
+def _endpoint(name: str, config: EndpointConfig, table: ClinicalRows) -> tuple[Floats, Floats]:
+    """Times in days and events (n,) each; both NaN where either is missing, or they contradict each other."""
+    times, of_death = _times(config.time, table)
     events = _events(config, table)
+    if config.event_time:
+        event_times, _ = _times(config.event_time, table)
+        of_death = ~np.isnan(event_times)
+        times = np.where(events == 1.0, event_times, times)
+    against = (events == 0.0) & of_death
+    if against.any():
+        table.warnings.append(
+            f"{name}: {int(against.sum())} patients have a time of the event and are censored (first "
+            f"{table.ids[int(against.argmax())]}): one contradicts the other, counted as missing"
+        )
+        times, events = np.where(against, np.nan, times), np.where(against, np.nan, events)
     for have, lack, what in ((times, events, "a time but no event"), (events, times, "an event but no time")):
         half = ~np.isnan(have) & np.isnan(lack)
         if half.any():
@@ -151,38 +176,60 @@ def _endpoint(
                 f"{name}: {int(half.sum())} patients have {what} (first {first}): counted as missing"
             )
     missing = np.isnan(times) | np.isnan(events)
-    return np.where(missing, np.nan, times), np.where(missing, np.nan, events)
+    days = np.where(missing, np.nan, times * DAYS[config.unit])
+    _refuse_endless(config, days, table)
+    table.warnings.extend(judge_times(name, config.unit, days))
+    return days, np.where(missing, np.nan, events)
 
 
-def _times(config: EndpointConfig, table: ClinicalRows) -> NDArray[np.float64]:
+def _refuse_endless(config: EndpointConfig, days: Floats, table: ClinicalRows) -> None:
+    beyond = np.flatnonzero(days > LONGEST_YEARS * YEAR)
+    if len(beyond):
+        row = int(beyond[0])
+        raise InputError(
+            f"{table.at(row)}: {' or '.join((*config.event_time, *config.time))} is "
+            f"{days[row] / DAYS[config.unit]:g} {config.unit}, which is {days[row] / YEAR:.0f} years; "
+            f"correct the unit, or the cell"
+        )
+
+
+def _times(columns: tuple[str, ...], table: ClinicalRows) -> tuple[Floats, NDArray[np.bool_]]:
+    """The first known time (n,) in the column's unit, NaN where there is none; which are a day of death."""
     times = np.full(len(table.ids), np.nan)
-    for row, value in enumerate(table.cells[config.time]):
-        if is_missing(value):
-            continue
-        number = finite_number(value)
-        if number is None:
-            raise InputError(f"{table.at(row)}: {config.time} is {str(value)!r}, not a finite number")
-        if number < 0:
-            raise InputError(
-                f"{table.at(row)}: {config.time} is negative ({value}); correct it or leave it empty"
-            )
-        times[row] = number
-    return times * DAYS[config.unit]
+    of_death = np.zeros(len(table.ids), dtype=np.bool_)
+    for column in columns:
+        for row, value in enumerate(table.cells[column]):
+            if is_missing(value) or not np.isnan(times[row]):
+                continue
+            number = finite_number(value)
+            if number is None:
+                raise InputError(f"{table.at(row)}: {column} is {str(value)!r}, not a finite number")
+            if number < 0:
+                raise InputError(
+                    f"{table.at(row)}: {column} is negative ({value}); correct it or leave it empty"
+                )
+            times[row] = number
+            of_death[row] = len(columns) > 1 and _DEATH.search(column.lower()) is not None
+    return times, of_death
 
 
-def _events(config: EndpointConfig, table: ClinicalRows) -> NDArray[np.float64]:
+def _events(config: EndpointConfig, table: ClinicalRows) -> Floats:
+    """1 = observed, 0 = censored, NaN unknown, (n,): of the first column with a known value."""
     meaning = {value_key(v): 1.0 for v in config.event_values} | {
         value_key(v): 0.0 for v in config.censored_values
     }
     events = np.full(len(table.ids), np.nan)
-    for row, value in enumerate(table.cells[config.event]):
-        key = value_key(value)
-        if key in meaning:
-            events[row] = meaning[key]
-        elif not is_missing(value):
-            raise InputError(
-                f"{table.at(row)}: {config.event} is {str(value)!r}, neither an event value "
-                f"({', '.join(map(repr, config.event_values))}) nor a censored one "
-                f"({', '.join(map(repr, config.censored_values))}); list it in one of the two"
-            )
+    for column in config.event:
+        for row, value in enumerate(table.cells[column]):
+            if not np.isnan(events[row]):
+                continue
+            key = value_key(value)
+            if key in meaning:
+                events[row] = meaning[key]
+            elif not is_missing(value):
+                raise InputError(
+                    f"{table.at(row)}: {column} is {str(value)!r}, neither an event value "
+                    f"({', '.join(map(repr, config.event_values))}) nor a censored one "
+                    f"({', '.join(map(repr, config.censored_values))}); list it in one of the two"
+                )
     return events

@@ -51,6 +51,7 @@ class SourceRows:
         notes: what was left out and why, one line each ("slide X is empty: counted as missing").
         groups: for a vector source, the group index of each feature, (d,) int64; None for a sequence.
         attributes: encoder name, trained_on and other facts that a file states.
+        empty: names of columns that hold no number at all and are no features.
     """
 
     kind: Literal["vector", "sequence"]
@@ -61,6 +62,7 @@ class SourceRows:
     notes: list[str] = field(default_factory=list[str])
     groups: NDArray[np.int64] | None = None
     attributes: dict[str, str] = field(default_factory=dict[str, str])
+    empty: list[str] = field(default_factory=list[str])
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,43 @@
 """Reading a user's table (parquet, csv, tsv, xlsx) with one clear error for each thing that can be wrong."""
 
 import csv
+import re
 from collections import Counter
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from prime.cohort.cells import is_missing
 from prime.errors import InputError, first_line
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+NO_NAME = re.compile(r"(Unnamed: \d+.*|__index_level_\d+__|level_\d+)")
+INDEX_NAME = re.compile(NO_NAME.pattern + "|index")
+WHOLE_FLOAT = re.compile(r"\d+\.0+")
 
 
-def read_table(path: Path, where: str, *, text: bool = False, sheet: str | None = None) -> pd.DataFrame:
-    """Read a table with its column names as they stand.
+def read_table(
+    path: Path,
+    where: str,
+    *,
+    text: bool = False,
+    ids: str | None = None,
+    sheet: str | None = None,
+    comments: bool = False,
+) -> pd.DataFrame:
+    """Read a table with its column names as they stand; the index that pandas keeps in a parquet is a column.
 
     Args:
         path: a `.parquet`, `.csv`, `.tsv`, `.txt` (tabs) or `.xlsx` file.
         where: what the table is for, named first in every error.
-        text: read every cell of a csv, tsv or xlsx as text, an empty cell as empty text.
+        text: give every cell as text, an empty or null one as empty text, a whole number without decimals.
+        ids: a column that is read as text in any case, so that `00012` stays what it is.
         sheet: the sheet of an xlsx; the first one where None.
+        comments: leave out the lines at the head of a text file that begin with `#`.
 
     Raises:
         InputError: the file is missing, of another kind, not UTF-8, malformed, empty, or has a column twice.
@@ -33,14 +50,49 @@ def read_table(path: Path, where: str, *, text: bool = False, sheet: str | None 
     elif suffix == ".xlsx":
         frame = _read_excel(path, where, sheet, text)
     elif suffix in SEPARATORS:
-        frame = _read_separated(path, where, SEPARATORS[suffix], text)
+        frame = _read_separated(path, where, SEPARATORS[suffix], True if text else ids, comments)
     else:
         raise InputError(
             f"{where}: {path}: unknown kind of table {suffix!r}; use .parquet, .csv, .tsv or .xlsx"
         )
     if frame.empty:
         raise InputError(f"{where}: {path}: the table has no rows")
-    return frame
+    return _as_text(frame) if text else frame
+
+
+def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """Every cell as text: a null is empty, a whole number has no decimals."""
+    return pd.DataFrame({name: _text_of(frame[name]) for name in frame.columns}, index=frame.index)
+
+
+def _text_of(column: "pd.Series[Any]") -> "pd.Series[str]":
+    if pd.api.types.is_float_dtype(column) and bool((column.dropna() % 1 == 0).all()):
+        column = column.astype("Int64")
+    nulls = column.isna().to_numpy()
+    return pd.Series(
+        ["" if null else str(cell) for cell, null in zip(column, nulls, strict=True)],
+        index=column.index, dtype=object,
+    )  # fmt: skip
+
+
+def without_index(features: pd.DataFrame, path: Path, where: str) -> tuple[pd.DataFrame, list[str]]:
+    """A table of features without the columns that only number its rows, as pandas and R write them.
+
+    Returns the table and a note for each column left out. Raises InputError for another column without a
+    name.
+    """
+    notes: list[str] = []
+    for name in [str(name) for name in features.columns if INDEX_NAME.fullmatch(str(name))]:
+        column = pd.to_numeric(features[name], errors="coerce")
+        if bool(column.notna().all()) and bool((column % 1 == 0).all()) and column.is_unique:
+            notes.append(f"column {name!r} only numbers the rows (a table's index): left out")
+            features = features.drop(columns=[name])
+        elif NO_NAME.fullmatch(name) and bool(features[name].notna().any()):
+            raise InputError(
+                f"{where}: {path}: column {name!r} has no name in the file; name it, add it to ignore, or "
+                f"write patient_id: {name!r} if it holds the patients"
+            )
+    return features, notes
 
 
 def require_columns(frame: pd.DataFrame, names: list[str], path: Path, where: str) -> None:
@@ -49,22 +101,29 @@ def require_columns(frame: pd.DataFrame, names: list[str], path: Path, where: st
     if missing:
         found = [str(name) for name in frame.columns[:20]]
         more = ", ..." if len(frame.columns) > 20 else ""
+        more += "".join(f", and as index {str(n)!r}" for n in frame.columns[20:] if NO_NAME.fullmatch(str(n)))
         raise InputError(
             f"{where}: {path}: no column {', '.join(map(repr, missing))}; "
             f"found {', '.join(map(repr, found))}{more}"
         )
 
 
-def patient_ids(column: "pd.Series[str]", path: Path, where: str) -> "pd.Series[str]":
-    """The column as stripped text, whole numbers without decimals. Raises InputError on an empty cell."""
-    if pd.api.types.is_float_dtype(column) and bool((column.dropna() % 1 == 0).all()):
-        column = column.astype("Int64")  # pyright: ignore[reportAssignmentType]
-    ids = column.astype("string").str.strip()
-    empty = ids.isna() | (ids == "")
+def patient_ids(column: "pd.Series[Any]", path: Path, where: str) -> "pd.Series[str]":
+    """The column as stripped text. Numbers have no decimals where all are whole; text stays as it is.
+
+    Raises InputError on an empty cell, and on one that says that something is missing (`NA`, `None`).
+    """
+    ids = _text_of(column).str.strip()
+    if bool(ids.str.fullmatch(WHOLE_FLOAT).all()):  # a column of numbers that was written as text
+        ids = ids.str.partition(".")[0]
+    empty = ids.map(is_missing).to_numpy(dtype=bool)
     if bool(empty.any()):
-        row = int(empty.to_numpy().argmax())
-        raise InputError(f"{where}: {path}: row {row + 1} has no {column.name}; give every row a patient id")
-    return ids.astype(object)  # pyright: ignore[reportReturnType]
+        row = int(empty.argmax())
+        found = f" (found {ids.iloc[row]!r})" if ids.iloc[row] else ""
+        raise InputError(
+            f"{where}: {path}: row {row + 1} has no {column.name}{found}; give every row a patient id"
+        )
+    return ids
 
 
 def refuse_duplicates(names: list[str], path: Path, where: str) -> None:
@@ -78,7 +137,7 @@ def _read_parquet(path: Path, where: str) -> pd.DataFrame:
     try:
         file = pq.ParquetFile(path)
         refuse_duplicates(list(file.schema_arrow.names), path, where)
-        return file.read().to_pandas()
+        return file.read().to_pandas(ignore_metadata=True)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{where}: {path}: not a readable parquet file ({first_line(error)})") from None
 
@@ -99,24 +158,31 @@ def _read_excel(path: Path, where: str, sheet: str | None, text: bool) -> pd.Dat
     if cells.empty:
         raise InputError(f"{where}: {path}: the sheet is empty")
     header = [str(name).strip() for name in cells.iloc[0]]
-    named = [i for i, name in enumerate(header) if name not in ("", "nan", "None")]
-    refuse_duplicates([header[i] for i in named], path, where)
-    frame = cells.iloc[1:, named].reset_index(drop=True)
-    frame.columns = pd.Index([header[i] for i in named])
-    if text:
-        return frame.astype(str)
-    return frame.infer_objects()
+    header = ["" if name in ("nan", "None") else name for name in header]
+    refuse_duplicates([name for name in header if name], path, where)
+    there = (cells.iloc[1:].notna() & (cells.iloc[1:] != "")).any().to_numpy()
+    kept = [i for i, name in enumerate(header) if name or there[i]]
+    frame = cells.iloc[1:, kept].reset_index(drop=True)
+    frame.columns = pd.Index([header[i] or f"Unnamed: {i}" for i in kept])
+    return frame if text else frame.infer_objects()
 
 
-def _read_separated(path: Path, where: str, separator: str, text: bool) -> pd.DataFrame:
+def _read_separated(
+    path: Path, where: str, separator: str, text: bool | str | None, comments: bool
+) -> pd.DataFrame:
+    """`text`: whether all columns are text, or the name of the one that is."""
     try:
+        skipped = _comment_lines(path) if comments else 0
         with path.open(encoding="utf-8-sig", newline="") as file:
+            for _ in range(skipped):
+                next(file)
             header = next(csv.reader(file, delimiter=separator), [])
         refuse_duplicates(header, path, where)
-        if text:
-            frame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", dtype=str, keep_default_na=False)
+        options: dict[str, Any] = {"sep": separator, "encoding": "utf-8-sig", "skiprows": skipped}
+        if text is True:
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False, **options)
         else:
-            frame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
+            frame = pd.read_csv(path, dtype={text: str} if text else None, low_memory=False, **options)
     except UnicodeDecodeError as error:
         raise InputError(
             f"{where}: {path}: not UTF-8 (byte {error.start}); save the table as UTF-8"
@@ -127,6 +193,12 @@ def _read_separated(path: Path, where: str, separator: str, text: bool) -> pd.Da
         raise InputError(f"{where}: {path}: malformed table ({first_line(error)})") from None
     refuse_shifted(frame, f"{where}: {path}")
     return frame
+
+
+def _comment_lines(path: Path) -> int:
+    """How many lines at the head of a text file begin with `#`."""
+    with path.open(encoding="utf-8-sig") as file:
+        return sum(1 for _ in takewhile(lambda line: line.startswith("#"), file))
 
 
 def refuse_shifted(frame: pd.DataFrame, source: str) -> None:

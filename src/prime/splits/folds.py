@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from prime.arrays import Indices
-from prime.cohort.tables import read_table, require_columns
+from prime.cohort.tables import patient_ids, read_table, require_columns
 from prime.errors import InputError
 from prime.seeds import named_seed
 
@@ -114,6 +114,7 @@ def read_folds(path: Path) -> pd.DataFrame:
     """Read a folds file: csv with patient_id, cohort, fold. Raises InputError where it is malformed."""
     table = read_table(path, "folds", text=True)
     require_columns(table, ["patient_id", "cohort", "fold"], path, "folds")
+    table["patient_id"] = patient_ids(table["patient_id"], path, "folds")
     doubled = table["patient_id"][table["patient_id"].duplicated()]
     if len(doubled):
         raise InputError(

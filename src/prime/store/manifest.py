@@ -7,7 +7,7 @@ from prime.cohort.source import SourceConfig
 from prime.files import sha256_text
 from prime.fingerprint import FileStamp
 
-FORMAT = 2  # 2: patients are sorted by id
+FORMAT = 3  # 2: patients are sorted by id; 3: columns without a number are no features
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class SourceManifest:
         detected: the format that the reader recognised.
         notes: what was left out and why.
         attributes: encoder and other facts that the files state.
+        empty: columns that hold no number at all and are no features.
         files: the files that were read, with size and time of change.
     """
 
@@ -48,6 +49,7 @@ class SourceManifest:
     detected: str
     notes: list[str]
     attributes: dict[str, str]
+    empty: list[str]
     files: list[FileStamp]
 
     @classmethod

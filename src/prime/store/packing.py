@@ -36,7 +36,7 @@ def pack(config: CohortConfig, out: Path | str, progress: bool = True) -> Path:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; name a folder for the store")
     out.mkdir(parents=True, exist_ok=True)
-    clinical = read_clinical(config.clinical, config.root)
+    clinical = read_clinical(config.clinical, config.root, config.name)
     parts: dict[str, SourceManifest] = {}
     for modality, name, options in tracked(
         config.every_source(), lambda item: f"packing {item[1]}", progress
@@ -80,6 +80,7 @@ def _pack_source(name: str, modality: str, options: SourceConfig, root: Path, ou
         detected=source.detected,
         notes=source.notes,
         attributes=source.attributes,
+        empty=source.empty,
         files=stamps,
     )
     write_json(out / f"{name}.json", part.to_json())

@@ -33,7 +33,7 @@ def check(config: CohortConfig, progress: bool = True) -> CheckReport:
     Raises:
         InputError: the clinical table cannot be read, without which nothing else can be judged.
     """
-    clinical = read_clinical(config.clinical, config.root)
+    clinical = read_clinical(config.clinical, config.root, config.name)
     errors: list[str] = []
     found: list[SourceFindings] = []
     for modality, name, options in tracked(

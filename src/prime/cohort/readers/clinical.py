@@ -16,6 +16,7 @@ from prime.cohort.covariates import (
     read_cells,
 )
 from prime.cohort.readers.registry import reader
+from prime.cohort.readers.vector import without_empty
 from prime.cohort.source import SourceConfig, SourceRows
 from prime.errors import InputError
 
@@ -35,17 +36,19 @@ def read_clinical_source(config: ClinicalSource, root: Path, where: str) -> Sour
     """Read covariates: one row per patient, one feature per covariate, each in a group of its own.
 
     An unknown covariate is NaN (a later step imputes it); a patient without any known one counts as missing
-    and is noted.
+    and is noted, and so is a covariate that nobody has: it is no feature.
 
     Raises:
         InputError: a missing file or column, a patient twice or without an id, a cell that is neither missing
-            nor a known value, a number beyond float32.
+            nor a known value, a number beyond float32, or
+            no covariate that is known for anybody.
     """
     path = root / config.path
     cells = read_cells(path, where, config.sheet)
     rows = clinical_rows(cells, config.patient_id, covariate_columns(config.covariates), path, where)
     names = [item.name for item in config.covariates]
     values = _float32(np.stack([covariate(item, rows) for item in config.covariates], axis=1), names, rows)
+    names, values, empty = without_empty(names, values, f"{where}: {path}", rows.notes)
     known = ~np.isnan(values).all(axis=1)  # (n,)
     if not known.all():
         rows.notes.append(f"{int((~known).sum()):,} patients have no covariate: counted as missing")
@@ -58,6 +61,7 @@ def read_clinical_source(config: ClinicalSource, root: Path, where: str) -> Sour
         f"by {config.patient_id}",
         notes=rows.notes,
         groups=np.arange(len(names), dtype=np.int64),
+        empty=empty,
     )
 
 

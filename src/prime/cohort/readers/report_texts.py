@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import pandas as pd
-
+from prime.cohort.cells import is_missing
 from prime.cohort.patient_names import patient_in
 from prime.cohort.source import SourceConfig, SourceTexts
 from prime.cohort.tables import read_table, require_columns
@@ -21,7 +20,8 @@ def report_texts(config: ReportTable, root: Path, where: str) -> SourceTexts:
     """Each patient's text, patients sorted.
 
     The patient is found in a report's name by PATIENT_FROM. Several reports of a patient are joined with a
-    line break, in file order. An empty text counts as missing, and is noted.
+    line break, in file order. An empty text, or one that says that it is missing, counts as
+    missing and is noted.
 
     Raises:
         InputError: a missing file or column, a file that is not UTF-8, a row without a patient, or no text
@@ -32,12 +32,12 @@ def report_texts(config: ReportTable, root: Path, where: str) -> SourceTexts:
     require_columns(table, [config.patient_id, config.text], path, where)
     found: dict[str, list[str]] = {}
     for row, (name, text) in enumerate(
-        zip(_cells(table[config.patient_id]), _cells(table[config.text]), strict=True), start=1
+        zip(table[config.patient_id], table[config.text], strict=True), start=1
     ):
         patient = patient_in(name, where)
-        if patient is None:
+        if patient is None or is_missing(patient):
             raise InputError(f"{where}: {path}: row {row} has no patient in {config.patient_id}")
-        found.setdefault(patient, []).append(text.strip())
+        found.setdefault(patient, []).append("" if is_missing(text) else text.strip())
     joined = {patient: "\n".join(text for text in texts if text) for patient, texts in sorted(found.items())}
     texts = {patient: text for patient, text in joined.items() if text}
     if not texts:
@@ -50,8 +50,3 @@ def report_texts(config: ReportTable, root: Path, where: str) -> SourceTexts:
     if empty:
         notes.append(f"{len(empty):,} reports are empty ({some(empty)}): counted as missing")
     return SourceTexts(texts, len(table), f"{path.suffix[1:]} table: {len(table):,} reports", notes)
-
-
-def _cells(column: "pd.Series[str]") -> list[str]:
-    """Cells as text, an empty text for a missing one."""
-    return ["" if missing else str(cell) for cell, missing in zip(column, column.isna(), strict=True)]

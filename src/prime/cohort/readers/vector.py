@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
+from prime.cohort.cells import is_missing
 from prime.cohort.readers.registry import reader
 from prime.cohort.source import SourceConfig, SourceRows, kept_attributes
-from prime.cohort.tables import patient_ids, read_table, require_columns
-from prime.errors import InputError
+from prime.cohort.tables import patient_ids, read_table, require_columns, without_index
+from prime.errors import InputError, some
 from prime.files import read_json, read_text
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -61,22 +62,23 @@ def inspect_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
 def read_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
     """Read a vector table.
 
-    NaN stays NaN (a later step imputes it). A row without any number counts as missing and is noted. With
-    `instances: mean`, the rows of a patient are averaged, NaN left out.
+    NaN stays NaN (a later step imputes it). A row without any number counts as missing and is noted; a column
+    without any, and one that only numbers the rows, is left out and named. With `instances: mean`, the rows
+    of a patient are averaged, NaN left out.
 
     Raises:
         InputError: a missing file or column, a column of text, an infinite or too large number, an empty
             table, a patient id left empty, a feature without a group, or a gene overlap below a half.
     """
     path = root / config.path
-    frame = read_table(path, where)
+    frame = read_table(path, where, ids=config.patient_id)
     require_columns(frame, [config.patient_id, *config.ignore], path, where)
     ids = patient_ids(frame[config.patient_id], path, where)
     features = frame.drop(columns=[config.patient_id, *config.ignore])
     features.columns = features.columns.astype(str)
+    features, notes = without_index(features, path, where)
     values = _numbers(features, ids, path, where)
-    names = list(features.columns)
-    notes: list[str] = []
+    names, values, empty = without_empty(list(features.columns), values, f"{where}: {path}", notes)
     if config.gene_list is not None:
         notes.append(_gene_overlap(names, root / config.gene_list, where))
     groups = _groups(config, root, names, where, notes)
@@ -93,7 +95,26 @@ def read_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
         notes=notes,
         groups=groups,
         attributes=read_record(path),
+        empty=empty,
     )
+
+
+def without_empty(
+    names: list[str], values: NDArray[np.float32], where: str, notes: list[str]
+) -> tuple[list[str], NDArray[np.float32], list[str]]:
+    """The features (rows, d) that have a number anywhere, and the names of those that have none.
+
+    The latter are named in `notes`: they would change the network's shape and tell it nothing. Raises
+    InputError where no feature is left.
+    """
+    there: NDArray[np.bool_] = ~np.isnan(values).all(axis=0)
+    empty = [name for name, any_number in zip(names, there, strict=True) if not any_number]
+    if len(empty) == len(names):
+        raise InputError(f"{where}: no column holds a number; fill it in, or take the source out")
+    if not empty:
+        return names, values, empty
+    notes.append(f"{len(empty):,} columns hold no number at all ({some(empty)}): left out")
+    return [name for name in names if name not in set(empty)], values[:, there], empty
 
 
 def _numbers(features: pd.DataFrame, ids: "pd.Series[str]", path: Path, where: str) -> NDArray[np.float32]:
@@ -103,12 +124,7 @@ def _numbers(features: pd.DataFrame, ids: "pd.Series[str]", path: Path, where: s
     for name in features.columns:
         kind = features[name].dtype
         if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)):
-            if features[name].isna().all():
-                continue
-            raise InputError(
-                f"{where}: {path}: column {name!r} holds {kind} values (first "
-                f"{features[name].iloc[0]!r:.40}), not numbers; correct it or add it to ignore"
-            )
+            features = features.assign(**{name: _cell_numbers(features[name], ids, path, where)})
     wide = features.to_numpy(dtype=np.float64, na_value=np.nan)
     bad = np.argwhere(np.abs(wide) > FLOAT32_MAX)
     if len(bad):
@@ -118,6 +134,24 @@ def _numbers(features: pd.DataFrame, ids: "pd.Series[str]", path: Path, where: s
             f"is {wide[row, column]:g}; use a finite number that fits float32, or leave it empty"
         )
     return wide.astype(np.float32)
+
+
+def _cell_numbers(
+    column: "pd.Series[Any]", ids: "pd.Series[str]", path: Path, where: str
+) -> NDArray[np.float64]:
+    """A column of text as numbers (rows,); what spells missing is NaN. Raises InputError on another word."""
+    numbers = np.full(len(column), np.nan)
+    for row, cell in enumerate(column):
+        if pd.isna(cell) or is_missing(cell):
+            continue
+        try:
+            numbers[row] = float(cell)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"{where}: {path}: column {column.name!r}, row {row + 1} (patient {ids.iloc[row]}) holds "
+                f"{str(cell)!r:.40}, not a number; correct it or add the column to ignore"
+            ) from None
+    return numbers
 
 
 def _by_patient(
