@@ -1,9 +1,11 @@
 """Finding the patient in the name of a file, a report or a sample."""
 
 import re
+from collections.abc import Iterable
 
 from prime.errors import InputError
 
+NUMBER = re.compile(r"([0-9]{1,40})(?:\.0+)?")
 PATIENT_FROM = r"^(TCGA-[A-Za-z0-9]{2}-[A-Za-z0-9]{4})|^([^.]+)"  # a TCGA patient, else up to the first dot
 
 
@@ -21,3 +23,13 @@ def patient_in(name: str, where: str, pattern: str = PATIENT_FROM) -> str | None
         return None
     groups = (group for group in (match.groups() or (match.group(),)) if group)
     return next(groups, "").strip() or None
+
+
+def spelt_twice(patients: Iterable[str]) -> list[list[str]]:
+    """Ids that are one patient's: they differ in case, blanks, or (of numbers) zeros or decimals only."""
+    spellings: dict[str, list[str]] = {}
+    for patient in patients:
+        key = patient.strip().lower()
+        key = f"{int(match.group(1))}" if (match := NUMBER.fullmatch(key)) else key
+        spellings.setdefault(key, []).append(patient)
+    return [group for group in spellings.values() if len(group) > 1]

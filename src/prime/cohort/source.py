@@ -20,6 +20,8 @@ KEPT_ATTRIBUTES = (
     "feat_type",
     "stamp_version",
     "unit",
+    "target_magnification",
+    "patch_size",
 )
 
 

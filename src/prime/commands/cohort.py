@@ -4,6 +4,7 @@ import sys
 from typing import Annotated
 
 from prime.arguments import CohortFile, Folder, Root, Whole, about
+from prime.commands.shared import say
 
 
 def check(
@@ -43,6 +44,8 @@ def pack(
     from prime.store.store import Store
 
     store = Store.open(write_store(load_cohort(cohort, root), out))
+    for warning in store.warnings():
+        say(f"warning: {warning}")
     rows = ", ".join(f"{name} {source.patients:,}" for name, source in store.sources.items())
     print(f"{out}: {len(store.patients):,} patients; with each source: {rows}")
 

@@ -29,6 +29,7 @@ def print_evaluation(out: Path, console: Console) -> None:
         notes += [f"{task}: {mark}" for mark in marks]
     manifest = read_json(out / "manifest.json")
     notes += few_pairs(summary) + not_fitted(manifest, set(summary["task"]))
+    notes += [f"not known: {line}" for line in manifest.get("not_known", [])]
     for note in [*notes, *differences(out / "differences.csv")]:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
 

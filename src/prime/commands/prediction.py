@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from prime.arguments import Accelerator, ConfigFile, Count, Folder, Root, Settings, Threads, Words, about
-from prime.commands.shared import open_cohort_store, open_experiment_store, read_experiment, set_threads
+from prime.commands.shared import open_cohort_store, open_experiment_store, read_experiment, say, set_threads
 from prime.devices import device_of
 
 
@@ -45,10 +45,14 @@ def predict(
     from prime.cohort.config import load_cohort
     from prime.predict.model_folder import load_model
     from prime.predict.predict import predict as score
+    from prime.store.origin import require_same_makers
 
     device = device_of(accelerator)
-    load_model(model)  # before any packing
-    table = score(model, open_cohort_store(load_cohort(cohort, root), store), out, device)
+    loaded = load_model(model)  # before any packing
+    packed = open_cohort_store(load_cohort(cohort, root), store)
+    table = score(model, packed, out, device)
+    for line in require_same_makers(loaded.description.attributes, packed, str(packed.path)):
+        say(f"not known: {line}")
     scored = int((table["status"] == "scored").sum())
     print(f"{out}: {scored:,} patients scored, {len(table) - scored:,} listed without a score")
 

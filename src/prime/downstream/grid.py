@@ -42,6 +42,7 @@ from prime.splits.folds import Fold
 from prime.splits.outcomes import read_outcome
 from prime.splits.split_files import save_splits
 from prime.store.inputs import data_identity
+from prime.store.origin import require_same_origin
 from prime.store.store import Store
 
 CPU = torch.device("cpu")
@@ -90,6 +91,7 @@ class Evaluation:
                 "evaluate: nothing to do; check modes, inits, cohorts and only_folds"
                 + "".join(f"; {name}: {why}" for name, why in self.plan.not_fitted.items())
             )
+        self.compare_origins()
         todo = self.missing()
         for fit in tracked(todo, "evaluate", progress):
             self.do(fit, device)
@@ -308,6 +310,19 @@ class Evaluation:
             if fit.init == "pretrained":
                 yield from ((fit.seed, fold) for fold in fit.folds)
 
+    def compare_origins(self) -> list[str]:
+        """What cannot be known of whether the checkpoints' features were made as the store's.
+
+        Raises InputError where they were made otherwise.
+        """
+        folders = dict.fromkeys(self.networks.checkpoint_path(*one) for one in self.pretrained_folds())
+        found = [
+            require_same_origin(read_json(folder / MANIFEST), self.store, str(folder))
+            for folder in folders
+            if (folder / MANIFEST).is_file()
+        ]
+        return list(dict.fromkeys(line for lines in found for line in lines))
+
     def manifest(self) -> dict[str, Any]:
         """Versions, settings, hashes, who was left out, and who pretraining saw of each test fold."""
         ids = self.store.patients["patient_id"].to_numpy(dtype=object)
@@ -330,6 +345,7 @@ class Evaluation:
             "hashes": {"store": {n: s.sha256 for n, s in self.store.sources.items()}, "weights": weights},
             "left_out": {name: outcome.left_out for name, outcome in self.outcomes.items()},
             "not_fitted": self.plan.not_fitted,
+            "not_known": self.compare_origins(),
             "constant": self.constants(),
             "test_patients": len(tested),
             "test_patients_seen_unlabelled_in_pretraining": len(known),

@@ -32,6 +32,8 @@ from prime.splits.folds import stratified_folds
 from prime.splits.outcomes import Outcome, read_outcome
 from prime.store.inputs import input_spec, require_same_inputs
 from prime.store.loading import PatientLoader
+from prime.store.origin import require_same_origin
+from prime.store.ranges import Range, training_range
 from prime.store.store import Store
 
 CPU = torch.device("cpu")
@@ -203,6 +205,7 @@ def _model(
     cohorts: tuple[str, ...],
     chosen: dict[str, Chosen],
     reference: dict[str, NDArray[np.float64]],
+    ranges: dict[str, Range],
 ) -> FittedModel:
     """The fitted parts as a model."""
     distinct = list({id(one): one for one in chosen.values()}.values())
@@ -214,8 +217,10 @@ def _model(
         ridge=tuple(one.head.ridge for one in distinct),
         feature_names={n: tuple(s.feature_names) for n, s in store.sources.items() if s.feature_names},
         attributes={n: s.attributes for n, s in store.sources.items()},
+        empty={n: tuple(s.empty) for n, s in store.sources.items() if s.empty},
     )
-    return FittedModel(checkpoint, description, {name: one.head for name, one in chosen.items()}, reference)
+    heads = {name: one.head for name, one in chosen.items()}
+    return FittedModel(checkpoint, description, heads, reference, ranges)
 
 
 def _choose_task(config: ExperimentConfig, name: str | None) -> TaskConfig:
@@ -244,6 +249,7 @@ def fit(
     """
     trained = load_checkpoint(checkpoint)
     require_same_inputs(trained.model.inputs, input_spec(store), str(store.path))
+    require_same_origin(trained.manifest, store, str(checkpoint))
     settings = config.evaluate
     task = _choose_task(config, task_name)
     outcome = read_outcome(store, task)
@@ -263,7 +269,8 @@ def fit(
     by_group = {names: fitting.choose(names) for names in tracked(distinct, "fit")}
     chosen = {name: by_group[names] for name, names in groups.items()}
     reference, scores = _validate(fitting, store, subsets, chosen)
-    model = _model(store, trained, config, task, cohorts, chosen, reference)
+    ranges = {name: training_range(store, name, members) for name in store.sources}
+    model = _model(store, trained, config, task, cohorts, chosen, reference, ranges)
     manifest = {
         "version": __version__,
         **facts,

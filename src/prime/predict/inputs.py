@@ -7,21 +7,41 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from prime.arrays import Indices
 from prime.errors import InputError
 from prime.predict.model_folder import HeadDescription
 from prime.store.batch import Batch, SourceBatch
 from prime.store.inputs import InputSpec, SourceSpec, input_spec
 from prime.store.loading import PatientLoader
+from prime.store.origin import require_same_makers, require_same_names
 from prime.store.scaling import Scaling
 from prime.store.store import Store
 
 
 class NewPatientLoader(PatientLoader):
-    """Batches of a cohort that may lack sources of the model: those come empty, as unobserved."""
+    """Batches of a cohort that may lack sources of the model: those come empty, as unobserved.
 
-    def __init__(self, store: Store, scaling: Scaling, inputs: InputSpec) -> None:
+    `columns` (of `feature_places`) says where each feature of the model stands in a source of the store.
+    """
+
+    def __init__(
+        self, store: Store, scaling: Scaling, inputs: InputSpec, columns: dict[str, Indices] | None = None
+    ) -> None:
         super().__init__(store, scaling)
         self.inputs = inputs
+        self.columns = columns or {}
+
+    def width(self, name: str) -> int:
+        """The number of features that the model reads of a source."""
+        return self.inputs.sources[name].dim
+
+    def raw(self, name: str, patients: Indices) -> NDArray[np.generic]:
+        """The rows (R, width) with the model's features in its order; NaN where the store has none."""
+        rows = super().raw(name, patients)
+        if name not in self.columns:
+            return rows
+        places = self.columns[name]
+        return np.where(places >= 0, rows[:, places], np.nan).astype(np.float32)
 
     def batch(self, patients: Sequence[int] | NDArray[np.int64]) -> Batch:
         """The batch of these patients, with the modalities and sources of the model, in its order."""
@@ -45,14 +65,16 @@ def observed_modalities(store: Store, inputs: InputSpec) -> NDArray[np.bool_]:
     return np.stack([seen.get(name, nobody) for name in inputs.modalities], axis=1)
 
 
-def require_inputs(store: Store, inputs: InputSpec, description: HeadDescription) -> list[str]:
-    """Check that the cohort's sources are the model's. Returns those of the model that the cohort lacks.
+def require_inputs(store: Store, inputs: InputSpec, description: HeadDescription) -> dict[str, Indices]:
+    """Check that the cohort's sources are the model's, made by the same encoders.
 
-    Raises InputError for a source that the model does not know, or that stands under another modality, has
-    another shape, or other features (names and order of a vector source).
+    Returns the places of the model's features, where they are not simply those of the store: see
+    `feature_places`. Raises InputError for a source that the model does not know, or that stands under
+    another modality, has another shape or other features, or comes from another encoder.
     """
     home = {source: modality for modality, names in inputs.modalities.items() for source in names}
     offered = input_spec(store)
+    columns: dict[str, Indices] = {}
     for modality, names in offered.modalities.items():
         for name in names:
             if home.get(name) != modality:
@@ -61,9 +83,34 @@ def require_inputs(store: Store, inputs: InputSpec, description: HeadDescription
                     f"{store.path}: source {name!r} of modality {modality!r} is not the model's; it reads"
                     f" {known}; name the sources alike, or leave this one out"
                 )
-            _require_shape(store, name, offered.sources[name], inputs.sources[name])
-            _require_features(store, name, description)
-    return [name for name in inputs.sources if name not in offered.sources]
+            places = feature_places(store, name, description)
+            if places is None:
+                _require_shape(store, name, offered.sources[name], inputs.sources[name])
+            else:
+                columns[name] = places
+    require_same_names(
+        {name: names for name, names in description.feature_names.items() if name not in columns},
+        store,
+        str(store.path),
+    )
+    require_same_makers(description.attributes, store, str(store.path))
+    return columns
+
+
+def feature_places(store: Store, name: str, description: HeadDescription) -> Indices | None:
+    """Where each feature of the model stands in a source, (d,) int64; -1 where nobody has a number of it.
+
+    A column without any number is no feature: such columns of the training cohort and of this one may differ.
+    None where the features are the same, or differ in more than such columns.
+    """
+    wanted, found = description.feature_names.get(name), store.sources[name].feature_names
+    if wanted is None or found is None or list(wanted) == found:
+        return None
+    never, nothing = set(description.empty.get(name, ())), set(store.sources[name].empty)
+    if [n for n in found if n not in never] != [n for n in wanted if n not in nothing]:
+        return None
+    place = {feature: number for number, feature in enumerate(found)}
+    return np.array([place.get(feature, -1) for feature in wanted], dtype=np.int64)
 
 
 def _require_shape(store: Store, name: str, found: SourceSpec, wanted: SourceSpec) -> None:
@@ -77,15 +124,3 @@ def _require_shape(store: Store, name: str, found: SourceSpec, wanted: SourceSpe
             f"{store.path}: source {name!r} has other feature groups than the model; give the same group_size"
             " or groups file in the cohort file"
         )
-
-
-def _require_features(store: Store, name: str, description: HeadDescription) -> None:
-    wanted, found = description.feature_names.get(name), store.sources[name].feature_names
-    if wanted is None or found is None:
-        return
-    for column, (mine, theirs) in enumerate(zip(found, wanted, strict=True), start=1):
-        if mine != theirs:
-            raise InputError(
-                f"{store.path}: source {name!r}: feature {column} is {mine!r}, the model was fitted with"
-                f" {theirs!r} there; give the same columns in the same order"
-            )

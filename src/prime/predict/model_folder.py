@@ -30,6 +30,7 @@ from prime.model.checkpoint import (
 )
 from prime.settings.evaluation import ReadoutConfig, TaskConfig
 from prime.settings.strict import Strict
+from prime.store.ranges import Range
 
 HEADS, HEAD = "heads.safetensors", "head.json"
 MAKE_ONE = "make a model folder with prime fit"
@@ -39,7 +40,8 @@ class HeadDescription(Strict):
     """What head.json holds.
 
     `heads` gives for each pattern the number of the head that serves it; `feature_names` those of every
-    vector source, in order; `attributes` what each source's files stated (encoder).
+    vector source, in order; `attributes` what each source's files stated (encoder); `empty` the columns that
+    held no number in training and are no features.
     """
 
     task: TaskConfig
@@ -49,6 +51,7 @@ class HeadDescription(Strict):
     ridge: tuple[float, ...]
     feature_names: dict[str, tuple[str, ...]]
     attributes: dict[str, dict[str, str]] = Field(default_factory=dict)
+    empty: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,14 @@ class FittedModel:
         description: the contents of head.json.
         heads: pattern to its head; patterns that share a head name the same one.
         reference: pattern to (101,) float64, percentiles 0 to 100 of the training cohort's risks.
+        ranges: of each source's features among the patients that it was fitted on.
     """
 
     checkpoint: Checkpoint
     description: HeadDescription
     heads: dict[str, FittedHead]
     reference: dict[str, NDArray[np.float64]]
+    ranges: dict[str, Range]
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -76,6 +81,8 @@ class FittedModel:
 def save_model(folder: Path, model: FittedModel, manifest: dict[str, Any]) -> None:
     """Write a model folder; its manifest last, with the checksums of the other files."""
     tensors = {f"reference.{p}": torch.from_numpy(q.copy()) for p, q in model.reference.items()}
+    for name, known in model.ranges.items():
+        tensors[f"range.{name}"] = torch.from_numpy(np.stack([known.low, known.high]))
     for pattern, number in model.description.heads.items():
         head = model.heads[pattern]
         tensors[f"{number}.weight"] = head.weight.contiguous()
@@ -102,9 +109,10 @@ def load_model(folder: Path) -> FittedModel:
         tensors = load_file(folder / HEADS)
         heads = {p: _head(tensors, n, description.ridge[n]) for p, n in description.heads.items()}
         reference = {p: np.asarray(tensors[f"reference.{p}"]) for p in description.heads}
+        ranges = {n: Range(*np.asarray(tensors[f"range.{n}"])) for n in checkpoint.scaling}
     except (SafetensorError, ValidationError, KeyError, IndexError, OSError) as error:
         raise InputError(f"{folder}: damaged model folder ({first_line(error)})") from None
-    return FittedModel(checkpoint, description, heads, reference)
+    return FittedModel(checkpoint, description, heads, reference, ranges)
 
 
 def _head(tensors: dict[str, torch.Tensor], number: int, ridge: float) -> FittedHead:

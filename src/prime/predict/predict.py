@@ -13,6 +13,7 @@ from prime.evaluation.missingness import patterns
 from prime.files import write_csv
 from prime.predict.inputs import NewPatientLoader, observed_modalities, require_inputs
 from prime.predict.model_folder import FittedModel, load_model
+from prime.predict.unusual import unusual
 from prime.progress import tracked
 from prime.store.store import Store
 
@@ -110,14 +111,17 @@ def score_patients(model: FittedModel, store: Store, device: torch.device = CPU)
     Raises InputError where the cohort's sources are not the model's.
     """
     network = model.checkpoint.model.to(device)
-    require_inputs(store, network.inputs, model.description)
+    columns = require_inputs(store, network.inputs, model.description)
     observed = observed_modalities(store, network.inputs)
     table = _blank(model, store, observed)
     patients = np.flatnonzero(observed.any(axis=1))
     if not len(patients):
         return table
     subsets = patterns(list(model.modalities))
-    loader = NewPatientLoader(store, model.checkpoint.scaling, network.inputs)
+    loader = NewPatientLoader(store, model.checkpoint.scaling, network.inputs, columns)
+    for patient, line in unusual(model, loader, patients).items():
+        before = table.loc[patient, "reason"]
+        table.loc[patient, "reason"] = f"{before}; {line}" if before else line
     parts = np.split(patients, range(AT_ONCE, len(patients), AT_ONCE))
     for part in tracked(parts, "predict", len(parts) > 1):
         cache = embed(network, loader, observed, part, {"all": subsets["all"]}, model.description.readout)

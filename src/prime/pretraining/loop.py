@@ -33,6 +33,7 @@ from prime.splits.folds import pretraining_split
 from prime.store.ahead import made_ahead
 from prime.store.batch import Batch
 from prime.store.loading import PatientLoader, fit_scalings
+from prime.store.origin import source_facts
 from prime.store.store import Store
 
 STATE, LOG = "state.pt", "log.jsonl"
@@ -85,6 +86,7 @@ class Pretraining:
             "seed": self.config.seed,
             "precision": str(self.fabric.strategy.precision.precision),
             "store": {name: s.sha256 for name, s in self.store.sources.items()},
+            "sources": source_facts(self.store),
             "parameters": sum(p.numel() for p in self.raw.parameters()),
             "excluded": sorted(excluded),
             "train_patients": [str(p) for p in ids[self.train]],

@@ -42,4 +42,7 @@ def open_or_pack(config: CohortConfig, folder: Path, say: Callable[[str], None])
         say(f"store {folder} is stale ({shown}): packing again")
     else:
         say(f"packing cohort {config.name} into {folder}")
-    return Store.open(pack(config, folder))
+    store = Store.open(pack(config, folder))
+    for warning in store.warnings():
+        say(f"warning: {warning}")
+    return store

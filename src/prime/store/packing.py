@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from prime import __version__
 from prime.cohort.config import CohortConfig
 from prime.cohort.endpoints import ClinicalTable, read_clinical
+from prime.cohort.patient_names import spelt_twice
 from prime.cohort.readers import read_source, source_files
 from prime.cohort.source import SourceConfig, SourceRows
-from prime.errors import InputError
+from prime.errors import InputError, some
 from prime.files import read_json, replacing, sha256_file, write_json, write_npy
 from prime.fingerprint import FileStamp, stamp
 from prime.progress import tracked
@@ -184,6 +185,7 @@ def _contents(
             "config": config.clinical.model_dump(mode="json"),
             "file": vars(stamp(clinical.file, Path(config.root))),
             "notes": clinical.notes,
+            "warnings": clinical.warnings,
         },
         "endpoints": clinical.endpoints,
         "sources": {name: part.to_json() for name, part in parts.items()},
@@ -208,9 +210,16 @@ def join_patients(clinical: ClinicalTable, rows: dict[str, pd.DataFrame]) -> pd.
     """The patients of the clinical table, and those with features only, without outcomes; sorted by id.
 
     Splits, batches and draws count by position, so that the order of a file's rows must not decide it.
+    Raises InputError where ids in two spellings name one patient, who would lose the outcome.
     """
     known = set(clinical.frame["patient_id"])
     others = sorted(set(_all_ids(rows)) - known)
+    twice = [" = ".join(group) for group in spelt_twice([*clinical.frame["patient_id"], *others])]
+    if twice:
+        raise InputError(
+            f"{clinical.file}: {len(twice)} patients have ids in two spellings ({some(twice)}), here or in "
+            f"the sources; use one spelling"
+        )
     blank: dict[str, Any] = {"cohort": "", "site": "", "excluded": False, "exclude_reason": ""}
     more = {
         column: others if column == "patient_id" else blank.get(column, np.nan)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from prime.cohort.config import CohortConfig
 from prime.cohort.readers import source_files
-from prime.errors import InputError
+from prime.errors import InputError, some
 from prime.files import read_json, sha256_file
 from prime.fingerprint import FileStamp, changed
 from prime.store.manifest import FORMAT, SourceManifest, source_config_hash
@@ -59,6 +59,12 @@ class Store:
     def endpoints(self) -> list[str]:
         """The names of the endpoints."""
         return list(self.manifest["endpoints"])
+
+    def warnings(self) -> list[str]:
+        """What packing noted that is likely a mistake, or left out: one line each."""
+        empty = {name: source.empty for name, source in self.sources.items() if source.empty}
+        left = [f"source {name}: left out, without any number: {some(c)}" for name, c in empty.items()]
+        return [*self.manifest["clinical"]["warnings"], *left]
 
     def values(self, source: str) -> NDArray[np.floating[Any]]:
         """All rows of a source, a read-only memory map (rows, d). Raises InputError where it is damaged."""

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from prime.cohort.check.outcomes import check_endpoints
+from prime.cohort.check.outcomes import check_endpoints, follow_up
 from prime.cohort.check.report import CheckReport, SourceCheck, TypeCheck, exit_status, render
 from prime.cohort.check.sources import SourceFindings, check_source
 from prime.cohort.config import CohortConfig
 from prime.cohort.endpoints import ClinicalTable, read_clinical
+from prime.cohort.patient_names import spelt_twice
 from prime.errors import InputError, some
 from prime.progress import tracked
 
@@ -94,8 +95,9 @@ def _report(
         unlisted=int((~listed).sum()),
         nothing=int((~some_modality).sum()),
         endpoints=endpoints,
+        follow_up=follow_up(clinical),
         errors=errors + [line for item in found for line in item.errors] + endpoint_errors,
-        warnings=[line for item in found for line in item.warnings] + endpoint_warnings,
+        warnings=clinical.warnings + [line for item in found for line in item.warnings] + endpoint_warnings,
     )
     _judge_patients(report, clinical, modalities, some_modality)
     return report
@@ -154,13 +156,10 @@ def _judge_patients(
 
 
 def _judge_spellings(report: CheckReport, patients: list[str]) -> None:
-    """Patients whose ids differ in case or outer white space only are one patient twice."""
-    spellings: dict[str, list[str]] = {}
-    for patient in patients:
-        spellings.setdefault(patient.strip().lower(), []).append(patient)
-    twice = [" = ".join(group) for group in spellings.values() if len(group) > 1]
+    """Two spellings of an id are one patient twice."""
+    twice = [" = ".join(group) for group in spelt_twice(patients)]
     if twice:
         report.errors.append(
-            f"{len(twice)} patients occur twice under ids that differ in case only ({some(twice)}); "
-            f"use one spelling"
+            f"{len(twice)} patients occur twice under ids that differ in case, zeros or decimals only "
+            f"({some(twice)}); use one spelling"
         )

@@ -7,7 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prime.arrays import Floats
-from prime.cohort.check.report import EndpointCheck
+from prime.cohort.check.report import EndpointCheck, FollowUp
+from prime.cohort.endpoint_names import DAYS, MONTH
 from prime.cohort.endpoints import ClinicalTable
 from prime.errors import some
 
@@ -15,6 +16,7 @@ PERFECT = 0.99
 MINIMUM_PATIENTS = 20
 MINIMUM_CLASS = 15
 FEW_EVENTS = 20
+FEW_TIMES = 4  # distinct event times: the number of time bins that a survival task has by default
 LEAK_SAMPLE = 2500  # patients with an endpoint's event, and as many without, among whom leaks are looked for
 
 
@@ -145,6 +147,24 @@ def check_endpoints(
     return counts, errors, warnings
 
 
+def follow_up(clinical: ClinicalTable) -> list[FollowUp]:
+    """The times of each endpoint that anybody has."""
+    found: list[FollowUp] = []
+    for name, endpoint in clinical.settings.items():
+        days = clinical.frame[f"{name}_time_days"].dropna().to_numpy(dtype=np.float64)
+        if len(days):
+            stated, months = days / DAYS[endpoint.unit], days / MONTH
+            found.append(
+                FollowUp(
+                    name, ", ".join((*endpoint.event_time, *endpoint.time)), endpoint.unit,
+                    "unit" in endpoint.model_fields_set, len(days),
+                    float(np.median(stated)), float(stated.min()), float(stated.max()),
+                    float(np.median(months)), float(months.min()), float(months.max()),
+                )
+            )  # fmt: skip
+    return found
+
+
 def _count(clinical: ClinicalTable, endpoint: str, cohort: str, has_any: NDArray[np.bool_]) -> EndpointCheck:
     frame = clinical.frame
     inside = (
@@ -193,6 +213,14 @@ def _judge(
     without = [item.cohort or "(none)" for item in per_type if item.patients == 0]
     if without:
         warnings.append(f"{name}: no outcome in {some(without)}")
+    event = (clinical.frame[f"{name}_event"] == 1.0).to_numpy()
+    distinct = int(clinical.frame.loc[event, f"{name}_time_days"].nunique())
+    if distinct < FEW_TIMES:
+        warnings.append(
+            f"{name}: the {total.events:,} events have {distinct} different times only: too few for "
+            f"{FEW_TIMES} time bins, without which calibration and Brier scores are not defined; state times "
+            f"more finely"
+        )
     zero = int((clinical.frame[f"{name}_time_days"] == 0).sum())
     if zero:
         warnings.append(f"{name}: {zero} patients have a time of 0 days")

@@ -64,6 +64,27 @@ class EndpointCheck:
 
 
 @dataclass
+class FollowUp:
+    """The times of an endpoint, to the event or to the end of follow-up, of all who have an outcome.
+
+    `median`, `shortest` and `longest` are in `unit`, the others in months. `columns` are those of the times;
+    `stated` says whether the cohort file (or a known format) states the unit.
+    """
+
+    endpoint: str
+    columns: str
+    unit: str
+    stated: bool
+    patients: int
+    median: float
+    shortest: float
+    longest: float
+    median_months: float
+    shortest_months: float
+    longest_months: float
+
+
+@dataclass
 class CheckReport:
     """All findings of a check. `unlisted` counts patients with features but no row in the clinical table.
 
@@ -86,6 +107,7 @@ class CheckReport:
     unlisted: int
     nothing: int
     endpoints: list[EndpointCheck]
+    follow_up: list[FollowUp] = field(default_factory=list[FollowUp])
     errors: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
 
@@ -123,6 +145,7 @@ def render(report: CheckReport, console: Console) -> None:
     )
     if report.endpoints:
         console.print(_endpoint_table(report))
+        console.print(_follow_up_table(report))
     for style, label, found in (("yellow", "warning", report.warnings), ("red", "error", report.errors)):
         for line in found:
             console.print(f"[{style}]{label}:[/{style}] {escape(line)}", soft_wrap=True)
@@ -202,4 +225,18 @@ def _endpoint_table(report: CheckReport) -> Table:
             table.add_row(
                 escape(item.endpoint), escape(item.cohort or "(none)"), *(f"{n:,}" for n in numbers)
             )
+    return table
+
+
+def _follow_up_table(report: CheckReport) -> Table:
+    """The times of every endpoint, in the unit in which they are stated, and in months."""
+    title = "Follow-up: time to the event or to its end"
+    table = _table(title, "endpoint", "column", "unit", "patients", "median", "range", "months", "range")
+    for item in report.follow_up:
+        table.add_row(
+            escape(item.endpoint), escape(item.columns),
+            item.unit if item.stated else f"{item.unit} (assumed)",
+            f"{item.patients:,}", f"{item.median:,.4g}", f"{item.shortest:,.4g} to {item.longest:,.5g}",
+            f"{item.median_months:,.1f}", f"{item.shortest_months:,.1f} to {item.longest_months:,.1f}",
+        )  # fmt: skip
     return table

@@ -88,7 +88,7 @@ def read_reports(config: ReportSource, root: Path, where: str) -> SourceRows:
         patients=_encoded(found.texts, folder, cache, where),
         detected=f"{found.detected}, encoder {config.encoder}, {dim} features, {config.max_tokens} long",
         notes=found.notes,
-        attributes=config.attributes(),
+        attributes=config.attributes() | {"weights_sha256": weights},
     )
 
 

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from prime.cohort.origin import Makers
 from prime.cohort.patient_names import PATIENT_FROM, patient_in
 from prime.cohort.readers.registry import reader
+from prime.cohort.readers.thinning import Thinning
 from prime.cohort.source import SourceConfig, SourceRows, kept_attributes
 from prime.cohort.tables import patient_ids, read_table
 from prime.errors import InputError
@@ -63,14 +65,15 @@ def read_tokens(config: TokenSource, root: Path, where: str) -> SourceRows:
     files = _feature_files(config, root, where)
     of_patient = _by_patient(config, root, files, where, notes)
     first_path, first = _first_with_tokens(of_patient, config, where)
+    attributes = dict(first.attributes)
     return SourceRows(
         kind="sequence",
         dim=first.tokens.shape[1],
         feature_names=None,
-        patients=_rows(of_patient, config, (first_path, first.tokens.shape[1]), where, notes),
+        patients=_rows(of_patient, config, (first_path, first.tokens.shape[1]), where, notes, attributes),
         detected=f"{first.detected}; {len(files)} files, {len(of_patient)} patients",
         notes=notes,
-        attributes=first.attributes,
+        attributes=attributes,
     )
 
 
@@ -164,13 +167,18 @@ def _rows(
     first: tuple[Path, int],
     where: str,
     notes: list[str],
+    attributes: dict[str, str],
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Yield each patient who has a token, with the tokens (n, d), n at most max_tokens."""
-    thinned = 0
+    """Yield each patient who has a token, with the tokens (n, d), n at most max_tokens.
+
+    `attributes` are completed by what later files state; what contradicts them is refused.
+    """
+    thinning, makers = Thinning(config.max_tokens), Makers(attributes, first[0])
     for patient, paths in of_patient.items():
         slides: list[NDArray[np.float32]] = []
         for path in paths:
-            tokens = read_token_file(path, config, where).tokens
+            file = read_token_file(path, config, where)
+            tokens = file.tokens
             if len(tokens) == 0:
                 notes.append(f"{path.name} is empty (no tokens): counted as missing")
                 continue
@@ -179,21 +187,13 @@ def _rows(
                     f"{where}: {path} has {tokens.shape[1]} features a token but {first[0]} has {first[1]}; "
                     f"keep one encoder per source"
                 )
+            makers.add(path, file.attributes, where)
             slides.append(tokens)
         if not slides:
             continue
         rows = slides[0] if len(slides) == 1 else np.concatenate(slides)
-        thinned += len(rows) > config.max_tokens
-        yield patient, thin(rows, config.max_tokens)
-    if thinned:
-        notes.append(f"{thinned} patients had more than {config.max_tokens} tokens: thinned evenly")
-
-
-def thin(rows: NDArray[np.float32], limit: int) -> NDArray[np.float32]:
-    """At most `limit` of the rows (n, d), evenly spaced from the first to the last."""
-    if len(rows) <= limit:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, limit).round().astype(np.int64)]
+        yield patient, thinning(rows)
+    notes += [*thinning.notes(), *makers.notes()]
 
 
 def read_token_file(path: Path, config: TokenSource, where: str) -> TokenFile:
@@ -213,6 +213,9 @@ def _read_h5(path: Path, dataset: str | None, where: str) -> TokenFile:
             name = _dataset_name(file, dataset, path, where)
             data = cast(h5py.Dataset, file[name])
             attributes = kept_attributes(file.attrs) | kept_attributes(data.attrs)
+            coords = file.get("coords")
+            if isinstance(coords, h5py.Dataset):
+                attributes |= kept_attributes(coords.attrs)
             raw = np.asarray(data[()])
             detected = f"{_layout(name, data, file)} h5: {name}{', coords' if 'coords' in file else ''}"
             flags = file.get("augmented")
