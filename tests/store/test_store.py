@@ -21,6 +21,8 @@ from prime.store.store import Store
 CHECKOUT = Path(__file__).resolve().parents[2]
 TCGA = CHECKOUT / ".." / "shared" / "tcga"
 
+NO_ENCODER = "the files state no encoder: whether all come from one cannot be known"
+
 
 def write_h5(path: Path, values: Any) -> None:
     with h5py.File(path, "w") as file:
@@ -118,7 +120,7 @@ def test_manifest(packed: Path, root: Path) -> None:
     assert (genes.dtype, genes.feature_names, genes.groups) == ("float32", ["g1", "g2"], [0, 1])
     assert genes.notes == ["1 of 4 rows have no number at all: counted as missing"]
     assert (tiles.kind, tiles.dtype, tiles.rows, tiles.max_rows) == ("sequence", "float16", 3, 2)
-    assert tiles.notes == ["p1.h5 is empty (no tokens): counted as missing"]
+    assert tiles.notes == ["p1.h5 is empty (no tokens): counted as missing", NO_ENCODER]
     assert [item.path for item in tiles.files] == ["tiles/p1.h5", "tiles/p4.h5", "tiles/y.h5"]
     manifest = json.loads((packed / "manifest.json").read_text())
     assert manifest["config"]["modalities"]["rna"]["genes"]["group_size"] == 1
@@ -137,7 +139,7 @@ def test_large_sequence_numbers_are_kept_in_float32(root: Path, tmp_path: Path) 
     store = Store.open(pack(cohort(root), tmp_path / "store", progress=False))
     assert store.sources["tiles"].dtype == "float32"
     assert float(np.max(store.values("tiles"))) == 1e7
-    assert store.sources["tiles"].notes == ["p1.h5 is empty (no tokens): counted as missing"]
+    assert store.sources["tiles"].notes == ["p1.h5 is empty (no tokens): counted as missing", NO_ENCODER]
     store.verify()
 
 

@@ -1,10 +1,18 @@
-"""Commands on a cohort: check, pack, simulate."""
+"""Commands on a cohort: init, check, pack, simulate."""
 
 import sys
 from typing import Annotated
 
 from prime.arguments import CohortFile, Folder, Root, Whole, about
 from prime.commands.shared import say
+
+
+def init(folder: Annotated[Folder, about("Where the cohort's files are.")], /) -> None:
+    """Look at a folder's files, and write a cohort.yaml and an experiment.yaml with every guess marked."""
+    from prime.cohort.survey.write import EXPERIMENT
+    from prime.cohort.survey.write import init as look_at
+
+    print(f"{look_at(folder, print)} and {EXPERIMENT}: written; look them through, then prime check them")
 
 
 def check(

@@ -82,7 +82,8 @@ def save_model(folder: Path, model: FittedModel, manifest: dict[str, Any]) -> No
     """Write a model folder; its manifest last, with the checksums of the other files."""
     tensors = {f"reference.{p}": torch.from_numpy(q.copy()) for p, q in model.reference.items()}
     for name, known in model.ranges.items():
-        tensors[f"range.{name}"] = torch.from_numpy(np.stack([known.low, known.high]))
+        parts = np.stack([known.low, known.high, known.centre, known.spread])
+        tensors[f"range.{name}"] = torch.from_numpy(parts)
     for pattern, number in model.description.heads.items():
         head = model.heads[pattern]
         tensors[f"{number}.weight"] = head.weight.contiguous()

@@ -1,4 +1,4 @@
-"""The range of a source's features among the training patients, and values far outside it."""
+"""Where a source's features lie among the training patients, and values that are far from there."""
 
 from dataclasses import dataclass
 
@@ -6,24 +6,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prime.arrays import Indices
-from prime.store.rows import gather_rows, patient_chunks
+from prime.store.rows import draw_rows, gather_rows, patient_chunks
+from prime.store.scaling import MAX_ROWS, fit_scaling
 from prime.store.store import Store
 
-MARGIN = 1.0  # times the range's own width, beyond either end, is far outside
-SHARE = 0.05  # of a patient's numbers in a source; more are no longer single oddities
+MARGIN = 1.0  # a number is outside from this many widths of the training range beyond it
+SHARE = 0.2  # of a patient's numbers: from here on they are no single oddities
+SINGLE, FEW = 5.0, 3  # fewer than FEW numbers count only where one is this many widths beyond
+DISTANT = 4.0  # spreads from the centre of training, for half of a patient's numbers
 
 
 @dataclass(frozen=True)
 class Range:
-    """The lowest and highest value of each feature, (d,) float32 each; NaN where there was no number."""
+    """The training values of each feature, (d,) float32 each; NaN where there was no number.
+
+    Attributes:
+        low, high: the lowest and the highest value.
+        centre, spread: median, and interquartile range / 1.349.
+    """
 
     low: NDArray[np.float32]
     high: NDArray[np.float32]
+    centre: NDArray[np.float32]
+    spread: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Outside:
-    """The numbers of a patient in a source that are far outside: how many of how many, and the farthest."""
+    """A patient's numbers in a source that are far from training: how many of how many, and the farthest."""
 
     count: int
     total: int
@@ -32,7 +42,7 @@ class Outside:
 
 
 def training_range(store: Store, source: str, patients: Indices) -> Range:
-    """The range of a source among these patients (positions in the store)."""
+    """Where a source's features lie among these patients (positions in the store)."""
     index, values = store.index(source), store.values(source)
     low = np.full(values.shape[1], np.inf, dtype=np.float32)
     high = -low
@@ -41,24 +51,35 @@ def training_range(store: Store, source: str, patients: Indices) -> Range:
         if len(rows):
             low = np.fmin(low, np.fmin.reduce(rows, axis=0))
             high = np.fmax(high, np.fmax.reduce(rows, axis=0))
+    typical = fit_scaling(values[draw_rows(index, patients, MAX_ROWS, seed=0)], 1.0)
     nothing = ~np.isfinite(low)
-    return Range(np.where(nothing, np.nan, low), np.where(nothing, np.nan, high))
+    nan = np.float32(np.nan)
+    return Range(
+        np.where(nothing, nan, low), np.where(nothing, nan, high),
+        np.where(nothing, nan, typical.centre), typical.scale,
+    )  # fmt: skip
 
 
 def far_outside(rows: NDArray[np.generic], known: Range) -> Outside | None:
-    """Whether a patient's rows (n, d) of a source are far outside of what the model was fitted on.
+    """Whether a patient's rows (n, d) of a source are far from what the model was fitted on.
 
-    They are where more than SHARE of their numbers lie beyond the range by more than MARGIN of its width. A
-    feature that had one value only in training says nothing.
+    They are where more than SHARE of the numbers lie beyond the training range by more than MARGIN of its
+    width (fewer than FEW of them only where one is SINGLE widths beyond), or half of all numbers are more
+    than DISTANT spreads from the training median. A feature with one value in training says nothing.
     """
     x = np.asarray(rows, dtype=np.float64)
     width = (known.high - known.low).astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        beyond = np.fmax(known.low - x, x - known.high) / width  # in widths of the range
-    beyond = np.where(np.isnan(x) | ~(width > 0), -np.inf, beyond)
-    total = int(np.isfinite(beyond).sum())
-    count = int((beyond > MARGIN).sum())
-    if not total or count <= SHARE * total:
+    told = ~np.isnan(x) & (width > 0)
+    if not told.any():
         return None
+    with np.errstate(invalid="ignore", divide="ignore"):
+        beyond = np.where(told, np.fmax(known.low - x, x - known.high) / width, -np.inf)
+        distance = np.abs(x - known.centre) / known.spread
+    total, count = int(told.sum()), int((beyond > MARGIN).sum())
+    outside = count > SHARE * total and (count >= FEW or bool(beyond.max() > SINGLE))
+    if not outside and float(np.median(distance[told])) <= DISTANT:
+        return None
+    if not outside:
+        count, beyond = int((distance[told] > DISTANT).sum()), np.where(told, distance, -np.inf)
     row, feature = np.unravel_index(int(beyond.argmax()), beyond.shape)
     return Outside(count, total, int(feature), float(x[row, feature]))

@@ -1,0 +1,1 @@
+"""Looking at a folder of unknown files, and writing what was recognised as a cohort file."""
