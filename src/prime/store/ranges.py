@@ -93,8 +93,8 @@ def other_scale(rows: NDArray[np.generic], known: Range) -> str | None:
     """Whether many patients' rows (n, d) together have another centre or spread than the training patients'.
 
     Over the features that vary in training: the median distance of the centres is above SHIFT spreads, or the
-    median ratio of the spreads (of WIDE features or more) is above SPREAD or below its inverse. Returns which,
-    in words.
+    median ratio of the spreads (of WIDE features or more) is above SPREAD or below its inverse. Returns
+    which, in words.
     """
     here = fit_scaling(rows, 1.0)
     varies = known.high > known.low

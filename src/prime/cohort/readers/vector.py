@@ -71,7 +71,7 @@ def read_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
             table, a patient id left empty, a feature without a group, or a gene overlap below a half.
     """
     path = root / config.path
-    frame = read_table(path, where, ids=config.patient_id)
+    frame = read_table(path, where, ids=(config.patient_id,))
     require_columns(frame, [config.patient_id, *config.ignore], path, where)
     ids = patient_ids(frame[config.patient_id], path, where)
     features = frame.drop(columns=[config.patient_id, *config.ignore])
@@ -148,7 +148,8 @@ def _cell_numbers(
             numbers[row] = float(cell)
         except (TypeError, ValueError):
             raise InputError(
-                f"{where}: {path}: column {column.name!r}, row {row + 1} (patient {ids.iloc[row]}) holds "
+                f"{where}: {path}: column {column.name!r}, row {int(column.index[row]) + 1} (patient "
+                f"{ids.iloc[row]}) holds "
                 f"{str(cell)!r:.40}, not a number; correct it or add the column to ignore"
             ) from None
     return numbers
