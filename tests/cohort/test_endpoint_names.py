@@ -29,7 +29,8 @@ def test_units_in_names(column: str, unit: str | None) -> None:
 @pytest.mark.parametrize(
     ("column", "turned"),
     [
-        ("censorship", True), ("Censored", True), ("os_censor", True), ("alive", True), ("overall_survival", True),
+        ("censorship", True), ("Censored", True), ("os_censor", True), ("alive", True),
+        ("overall_survival", True),
         ("survival_status", False), ("vital_status", False), ("OS", False), ("event", False), ("dead", False),
         ("Overall Survival Status", False), ("death_event", False),
     ],
@@ -49,9 +50,7 @@ def read(folder: Path, columns: dict[str, list[Any]], **endpoint: Any) -> Clinic
 
 def test_a_column_of_months_is_not_read_as_days(tmp_path: Path) -> None:
     columns = {"OS_MONTHS": [10.0, 20.0], "dead": [0, 1]}
-    with pytest.raises(
-        InputError, match="'OS_MONTHS' is named for months, but no unit is stated.*unit: months"
-    ):
+    with pytest.raises(InputError, match=r"'OS_MONTHS' is named for months, but no unit is stated.*: months"):
         read(tmp_path, columns)
     assert read(tmp_path, columns, unit="months").warnings == []
     assert "named for months and is read as days" in read(tmp_path, columns, unit="days").warnings[0]
@@ -59,9 +58,7 @@ def test_a_column_of_months_is_not_read_as_days(tmp_path: Path) -> None:
 
 def test_censorship_is_not_read_as_the_event(tmp_path: Path) -> None:
     columns = {"t": [10.0, 20.0], "censorship": [0, 1]}
-    with pytest.raises(
-        InputError, match=r"'censorship' is named for those without the event.*censored_values: \[1\]"
-    ):
+    with pytest.raises(InputError, match=r"'censorship' is named for those without.*censored_values: \[1\]"):
         read(tmp_path, columns)
     turned = read(tmp_path, columns, event_values=[0], censored_values=[1])
     assert turned.frame["os_event"].tolist() == [1, 0]
@@ -105,9 +102,8 @@ def test_a_rule_of_exclusion_matches_equal_spellings_and_says_when_it_hits_nobod
     config = {"format": "table", "path": "c.csv", "patient_id": "id", "exclude": rules}
     found = read_clinical(ClinicalConfig.model_validate(config), tmp_path)
     assert found.frame["excluded"].tolist() == [True, False, False, True]
-    assert found.warnings == [
-        "exclude: no patient has 'withdrawn' in state (it holds REDACTED, ok): nobody is excluded by this rule"
-    ]
+    (warning,) = found.warnings
+    assert warning.startswith("exclude: no patient has 'withdrawn' in state (it holds REDACTED, ok): nobody")
 
 
 def test_without_a_type_column_everybody_is_of_one_cohort(tmp_path: Path) -> None:

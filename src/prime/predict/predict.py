@@ -80,7 +80,7 @@ def _blank(model: FittedModel, store: Store, observed: NDArray[np.bool_]) -> pd.
     names = model.modalities
     has: NDArray[np.bool_] = np.logical_or.reduce(observed, axis=1)
     cohorts = store.patients["cohort"].to_numpy(dtype=str)
-    known = np.isin(cohorts, (*model.description.cohorts, ""))
+    known = np.isin(cohorts, (*model.description.cohorts, "")) | (not store.typed)
     other = f"scored, but the model was fitted on {', '.join(model.description.cohorts)} only"
     table = pd.DataFrame(
         {
