@@ -47,6 +47,7 @@ class ClinicalTable:
         file: the table that was read.
         settings: of each endpoint, its columns and unit.
         warnings: what is likely a mistake: a name or times that contradict the unit, a rule that hits nobody.
+        typed: whether a column states the cancer type; else everybody has the cohort's name.
     """
 
     frame: pd.DataFrame
@@ -55,6 +56,7 @@ class ClinicalTable:
     file: Path
     settings: dict[str, EndpointConfig] = field(default_factory=dict[str, EndpointConfig])
     warnings: list[str] = field(default_factory=list[str])
+    typed: bool = True
 
 
 def read_clinical(config: ClinicalConfig, root: Path | str, name: str = "") -> ClinicalTable:
@@ -93,7 +95,13 @@ def read_clinical(config: ClinicalConfig, root: Path | str, name: str = "") -> C
     for item in config.covariates:
         columns[f"x_{item.name}"] = covariate(item, table)
     return ClinicalTable(
-        pd.DataFrame(columns), list(config.endpoints), table.notes, path, config.endpoints, table.warnings
+        pd.DataFrame(columns),
+        list(config.endpoints),
+        table.notes,
+        path,
+        config.endpoints,
+        table.warnings,
+        config.cohort is not None,
     )
 
 

@@ -3,6 +3,7 @@
 import csv
 import re
 from collections import Counter
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def read_table(
     where: str,
     *,
     text: bool = False,
-    ids: str | None = None,
+    ids: Sequence[str] = (),
     sheet: str | None = None,
     comments: bool = False,
 ) -> pd.DataFrame:
@@ -35,7 +36,7 @@ def read_table(
         path: a `.parquet`, `.csv`, `.tsv`, `.txt` (tabs) or `.xlsx` file.
         where: what the table is for, named first in every error.
         text: give every cell as text, an empty or null one as empty text, a whole number without decimals.
-        ids: a column that is read as text in any case, so that `00012` stays what it is.
+        ids: columns that are read as text in any case, so that `00012` stays what it is.
         sheet: the sheet of an xlsx; the first one where None.
         comments: leave out the lines at the head of a text file that begin with `#`.
 
@@ -75,24 +76,30 @@ def _text_of(column: "pd.Series[Any]") -> "pd.Series[str]":
     )  # fmt: skip
 
 
-def without_index(features: pd.DataFrame, path: Path, where: str) -> tuple[pd.DataFrame, list[str]]:
-    """A table of features without the columns that only number its rows, as pandas and R write them.
+def index_columns(table: pd.DataFrame) -> list[str]:
+    """The columns that only number the rows, as pandas and R write a table's index: no name, or `index`."""
+    found: list[str] = []
+    for name in [str(name) for name in table.columns if INDEX_NAME.fullmatch(str(name))]:
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        if bool(numbers.notna().all()) and bool((numbers % 1 == 0).all()) and numbers.is_unique:
+            found.append(name)
+    return found
 
-    Returns the table and a note for each column left out. Raises InputError for another column without a
-    name.
+
+def without_index(features: pd.DataFrame, path: Path, where: str) -> tuple[pd.DataFrame, list[str]]:
+    """A table of features without the columns that only number its rows, and a note for each.
+
+    Raises InputError for another column without a name.
     """
-    notes: list[str] = []
-    for name in [str(name) for name in features.columns if INDEX_NAME.fullmatch(str(name))]:
-        column = pd.to_numeric(features[name], errors="coerce")
-        if bool(column.notna().all()) and bool((column % 1 == 0).all()) and column.is_unique:
-            notes.append(f"column {name!r} only numbers the rows (a table's index): left out")
-            features = features.drop(columns=[name])
-        elif NO_NAME.fullmatch(name) and bool(features[name].notna().any()):
+    numbering = index_columns(features)
+    features = features.drop(columns=numbering)
+    for name in [str(name) for name in features.columns if NO_NAME.fullmatch(str(name))]:
+        if bool(features[name].notna().any()):
             raise InputError(
                 f"{where}: {path}: column {name!r} has no name in the file; name it, add it to ignore, or "
                 f"write patient_id: {name!r} if it holds the patients"
             )
-    return features, notes
+    return features, [f"column {n!r} only numbers the rows (a table's index): left out" for n in numbering]
 
 
 def require_columns(frame: pd.DataFrame, names: list[str], path: Path, where: str) -> None:
@@ -168,9 +175,9 @@ def _read_excel(path: Path, where: str, sheet: str | None, text: bool) -> pd.Dat
 
 
 def _read_separated(
-    path: Path, where: str, separator: str, text: bool | str | None, comments: bool
+    path: Path, where: str, separator: str, text: bool | Sequence[str], comments: bool
 ) -> pd.DataFrame:
-    """`text`: whether all columns are text, or the name of the one that is."""
+    """`text`: True where all columns are text, else the names of those that are."""
     try:
         skipped = _comment_lines(path) if comments else 0
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -182,7 +189,7 @@ def _read_separated(
         if text is True:
             frame = pd.read_csv(path, dtype=str, keep_default_na=False, **options)
         else:
-            frame = pd.read_csv(path, dtype={text: str} if text else None, low_memory=False, **options)
+            frame = pd.read_csv(path, dtype=dict.fromkeys(text or (), str), low_memory=False, **options)
     except UnicodeDecodeError as error:
         raise InputError(
             f"{where}: {path}: not UTF-8 (byte {error.start}); save the table as UTF-8"

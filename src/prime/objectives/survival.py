@@ -96,8 +96,9 @@ def risk(logits: Tensor) -> Tensor:
 def bin_edges(time_days: NDArray[np.floating], event: NDArray[np.bool_], bins: int) -> NDArray[np.float64]:
     """Edges of the time bins, from the event times of the TRAINING split alone.
 
-    The inner edges are the quantiles 1/bins, 2/bins, ... of the event times. An edge that would leave a bin
-    without an event (ties, few events) is dropped, so that fewer than `bins` bins may come back.
+    The inner edges are the quantiles 1/bins, 2/bins, ... of the event times. An edge that no event precedes
+    moves to the next later event time; one that would leave a bin without an event (ties, few events) is
+    dropped, so that fewer than `bins` bins may come back, but two or more where there are two event times.
 
     Args:
         time_days: (n,) days; censored patients' times are not used.
@@ -130,6 +131,8 @@ def bin_edges(time_days: NDArray[np.floating], event: NDArray[np.bool_], bins: i
     if not np.isfinite(times).all():
         raise ValueError("time_days has an event time that is not finite")
     inner = np.quantile(times, np.arange(1, bins) / bins)
+    second = times[min(np.searchsorted(times, times[0], side="right"), times.size - 1)]
+    inner = np.where(inner <= times[0], second, inner)
     events_before = np.searchsorted(times, inner, side="left")
     _, first = np.unique(events_before, return_index=True)
     kept = inner[first][events_before[first] > 0]

@@ -58,7 +58,7 @@ def _blank(model: FittedModel, store: Store, asked: Asked) -> pd.DataFrame:
     has: Flags = np.logical_or.reduce(observed, axis=1)
     cohorts = store.patients["cohort"].to_numpy(dtype=str)
     ids = store.patients["patient_id"].to_numpy(dtype=object)
-    fitted = np.isin(cohorts, (*model.description.cohorts, ""))
+    fitted = np.isin(cohorts, (*model.description.cohorts, "")) | (not store.typed)
     other = f"scored, but the model was fitted on {', '.join(model.description.cohorts)} only"
     table = pd.DataFrame(
         {

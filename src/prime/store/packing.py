@@ -201,6 +201,7 @@ def _contents(
             "file": vars(stamp(clinical.file, Path(config.root))),
             "notes": clinical.notes,
             "warnings": clinical.warnings,
+            "typed": clinical.typed,
         },
         "endpoints": clinical.endpoints,
         "sources": {name: part.to_json() for name, part in parts.items()},
@@ -222,7 +223,8 @@ def join_patients(clinical: ClinicalTable, rows: dict[str, pd.DataFrame]) -> pd.
             f"{clinical.file}: {len(twice)} patients have ids in two spellings ({some(twice)}), here or in "
             f"the sources; use one spelling"
         )
-    blank: dict[str, Any] = {"cohort": "", "site": "", "excluded": False, "exclude_reason": ""}
+    cohort = "" if clinical.typed else str(clinical.frame["cohort"].iloc[0])
+    blank: dict[str, Any] = {"cohort": cohort, "site": "", "excluded": False, "exclude_reason": ""}
     more = {
         column: others if column == "patient_id" else blank.get(column, np.nan)
         for column in clinical.frame.columns

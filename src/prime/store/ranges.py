@@ -16,6 +16,10 @@ SINGLE, FEW = 5.0, 3  # fewer than FEW numbers count only where one is this many
 DISTANT = 4.0  # spreads from the centre of training, for half of a patient's numbers
 
 
+SHIFT, SPREAD = 1.5, 2.2  # of a typical feature over many patients: spreads away, times as wide or narrow
+MANY, WIDE = 20, 20  # patients from whom on they are judged together; features, for their spread
+
+
 @dataclass(frozen=True)
 class Range:
     """The training values of each feature, (d,) float32 each; NaN where there was no number.
@@ -83,3 +87,21 @@ def far_outside(rows: NDArray[np.generic], known: Range) -> Outside | None:
         count, beyond = int((distance[told] > DISTANT).sum()), np.where(told, distance, -np.inf)
     row, feature = np.unravel_index(int(beyond.argmax()), beyond.shape)
     return Outside(count, total, int(feature), float(x[row, feature]))
+
+
+def other_scale(rows: NDArray[np.generic], known: Range) -> str | None:
+    """Whether many patients' rows (n, d) together have another centre or spread than the training patients'.
+
+    Over the features that vary in training: the median distance of the centres is above SHIFT spreads, or the
+    median ratio of the spreads (of WIDE features or more) is above SPREAD or below its inverse. Returns
+    which, in words.
+    """
+    here = fit_scaling(rows, 1.0)
+    varies = known.high > known.low
+    if not varies.any():
+        return None
+    shift = float(np.median((np.abs(here.centre - known.centre) / known.spread)[varies]))
+    ratio = float(np.median((here.scale / known.spread)[varies]))
+    if varies.sum() >= WIDE and not 1 / SPREAD < ratio < SPREAD:
+        return f"spread {ratio:.2g} times as widely as in training"
+    return f"{shift:.1f} spreads away from training" if shift > SHIFT else None

@@ -69,6 +69,11 @@ class Store:
         """The names of the endpoints."""
         return list(self.manifest["endpoints"])
 
+    @property
+    def typed(self) -> bool:
+        """Whether the clinical table states cancer types; else everybody's is the cohort's name."""
+        return bool(self.manifest["clinical"]["typed"])
+
     def warnings(self) -> list[str]:
         """What packing noted that is likely a mistake, or left out: one line each."""
         empty = {name: source.empty for name, source in self.sources.items() if source.empty}

@@ -80,7 +80,7 @@ def read_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
             of the tumour, or two columns with barcodes of different samples.
     """
     path = root / config.path
-    frame = read_table(path, where, ids=config.patient_id)
+    frame = read_table(path, where, ids=(config.patient_id,))
     names = [config.patient_id, *([config.sample_id] if config.sample_id else []), *config.ignore]
     labels = list(dict.fromkeys(names))
     require_columns(frame, labels, path, where)
@@ -205,7 +205,8 @@ def _cell_numbers(
             numbers[row] = float(cell)
         except (TypeError, ValueError):
             raise InputError(
-                f"{where}: {path}: column {column.name!r}, row {row + 1} (patient {ids.iloc[row]}) holds "
+                f"{where}: {path}: column {column.name!r}, row {int(column.index[row]) + 1} (patient "
+                f"{ids.iloc[row]}) holds "
                 f"{str(cell)!r:.40}, not a number; correct it or add the column to ignore"
             ) from None
     return numbers

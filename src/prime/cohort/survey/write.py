@@ -68,9 +68,10 @@ def _clinical(folder: Path, heads: list[Head], say: Say) -> ClinicalGuess:
     """The table that most speaks for; the others are named."""
     found = [guess for head in heads if (guess := known_format(head) or own_format(head)) is not None]
     if not found:
+        names = some([str(head.path) for head in heads]) or "no table at all"
         raise InputError(
-            f"{folder}: no clinical table was recognised among these: "
-            f"{some([str(head.path) for head in heads]) or 'no table at all'}; it needs a column of patients, one of times and one of events (docs/formats.md)"
+            f"{folder}: no clinical table was recognised ({names}); it needs a column of patients, one of "
+            f"times and one of events (docs/formats.md)"
         )
     found.sort(key=lambda guess: -guess.recognised)
     for other in found[1:]:

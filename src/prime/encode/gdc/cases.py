@@ -74,8 +74,9 @@ def clinical_row(case: Case) -> dict[str, str | float]:
     """One patient's row: times in days from the index date (diagnosis), `os_event` 1 = died, 0 = censored.
 
     Died: time is `demographic.days_to_death`. Alive: the last day of `follow_ups.days_to_follow_up` and
-    `diagnoses.days_to_last_follow_up`. Where the status or the time is not known, or the time is negative,
-    both cells stay empty and `note` says why. `age` in years at the index date.
+    `diagnoses.days_to_last_follow_up`. Where the status or the time is not known, they contradict each
+    other, or the time is negative, both cells stay empty and `note` says why. `age` in years at the index
+    date.
     """
     demographic: dict[str, Any] = case.get("demographic") or {}
     status = str(demographic.get("vital_status") or "")
@@ -104,6 +105,8 @@ def _survival(case: Case, demographic: Case, status: str) -> tuple[int, float | 
         time = max(_follow_ups(case), default=None)
     else:
         return 0, None, f"vital status is {status or 'not stated'}"
+    if not event and _number(demographic.get("days_to_death")) is not None:
+        return event, None, "alive, with days_to_death"
     if time is None:
         return event, None, f"{status.lower()}, without {what}"
     return (event, time, "") if time >= 0 else (event, None, f"{what} is negative ({time:g})")

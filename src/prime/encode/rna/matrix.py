@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from prime.cohort.tables import patient_ids, read_table, require_columns
+from prime.cohort.tables import index_columns, patient_ids, read_table, require_columns
 from prime.encode.rna.genes import GeneList, align, base_id, mostly_symbols, refuse_twice
 from prime.encode.rna.options import MatrixOptions
 from prime.encode.rna.symbols import read_symbols
@@ -23,6 +23,11 @@ from prime.encode.rna.units import (
 from prime.errors import InputError
 
 ID_COLUMNS = ("patient_id", "identifier", "gene_id")
+OF_GENES = (  # columns that describe the genes in the rows, and are no samples; in lower case
+    "gene_id", "gene_name", "gene_type", "gene_symbol", "hugo_symbol", "entrez_gene_id", "entrez_id",
+    "entrezid", "ensembl_id", "description", "cytoband", "chromosome", "start", "end", "length",
+    "gene_length",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -102,18 +107,22 @@ def read_matrix(path: Path, options: MatrixOptions, genes: GeneList | None) -> M
 
     Raises InputError for a malformed table, an id twice, text, or if it is not clear where the genes are.
     """
-    table = read_table(path, "expression matrix")
+    named = ID_COLUMNS if options.id_column is None else (options.id_column,)
+    table = read_table(path, "expression matrix", ids=named)
+    table = table.drop(columns=[name for name in index_columns(table) if name not in named])
     id_column = _id_column(table, options, path)
     labels = patient_ids(table[id_column], path, "expression matrix")
     rest = table.drop(columns=[id_column])
     text = [c for c, kind in rest.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
-    columns = [str(c) for c in rest.columns if c not in text]
+    about = [c for c in rest.columns if str(c).lower() in OF_GENES]
+    columns = [str(c) for c in rest.columns if c not in text and c not in about]
     rows = [str(label) for label in labels]
     in_rows = options.genes_in == "rows" if options.genes_in else _genes_in_rows(rows, columns, genes, path)
-    unknown = [c for c in text if not (in_rows and c in ("gene_id", "gene_name", "gene_type"))]
+    unknown = [c for c in text if not (in_rows and c in about)]
     if unknown:
         raise InputError(f"{path}: column {unknown[0]!r} holds text, not numbers; remove it")
-    values = rest.drop(columns=text).to_numpy(dtype=np.float64, na_value=np.nan)
+    numbers = rest.drop(columns=list(dict.fromkeys([*text, *about])))
+    values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
     samples, raw = (columns, rows) if in_rows else (rows, columns)
     kept = [(i, base) for i, name in enumerate(raw) if (base := base_id(name)) is not None]
     names = [base for _, base in kept]
