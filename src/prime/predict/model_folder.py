@@ -28,6 +28,7 @@ from prime.model.checkpoint import (
     save_description,
     save_network,
 )
+from prime.predict.recalibration import RECALIBRATION, Recalibration
 from prime.settings.evaluation import ReadoutConfig, TaskConfig
 from prime.settings.strict import Strict
 
@@ -60,12 +61,14 @@ class FittedModel:
         description: the contents of head.json.
         heads: pattern to its head; patterns that share a head name the same one.
         reference: pattern to (101,) float64, percentiles 0 to 100 of the training cohort's risks.
+        recalibration: what fits the predicted survival to another place; None where there is none.
     """
 
     checkpoint: Checkpoint
     description: HeadDescription
     heads: dict[str, FittedHead]
     reference: dict[str, NDArray[np.float64]]
+    recalibration: Recalibration | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -85,7 +88,11 @@ def save_model(folder: Path, model: FittedModel, manifest: dict[str, Any]) -> No
     with replacing(folder / HEADS) as temporary:
         save_file(tensors, temporary)
     write_json(folder / HEAD, model.description.model_dump(mode="json"))
-    digests = {name: sha256_file(folder / name) for name in (WEIGHTS, HEADS, HEAD)}
+    files = [WEIGHTS, HEADS, HEAD]
+    if model.recalibration is not None:
+        write_json(folder / RECALIBRATION, model.recalibration.model_dump(mode="json"))
+        files.append(RECALIBRATION)
+    digests = {name: sha256_file(folder / name) for name in files}
     save_description(folder, model.checkpoint.model, model.checkpoint.config, {**manifest, "sha256": digests})
 
 
@@ -95,16 +102,21 @@ def load_model(folder: Path) -> FittedModel:
         raise InputError(f"{folder}: no such folder; {MAKE_ONE}")
     if not (folder / HEAD).is_file() or not (folder / MANIFEST).is_file():
         raise InputError(f"{folder}: no {HEAD} and {MANIFEST} here; {MAKE_ONE}")
-    _verify(folder)
+    files = _verify(folder)
     checkpoint = load_checkpoint(folder)
     try:
         description = HeadDescription.model_validate(read_json(folder / HEAD))
         tensors = load_file(folder / HEADS)
         heads = {p: _head(tensors, n, description.ridge[n]) for p, n in description.heads.items()}
         reference = {p: np.asarray(tensors[f"reference.{p}"]) for p in description.heads}
+        bent = (
+            Recalibration.model_validate(read_json(folder / RECALIBRATION))
+            if RECALIBRATION in files
+            else None
+        )
     except (SafetensorError, ValidationError, KeyError, IndexError, OSError) as error:
         raise InputError(f"{folder}: damaged model folder ({first_line(error)})") from None
-    return FittedModel(checkpoint, description, heads, reference)
+    return FittedModel(checkpoint, description, heads, reference, bent)
 
 
 def _head(tensors: dict[str, torch.Tensor], number: int, ridge: float) -> FittedHead:
@@ -112,7 +124,8 @@ def _head(tensors: dict[str, torch.Tensor], number: int, ridge: float) -> Fitted
     return FittedHead(tensors[f"{number}.weight"], tensors[f"{number}.bias"], edges, ridge)
 
 
-def _verify(folder: Path) -> None:
+def _verify(folder: Path) -> list[str]:
+    """The files that the manifest lists, all as they were written."""
     manifest = read_json(folder / MANIFEST)
     digests = manifest.get("sha256") if isinstance(manifest, dict) else None  # pyright: ignore
     if not isinstance(digests, dict):
@@ -124,3 +137,4 @@ def _verify(folder: Path) -> None:
                 f"{folder}: damaged model folder: {name} is missing or not as it was written; copy the folder"
                 " again or fit again"
             )
+    return [str(name) for name in digests]  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]

@@ -56,6 +56,8 @@ def _score(
     """Columns of patients who have exactly this pattern; blocks (n, blocks, width)."""
     survival = head.survival(blocks)
     risk = -survival.sum(axis=1)
+    if model.recalibration is not None:
+        survival = model.recalibration(head.edges, survival)
     if model.description.task.horizon_days is not None:
         standing = percentile(risk, model.reference[pattern])
         return {"risk": risk, "percentile": standing, "probability": 1 - survival[:, 0]}
@@ -105,7 +107,8 @@ def score_patients(model: FittedModel, store: Store, device: torch.device = CPU)
     (those filled in), risk (higher = worse), percentile (0 to 100 against the training cohort seen through
     the same pattern), the bin in which survival falls to one half (median_after_days, median_by_days; the
     latter empty where that is not reached), and `s_DAYS`, the survival probability at each bin edge. For a
-    task with a horizon there is `probability`, of the event by then, instead of median and survival.
+    task with a horizon there is `probability`, of the event by then, instead of median and survival. A
+    recalibrated model has the risks and percentiles of the one it came from; the other numbers are bent.
 
     Raises InputError where the cohort's sources are not the model's.
     """
