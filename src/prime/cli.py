@@ -8,6 +8,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, Unused
 from cyclopts.help import format_usage
 
 from prime import __version__
+from prime.commands.audit import audit
 from prime.commands.cohort import check, pack, simulate
 from prime.commands.prediction import config, demo, fit, predict
 from prime.commands.shared import say
@@ -43,7 +44,7 @@ def build_app() -> App:
         default_parameter=PLAIN,
     )
     _add(app, check, pack, simulate, pretrain, evaluate, fit, predict, validate, recalibrate)
-    _add(app, demo, config, study, methods, report)
+    _add(app, demo, config, study, methods, report, audit)
     encode = App("encode", help="Slides, RNA-seq or reports to feature files.", sort_key=LAST)
     gdc = App("gdc", help="TCGA from the Genomic Data Commons: list, fetch, align.", sort_key=LAST)
     _add(encode, slides, rna, reports)
