@@ -20,6 +20,9 @@ def validate(
     out: Annotated[Folder, about("Tables, figures and report.html.")],
     cohort_name: Types = (),
     horizons: Annotated[tuple[Above, ...], about("In years.", "YEARS")] = (1.0, 3.0, 5.0),
+    competing: Annotated[
+        str | None, about("An endpoint whose event can come first, such as death.", "ENDPOINT")
+    ] = None,
     bootstrap: Annotated[int, whole(0), about("Draws of the intervals; 0 for none.")] = 200,
     seed: Annotated[Whole, about("Of the draws.")] = 0,
     root: Root = None,
@@ -37,7 +40,8 @@ def validate(
     device = device_of(accelerator)
     load_model(model)  # before any packing
     packed = open_cohort_store(load_cohort(cohort, root), store)
-    print(judge(model, packed, out, horizons, cohort_name, Draws(bootstrap, seed), device))
+    draws = Draws(bootstrap, seed)
+    print(judge(model, packed, out, horizons, cohort_name, draws, competing, device))
 
 
 def recalibrate(

@@ -25,6 +25,14 @@ from prime.store.store import Store
 from prime.validation.calibration_figure import calibration_figure
 from prime.validation.checklist import checklist
 from prime.validation.clinical import clinical_table
+from prime.validation.competing import (
+    Competing,
+    competing_decision_figure,
+    competing_rows,
+    competing_table,
+    incidence_figure,
+    read_competing,
+)
 from prime.validation.decisions import decision_figure, decision_rows, decision_table
 from prime.validation.groups import patient_groups
 from prime.validation.labelled import Labelled, read_labelled
@@ -62,12 +70,15 @@ def validate(
     years: Sequence[float] = HORIZON_YEARS,
     cohort_names: Sequence[str] = (),
     draws: Draws | None = None,
+    competing: str | None = None,
     device: torch.device = CPU,
 ) -> Path:
     """Validate a model folder on the labelled patients of a store; write everything into `out`.
 
-    Returns the page. Raises InputError for a damaged model folder, a cohort that cannot be scored, has no
-    outcome or no event, and horizons of which none can be judged.
+    `competing` names an endpoint of the cohort whose event can come first. Returns the page.
+
+    Raises InputError for a damaged model folder, a cohort that cannot be scored, has no
+    outcome or no event, a competing endpoint that is none, and horizons of which none can be judged.
     """
     started, draws = time.perf_counter(), draws or Draws()
     model = load_model(model_dir)
@@ -75,7 +86,10 @@ def validate(
     horizons, notes = usable_horizons(labelled, years)
     if model.checkpoint.manifest.get("recalibration_patients") == store.manifest["patients_sha256"]:
         notes.append("the model was recalibrated on these patients: its calibration looks better than it is")
+    other = None if competing is None else read_competing(labelled, store, competing)
     sections = _sections(model, store, labelled, horizons, draws, notes)
+    if other is not None:
+        sections.insert(2, _competing_section(labelled, other, horizons, draws))
     write_json(out / "flow.json", _flow(store, labelled))
     outcome = pd.DataFrame({"time_days": labelled.time, "event": labelled.event})
     write_csv(out / "predictions.csv", pd.concat([labelled.table, outcome], axis=1), float_format="%.6g")
@@ -154,6 +168,13 @@ def _sections(
             sections.append(_group_section(name, title, group_rows(labelled, chosen, days, draws)))
     known = checklist(model, store, labelled, horizons, [*by_pattern, *groups])
     return [*sections, Section("reporting", "Reporting", [tripod_table(known)])]
+
+
+def _competing_section(labelled: Labelled, other: Competing, horizons: list[float], draws: Draws) -> Section:
+    rows = competing_rows(labelled, other, horizons, draws)
+    table = competing_table(rows, labelled.task.name, other.endpoint)
+    figures = [incidence_figure(labelled, other), competing_decision_figure(labelled, other, horizons)]
+    return Section("competing", "Competing events", [table], figures)
 
 
 def _group_section(name: str, title: str, rows: pd.DataFrame) -> Section:
