@@ -9,11 +9,13 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, Unused
 from cyclopts.help import format_usage
 
 from prime import __version__
+from prime.commands.audit import audit
 from prime.commands.cohort import check, init, pack, simulate
 from prime.commands.prediction import config, demo, fit, predict
 from prime.commands.shared import say
 from prime.commands.study import methods, report, study
 from prime.commands.training import evaluate, pretrain
+from prime.commands.validation import recalibrate, validate
 from prime.encode.gdc.command import build, fetch, query
 from prime.encode.reports.command import reports
 from prime.encode.rna.command import rna
@@ -44,22 +46,8 @@ def build_app() -> App:
         help_formatter=PlainHelp(),
         default_parameter=PLAIN,
     )
-    _add(
-        app,
-        init,
-        check,
-        pack,
-        simulate,
-        pretrain,
-        evaluate,
-        fit,
-        predict,
-        demo,
-        config,
-        study,
-        methods,
-        report,
-    )
+    _add(app, init, check, pack, simulate, pretrain, evaluate, fit, predict, validate, recalibrate)
+    _add(app, demo, config, study, methods, report, audit)
     encode = App("encode", help="Slides, RNA-seq or reports to feature files.", sort_key=LAST)
     gdc = App("gdc", help="TCGA from the Genomic Data Commons: list, fetch, align.", sort_key=LAST)
     _add(encode, slides, rna, reports)
@@ -70,9 +58,9 @@ def build_app() -> App:
 
 
 def _add(app: App, *commands: Callable[..., int | None]) -> None:
-    """Add commands; the help lists them in this order."""
-    for place, command in enumerate(commands):
-        app.command(command, sort_key=place)
+    """Add commands; the help lists them in this order, after those that are there."""
+    for command in commands:
+        app.command(command, sort_key=len(list(app)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -41,6 +41,15 @@ def step_survival(
     return padded[:, low] + share * (padded[:, high] - padded[:, low])
 
 
+def row_interpolation(at: Floats, x: Floats, y: Floats) -> Floats:
+    """Each row's piecewise linear function at its own place: at (n,), x and y (n, T), from (0, 0) on.
+
+    x must not fall along a row. Beyond the last x, the last y.
+    """
+    rows = zip(at, x, y, strict=True)
+    return np.array([np.interp(a, np.append(0.0, p), np.append(0.0, q)) for a, p, q in rows])
+
+
 def own_time_survival(
     edges: NDArray[np.floating],
     survival: NDArray[np.floating],

@@ -185,9 +185,16 @@ def _calibrations(labelled: Labelled, scores: Scores) -> dict[str, Calibration]:
             rows = own[~np.isnan(found[own])]
             target = _target(outcome, rows, edges)
             fitted[pattern] = calibrate(found[rows], target) if _enough(target) else fitted["all"]
-        ends = np.zeros(1) if labelled.binary else bin_ends(whole)
+        ends = np.zeros(1) if labelled.binary else _rising(bin_ends(whole))
         result[name] = Calibration(len(own), int(whole.event.sum()), ends, fitted, {})
     return result
+
+
+def _rising(ends: Floats) -> Floats:
+    """Ends with the last one beyond the others, where the last event is at an edge."""
+    if len(ends) > 1 and ends[-1] <= ends[-2]:
+        ends[-1] = ends[-2] + 1
+    return ends
 
 
 def _references(labelled: Labelled, risks: Scores, mine: Flags) -> dict[str, Floats]:

@@ -36,7 +36,8 @@ from prime.model.checkpoint import (
 from prime.parsing import read_json
 from prime.predict.array_tree import Arrays, put_together, take_apart
 from prime.predict.prognosis import Calibration, HeadDraws, Prognosis, TokenMap
-from prime.sealed import read_sealed, require_files
+from prime.predict.recalibration import RECALIBRATION, Recalibration
+from prime.sealed import DIGESTS, read_sealed, require_files
 from prime.settings.evaluation import ReadoutConfig, TaskConfig
 from prime.settings.strict import Strict
 from prime.store.ranges import Range
@@ -79,12 +80,14 @@ class FittedModel:
         description: what the head is for.
         prognosis: the head.
         ranges: of each source's features among the patients that it was fitted on.
+        recalibration: what fits the predicted survival to another place; None where there is none.
     """
 
     checkpoint: Checkpoint
     description: HeadDescription
     prognosis: Prognosis
     ranges: dict[str, Range]
+    recalibration: Recalibration | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -99,7 +102,11 @@ def save_model(folder: Path, model: FittedModel, manifest: dict[str, Any]) -> No
     with replacing(folder / ARRAYS) as temporary:
         save_file(arrays, temporary)
     write_json(folder / HEAD, {**model.description.model_dump(mode="json"), "head": described})
-    digests = {WEIGHTS: weights, **{name: sha256_file(folder / name) for name in (ARRAYS, HEAD)}}
+    files = [ARRAYS, HEAD]
+    if model.recalibration is not None:
+        write_json(folder / RECALIBRATION, model.recalibration.model_dump(mode="json"))
+        files.append(RECALIBRATION)
+    digests = {WEIGHTS: weights, **{name: sha256_file(folder / name) for name in files}}
     save_description(folder, model.checkpoint.model, model.checkpoint.config, manifest, digests)
 
 
@@ -110,7 +117,8 @@ def load_model(folder: Path) -> FittedModel:
     if not (folder / HEAD).is_file() or not (folder / MANIFEST).is_file():
         raise InputError(f"{folder}: no {HEAD} and {MANIFEST} here; {MAKE_ONE}")
     manifest = read_sealed(folder / MANIFEST, KIND, REMEDY)
-    require_files(folder, manifest, (WEIGHTS, CONFIG, ARRAYS, HEAD), KIND, REMEDY)
+    bent = [RECALIBRATION] if RECALIBRATION in manifest[DIGESTS] else []
+    require_files(folder, manifest, (WEIGHTS, CONFIG, ARRAYS, HEAD, *bent), KIND, REMEDY)
     checkpoint = load_checkpoint(folder)
     try:
         described = read_json(folder / HEAD)
@@ -121,9 +129,10 @@ def load_model(folder: Path) -> FittedModel:
         found = put_together(head, arrays, PARTS)
         prognosis, ranges = found["prognosis"], found["ranges"]
         _require_rising(prognosis)
+        recalibration = Recalibration.model_validate(read_json(folder / RECALIBRATION)) if bent else None
     except DAMAGE as error:
         raise InputError(f"{folder}: damaged model folder ({first_line(error)}); {REMEDY}") from None
-    return FittedModel(checkpoint, description, prognosis, ranges)
+    return FittedModel(checkpoint, description, prognosis, ranges, recalibration)
 
 
 def _require_numbers(arrays: Arrays) -> None:

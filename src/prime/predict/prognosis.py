@@ -81,10 +81,6 @@ class Calibration:
         found = np.interp(days, np.append(0.0, self.ends), heights)
         return np.where(days > self.ends[-1], np.nan, found)
 
-    def survival(self, risk: Floats, days: Floats, pattern: str) -> Floats:
-        """Survival (n, h) of risks (n,) at days (h,); NaN beyond what follow-up tells."""
-        return np.exp(-self.hazard(days, pattern) * np.exp(risk)[:, None])
-
     def probability(self, risk: Floats, pattern: str) -> Floats:
         """Of the event by the horizon, (n,), for a binary task."""
         return expit(self.scores[pattern].model.hazard[0] + risk)

@@ -41,9 +41,9 @@ def _head(studies: list[StudyFolder]) -> str:
 def _section(study: StudyFolder, folder: Path) -> str:
     facts = study.manifest
     made = (
-        f"`{facts.command}`: {seed_list(facts.seeds)}, preset {facts.preset}, pretraining"
-        f" {', '.join(facts.protocols())}. Wall time of its last run {duration(facts.wall_seconds)}, in which"
-        " what earlier runs had finished was not done again; all that it rests on takes"
+        f"`{facts.command}`: {seed_list(facts.seeds)}, preset {facts.preset}"
+        f"{_pretraining(facts.protocols())}. Wall time of its last run {duration(facts.wall_seconds)}, in"
+        " which what earlier runs had finished was not done again; all that it rests on takes"
         f" {duration(facts.compute_seconds)} of one process."
     )
     parts = [f'<a id="{study.folder}"></a>\n## {facts.title}', made]
@@ -61,6 +61,10 @@ def _section(study: StudyFolder, folder: Path) -> str:
     links = [f"[{table.name}.csv]({study.folder}/{table.name}.csv)" for table in study.tables]
     parts.append("Numbers: " + ", ".join(links) if links else "")
     return "\n\n".join(part for part in parts if part)
+
+
+def _pretraining(protocols: list[str]) -> str:
+    return f", pretraining {', '.join(protocols)}" if protocols else ""
 
 
 def _copy(study: StudyFolder, source: Path, target: Path) -> None:

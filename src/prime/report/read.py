@@ -58,7 +58,7 @@ class Arm(BaseModel):
 
 
 class Manifest(BaseModel):
-    """How a study was made, and the names of its tables and figures."""
+    """How a study was made, and the names of its tables and figures. An empty protocol pretrains nothing."""
 
     study: str
     title: str
@@ -82,7 +82,7 @@ class Manifest(BaseModel):
     def protocols(self) -> list[str]:
         """The pretraining protocols of its arms in words; that of the study where it has no arms."""
         named = dict.fromkeys([arm.protocol for arm in self.arms] or [self.protocol])
-        return [name.replace("_", " ") for name in named]
+        return [name.replace("_", " ") for name in named if name]
 
     def missing(self) -> list[str]:
         """Fits that could not be made, and why."""

@@ -17,6 +17,7 @@ from prime.evaluation.lower_bounds import (
     label_quantiles,
     possible_labels,
 )
+from prime.evaluation.step_curves import row_interpolation
 from prime.render.tables import Table, cell
 from prime.settings.evaluation import TaskConfig
 from prime.study.arms import Arm
@@ -36,21 +37,15 @@ class Curves:
 
     def height(self, days: Floats) -> Floats:
         """At days (n,)."""
-        return _row_interp(days, self.ends, self.heights)
+        return row_interpolation(days, self.ends, self.heights)
 
     def reach(self, height: float) -> Floats:
         """Days (n,) at which the hazard reaches a height; the last end where it does not."""
-        return _row_interp(np.full(len(self.ends), height), self.heights, self.ends)
+        return row_interpolation(np.full(len(self.ends), height), self.heights, self.ends)
 
     def take(self, rows: Flags) -> "Curves":
         """Some of the patients."""
         return Curves(self.ends[rows], self.heights[rows])
-
-
-def _row_interp(at: Floats, x: Floats, y: Floats) -> Floats:
-    return np.array(
-        [np.interp(a, np.append(0.0, p), np.append(0.0, q)) for a, p, q in zip(at, x, y, strict=True)]
-    )
 
 
 def read_curves(predictions: pd.DataFrame) -> Curves:

@@ -20,8 +20,7 @@ from prime.model.checkpoint import MANIFEST, WEIGHTS
 from prime.parsing import parse_json, read_json
 from prime.pretraining.loop import LOG
 from prime.provenance import source_digest
-from prime.render.draw import write_figure
-from prime.render.tables import Table, header_levels, write_table
+from prime.render.results import write_results
 from prime.splits.counts import cohort_flow
 from prime.study.arms import Arm, ArmWork
 from prime.study.context import Context, Output, Results, Study
@@ -106,7 +105,7 @@ def _make(study: Study, context: Context, out: Path, runner: Runner, command: st
     done += runner.run([job for work in works for job in fit_jobs(work)], f"{study.name}: fits")
     results = Results(works)
     output = study.build(context, results)
-    _write_output(output, out / study.name)
+    write_results(output.tables, output.figures, out / study.name)
     facts = _manifest(study, context, results, output, sorted(runs), command)
     facts |= {"wall_seconds": time.perf_counter() - started, "fits_done": done}
     write_json(out / study.name / "manifest.json", facts)
@@ -122,29 +121,6 @@ def _write_flow(context: Context, out: Path) -> None:
         for task in context.config.evaluate.tasks
     }
     write_json(out / "flow.json", {"cohort": {"title": Path(context.config.cohort).name}, "tasks": tasks})
-
-
-def _write_output(output: Output, folder: Path) -> None:
-    for table in output.tables:
-        write_table(table, folder / table.name)
-        write_json(folder / f"{table.name}.json", _as_json(table))
-    for figure in output.figures:
-        write_figure(figure, folder / figure.name)
-
-
-def _as_json(table: Table) -> dict[str, Any]:
-    """The cells of a table as they are read."""
-    display = table.display
-    return {
-        "name": table.name,
-        "title": table.title,
-        "caption": table.caption,
-        "notes": table.notes,
-        "index_names": [str(name or "") for name in display.index.names],
-        "index": [list(header_levels(key)) for key in display.index],
-        "columns": [list(header_levels(key)) for key in display.columns],
-        "rows": [[str(value) for value in row] for row in display.itertuples(index=False, name=None)],
-    }
 
 
 def _manifest(

@@ -1,0 +1,72 @@
+"""Commands for a fitted model in another place: validate, recalibrate."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from prime.arguments import Above, Accelerator, Folder, Root, Threads, Whole, Words, about, whole
+from prime.commands.shared import open_cohort_store, set_threads
+from prime.devices import device_of
+
+Model = Annotated[Folder, about("Folder of prime fit.")]
+Cohort = Annotated[Path, about("The labelled patients.", "COHORT.yaml")]
+Types = Annotated[Words, about("Cancer types to use (all).", "NAME")]
+Packed = Annotated[Folder | None, about("Where the cohort is packed.")]
+
+
+def validate(
+    *,
+    model: Model,
+    cohort: Cohort,
+    out: Annotated[Folder, about("Tables, figures and report.html.")],
+    cohort_name: Types = (),
+    horizons: Annotated[tuple[Above, ...], about("In years.", "YEARS")] = (1.0, 3.0, 5.0),
+    competing: Annotated[
+        str | None, about("An endpoint whose event can come first, such as death.", "ENDPOINT")
+    ] = None,
+    bootstrap: Annotated[int, whole(0), about("Draws of the intervals; 0 for none.")] = 200,
+    seed: Annotated[Whole, about("Of the draws.")] = 0,
+    root: Root = None,
+    store: Packed = None,
+    threads: Threads = None,
+    accelerator: Accelerator = "auto",
+) -> None:
+    """Validate a fitted model on a labelled cohort that it has not seen."""
+    set_threads(threads)
+    from prime.cohort.config import load_cohort
+    from prime.predict.model_folder import load_model
+    from prime.validation.performance import Draws
+    from prime.validation.validate import validate as judge
+
+    device = device_of(accelerator)
+    load_model(model)  # before any packing
+    packed = open_cohort_store(load_cohort(cohort, root), store)
+    draws = Draws(bootstrap, seed)
+    print(judge(model, packed, out, horizons, cohort_name, draws, competing, device))
+
+
+def recalibrate(
+    *,
+    model: Model,
+    cohort: Cohort,
+    out: Annotated[Folder, about("The recalibrated model folder.")],
+    method: Annotated[
+        Literal["intercept", "slope", "isotonic"], about("What is fitted; each needs more events.")
+    ] = "slope",
+    cohort_name: Types = (),
+    root: Root = None,
+    store: Packed = None,
+    threads: Threads = None,
+    accelerator: Accelerator = "auto",
+) -> None:
+    """Fit a model's predicted survival to local patients; the ranking stays."""
+    set_threads(threads)
+    from prime.cohort.config import load_cohort
+    from prime.predict.model_folder import load_model
+    from prime.validation.recalibrate import recalibrate as bend
+    from prime.validation.recalibrate import summary_line
+
+    device = device_of(accelerator)
+    load_model(model)
+    packed = open_cohort_store(load_cohort(cohort, root), store)
+    found = bend(model, packed, out, method, cohort_name, device)
+    print(f"{out}: {summary_line(found)}, from {found.patients:,} patients with {found.events:,} events")

@@ -1,0 +1,1 @@
+"""External validation and recalibration of a fitted model on a labelled cohort."""

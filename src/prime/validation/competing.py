@@ -1,0 +1,203 @@
+"""A model's risks where another event can come first, such as death before a recurrence.
+
+Other patients' deaths are no censorings: who died will not recur. The observed risk is then the cumulative
+incidence (Aalen-Johansen), which one minus Kaplan-Meier overstates.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from prime.arrays import Flags, Floats, Indices
+from prime.errors import InputError
+from prime.evaluation.competing_risks import aalen_johansen
+from prime.evaluation.decision_curve import competing_decision_curve
+from prime.evaluation.metrics import Score, bootstrap_interval
+from prime.evaluation.product_limit import product_limit
+from prime.render.figure import Figure, Panel, Series
+from prime.render.tables import ABSENT, Table
+from prime.store.store import Store
+from prime.validation.decisions import THRESHOLDS
+from prime.validation.labelled import Labelled
+from prime.validation.performance import YEAR, Draws, horizon_name
+
+EVENT, OTHER = 1, 2
+THIRDS = ("lowest third of predicted risk", "middle third", "highest third")
+
+
+@dataclass(frozen=True)
+class Competing:
+    """The outcome with the event that came first.
+
+    Attributes:
+        endpoint: the name of the competing one.
+        time: (n,) days to whichever came first, or to the end of follow-up.
+        cause: (n,) int64: 0 censored, 1 the model's event, 2 the competing one.
+    """
+
+    endpoint: str
+    time: Floats
+    cause: Indices
+
+
+def read_competing(labelled: Labelled, store: Store, endpoint: str) -> Competing:
+    """The competing events of the labelled patients.
+
+    A competing event counts where it comes before the model's event, or by the end of follow-up for it: what
+    came later is not known to have come first. Raises InputError for an endpoint that the cohort lacks, the
+    model's own, and one that never comes first.
+    """
+    if endpoint not in store.endpoints or endpoint == labelled.task.endpoint:
+        others = ", ".join(name for name in store.endpoints if name != labelled.task.endpoint)
+        raise InputError(
+            f"--competing {endpoint}: choose another endpoint of the cohort: {others or 'it has none'}"
+        )
+    frame = store.patients.iloc[labelled.rows]
+    when = frame[f"{endpoint}_time_days"].to_numpy(dtype=np.float64)
+    came = frame[f"{endpoint}_event"].to_numpy(dtype=np.float64) == 1.0
+    first = came & np.where(labelled.event, when < labelled.time, when <= labelled.time)
+    if not first.any():
+        raise InputError(f"--competing {endpoint}: it comes first for nobody; nothing competes")
+    cause = np.where(first, OTHER, np.where(labelled.event, EVENT, 0)).astype(np.int64)
+    return Competing(endpoint, np.where(first, when, labelled.time), cause)
+
+
+def competing_rows(
+    labelled: Labelled, other: Competing, horizons: Sequence[float], draws: Draws
+) -> pd.DataFrame:
+    """Observed and predicted risk at each horizon."""
+    rows: list[dict[str, object]] = []
+    for days in horizons:
+        chance = labelled.chance(days)
+        known = ~np.isnan(chance)
+        time, cause, predicted = other.time[known], other.cause[known], chance[known]
+        ratio = _ratio(time, cause, predicted, days)
+        low = high = float("nan")
+        if draws.replicates and not np.isnan(ratio):
+            interval = bootstrap_interval(
+                lambda t, c, p, at=days: Score(_ratio(t, c, p, at), len(t), 0),
+                time, cause, predicted, replicates=draws.replicates, seed=draws.seed,
+            )  # fmt: skip
+            low, high = interval.low, interval.high
+        by_then = time <= days
+        rows.append(
+            {
+                "horizon_days": days, "n": len(time), "events": int((by_then & (cause == EVENT)).sum()),
+                "competing": int((by_then & (cause == OTHER)).sum()),
+                "incidence": _incidence(time, cause, days),
+                "one_minus_kaplan_meier": _censored_risk(time, cause, days),
+                "predicted": float(predicted.mean()), "observed_expected": ratio, "low": low, "high": high,
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _incidence(time: Floats, cause: Indices, days: float) -> float:
+    return float(aalen_johansen(time, cause, OTHER).at(np.array([days]))[EVENT - 1, 0])
+
+
+def _censored_risk(time: Floats, cause: Indices, days: float) -> float:
+    """The risk with competing events taken for censorings."""
+    return 1.0 - float(product_limit(time, cause == EVENT).at(np.array([days]))[0])
+
+
+def _ratio(time: Floats, cause: Indices, predicted: Floats, days: float) -> float:
+    return _incidence(time, cause, days) / float(predicted.mean())
+
+
+def competing_table(rows: pd.DataFrame, task: str, endpoint: str) -> Table:
+    """Observed and predicted risks as they are read."""
+    display = pd.DataFrame(
+        {
+            "patients": [f"{n:,}" for n in rows["n"]],
+            "events": [f"{n:,}" for n in rows["events"]],
+            f"{endpoint} first": [f"{n:,}" for n in rows["competing"]],
+            "cumulative incidence": [_cell(value) for value in rows["incidence"]],
+            "1 - Kaplan-Meier": [_cell(value) for value in rows["one_minus_kaplan_meier"]],
+            "predicted": [_cell(value) for value in rows["predicted"]],
+            "observed / expected": [
+                _cell(row["observed_expected"])
+                + ("" if np.isnan(row["low"]) else f" ({row['low']:.3f} to {row['high']:.3f})")
+                for _, row in rows.iterrows()
+            ],
+        },
+        index=pd.Index([horizon_name(days) for days in rows["horizon_days"]], name="Horizon"),
+    )
+    return Table(
+        "competing",
+        f"{task} where {endpoint} can come first",
+        "Cumulative incidence by Aalen-Johansen; 1 - Kaplan-Meier takes the competing events for censorings"
+        " and overstates it. Observed / expected: cumulative incidence over the mean predicted risk, with a"
+        " 95% bootstrap interval; a model that took them for censorings predicts too much.",
+        rows,
+        display,
+    )
+
+
+def _cell(value: float) -> str:
+    return ABSENT if np.isnan(value) else f"{value:.3f}"
+
+
+def incidence_figure(labelled: Labelled, other: Competing) -> Figure:
+    """Cumulative incidence of both events in thirds of the model's risk."""
+    cuts = np.quantile(labelled.risk, [1 / 3, 2 / 3])
+    third = np.searchsorted(cuts, labelled.risk, side="left")
+    end = float(np.quantile(other.time, 0.95)) / YEAR
+    panels: list[Panel] = []
+    for cause, title in ((EVENT, labelled.task.endpoint), (OTHER, f"{other.endpoint} first")):
+        series = [
+            _curve(other, third == place, cause, name, end)
+            for place, name in enumerate(THIRDS)
+            if (third == place).any()
+        ]
+        panels.append(Panel(title, "years", "cumulative incidence", tuple(series), y_range=(0.0, 1.0)))
+    return Figure(
+        "cumulative_incidence",
+        "Which event comes first",
+        "Cumulative incidence (Aalen-Johansen) in thirds of the predicted risk, up to the 95th percentile of"
+        " follow-up. Of every patient one event comes first; the curves of both panels and those free of"
+        " either add up to one.",
+        tuple(panels),
+        columns=2,
+    )
+
+
+def _curve(other: Competing, rows: Flags, cause: int, name: str, end: float) -> Series:
+    found = aalen_johansen(other.time[rows], other.cause[rows], OTHER)
+    years = found.times / YEAR
+    shown = years <= end
+    return Series(
+        name,
+        np.append(0.0, years[shown]),
+        np.append(0.0, found.incidence[cause - 1][shown]),
+        kind="step",
+    )
+
+
+def competing_decision_figure(labelled: Labelled, other: Competing, horizons: Sequence[float]) -> Figure:
+    """Decision curves whose timely actions are counted by cumulative incidence."""
+    panels: list[Panel] = []
+    for days in horizons:
+        chance = labelled.chance(days)
+        known = ~np.isnan(chance)
+        found = competing_decision_curve(
+            other.time[known], other.cause[known], chance[known], days, THRESHOLDS, EVENT
+        )
+        x = 100 * found.threshold
+        everybody = np.where(found.treat_all < -0.05, np.nan, found.treat_all)
+        series = (
+            Series("model", x, found.net_benefit, kind="step"),
+            Series("act on all", x, everybody, kind="step", colour="#7F7F7F"),
+            Series("act on nobody", x, np.zeros(len(x)), kind="step", colour="#000000"),
+        )
+        panels.append(Panel(horizon_name(days), "threshold, %", "net benefit", series))
+    return Figure(
+        "competing_decision_curves",
+        f"Decision curves where {other.endpoint} can come first",
+        "Net benefit by the threshold at which one acts, with the events among those flagged by"
+        " Aalen-Johansen.",
+        tuple(panels),
+        columns=min(3, len(panels)),
+    )

@@ -1,0 +1,216 @@
+"""The external validation of a fitted model on a labelled cohort: tables, figures, a page."""
+
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from prime import __version__
+from prime.errors import InputError
+from prime.files import sha256_file, write_csv, write_json
+from prime.model.checkpoint import MANIFEST
+from prime.predict.model_folder import FittedModel, load_model
+from prime.render.figure import Figure
+from prime.render.results import write_results
+from prime.render.tables import Table
+from prime.report import write_report
+from prime.sealed import DIGESTS
+from prime.store.manifest import PATIENTS
+from prime.store.store import Store
+from prime.validation.calibration_figure import calibration_figure
+from prime.validation.checklist import checklist
+from prime.validation.clinical import clinical_table
+from prime.validation.competing import (
+    Competing,
+    competing_decision_figure,
+    competing_rows,
+    competing_table,
+    incidence_figure,
+    read_competing,
+)
+from prime.validation.decisions import decision_figure, decision_rows, decision_table
+from prime.validation.groups import patient_groups
+from prime.validation.labelled import Labelled, read_labelled
+from prime.validation.performance import (
+    YEAR,
+    Draws,
+    group_rows,
+    groups_table,
+    horizon_name,
+    overall_rows,
+    performance_table,
+)
+from prime.validation.tripod import tripod_table
+
+CPU = torch.device("cpu")
+HORIZON_YEARS = (1.0, 3.0, 5.0)
+ENOUGH_KNOWN = 0.5  # share of patients for whom the model must predict a horizon
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: its folder, title, tables, figures and remarks."""
+
+    name: str
+    title: str
+    tables: list[Table]
+    figures: list[Figure] = field(default_factory=list[Figure])
+    notes: list[str] = field(default_factory=list[str])
+
+
+def validate(
+    model_dir: Path,
+    store: Store,
+    out: Path,
+    years: Sequence[float] = HORIZON_YEARS,
+    cohort_names: Sequence[str] = (),
+    draws: Draws | None = None,
+    competing: str | None = None,
+    device: torch.device = CPU,
+) -> Path:
+    """Validate a model folder on the labelled patients of a store; write everything into `out`.
+
+    `competing` names an endpoint of the cohort whose event can come first. Returns the page.
+
+    Raises InputError for a damaged model folder, a cohort that cannot be scored, has no
+    outcome or no event, a competing endpoint that is none, and horizons of which none can be judged.
+    """
+    started, draws = time.perf_counter(), draws or Draws()
+    model = load_model(model_dir)
+    labelled = read_labelled(model, store, cohort_names, device)
+    horizons, notes = usable_horizons(labelled, years)
+    of_model = model.checkpoint.manifest.get("recalibration_patients")
+    if of_model == store.manifest[DIGESTS][PATIENTS]:
+        notes.append("the model was recalibrated on these patients: its calibration looks better than it is")
+    other = None if competing is None else read_competing(labelled, store, competing)
+    sections = _sections(model, store, labelled, horizons, draws, notes)
+    if other is not None:
+        sections.insert(2, _competing_section(labelled, other, horizons, draws))
+    write_json(out / "flow.json", _flow(store, labelled))
+    outcome = pd.DataFrame({"time_days": labelled.time, "event": labelled.event})
+    write_csv(out / "predictions.csv", pd.concat([labelled.table, outcome], axis=1), float_format="%.6g")
+    facts = {
+        "command": " ".join(["prime", *sys.argv[1:]]),
+        "seeds": [draws.seed],
+        "versions": {"prime": __version__, "python": platform.python_version(), "torch": torch.__version__},
+        "hashes": {
+            "model": sha256_file(model_dir / MANIFEST),
+            "store": {name: source.sha256 for name, source in store.sources.items()},
+        },
+        "config": {"model": model.description.model_dump(mode="json", include={"task", "cohorts"})},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "wall_seconds": time.perf_counter() - started,
+    }
+    for place, section in enumerate(sections):
+        _write_section(section, out, place, facts)
+    return write_report(out)
+
+
+def usable_horizons(labelled: Labelled, years: Sequence[float]) -> tuple[list[float], list[str]]:
+    """The days that can be judged, and why others cannot. Raises InputError where none can."""
+    own = labelled.task.horizon_days
+    asked = [own] if own is not None else [float(year) * YEAR for year in years]
+    found: list[float] = []
+    notes: list[str] = []
+    for days in asked:
+        cases, known = labelled.cases(days)
+        if known.mean() < ENOUGH_KNOWN:
+            notes.append(f"{horizon_name(days)}: the model predicts it for {int(known.sum())} patients only")
+        elif not cases.events or cases.time.max() <= days:
+            notes.append(f"{horizon_name(days)}: no event by then, or nobody is followed beyond")
+        else:
+            found.append(days)
+            if not known.all():
+                notes.append(
+                    f"{horizon_name(days)}: {int((~known).sum())} patients without a prediction so late"
+                )
+    if not found:
+        raise InputError(f"no horizon can be judged: {'; '.join(notes)}; name others with --horizons")
+    return found, notes
+
+
+def _sections(
+    model: FittedModel,
+    store: Store,
+    labelled: Labelled,
+    horizons: list[float],
+    draws: Draws,
+    notes: list[str],
+) -> list[Section]:
+    groups = patient_groups(store, labelled)
+    patterns = labelled.table["pattern"].to_numpy(dtype=str)
+    days = horizons[len(horizons) // 2]
+    overall = performance_table(overall_rows(labelled, horizons, draws), labelled.task.name)
+    clinical = clinical_table(store, labelled, draws)
+    decisions = decision_rows(labelled, patterns, horizons, draws)
+    sections = [
+        Section(
+            "performance",
+            "Performance",
+            [overall, *([clinical] if clinical else [])],
+            [calibration_figure(labelled, horizons)],
+            notes,
+        ),
+        Section(
+            "decisions", "Clinical usefulness", [decision_table(decisions)], [decision_figure(decisions)]
+        ),
+    ]
+    by_pattern = {"pattern": groups.pop("pattern")} if "pattern" in groups else {}
+    for name, title, chosen in (
+        ("patterns", "By what was observed", by_pattern),
+        ("subgroups", "Within groups of patients", groups),
+    ):
+        if chosen:
+            sections.append(_group_section(name, title, group_rows(labelled, chosen, days, draws)))
+    known = checklist(model, store, labelled, horizons, [*by_pattern, *groups])
+    return [*sections, Section("reporting", "Reporting", [tripod_table(known)])]
+
+
+def _competing_section(labelled: Labelled, other: Competing, horizons: list[float], draws: Draws) -> Section:
+    rows = competing_rows(labelled, other, horizons, draws)
+    table = competing_table(rows, labelled.task.name, other.endpoint)
+    figures = [incidence_figure(labelled, other), competing_decision_figure(labelled, other, horizons)]
+    return Section("competing", "Competing events", [table], figures)
+
+
+def _group_section(name: str, title: str, rows: pd.DataFrame) -> Section:
+    return Section(name, title, [groups_table(name, title, rows)])
+
+
+def _flow(store: Store, labelled: Labelled) -> dict[str, Any]:
+    """From everybody in the cohort to those who are judged."""
+    left = len(store.patients)
+    steps: list[Mapping[str, Any]] = [
+        {"name": "in the cohort", "patients": left, "left_out": 0, "reason": ""}
+    ]
+    for reason, count in labelled.left_out.items():
+        left -= count
+        steps.append({"name": f"not: {reason}", "patients": left, "left_out": count, "reason": reason})
+    title = f"validation on {store.manifest['name']}"
+    return {"cohort": {"title": title}, "tasks": {labelled.task.name: steps}}
+
+
+def _write_section(section: Section, out: Path, place: int, facts: Mapping[str, Any]) -> None:
+    write_results(section.tables, section.figures, out / section.name)
+    manifest = {
+        "study": section.name,
+        "title": section.title,
+        "order": place,
+        "preset": "full",
+        "protocol": "",
+        "arms": [],
+        "compute_seconds": facts["wall_seconds"],
+        **facts,
+        "notes": section.notes,
+        "not_fitted": {},
+        "tables": [table.name for table in section.tables],
+        "figures": [figure.name for figure in section.figures],
+    }
+    write_json(out / section.name / MANIFEST, manifest)

@@ -1,0 +1,56 @@
+"""The equations of recalibration: against statsmodels, and what must hold."""
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prime.evaluation.recalibration import hazard_recalibration, known_by, through_points
+from prime.evaluation.step_curves import step_survival
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_poisson_regression_is_that_of_statsmodels(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    line = rng.normal(0, 1, 200)
+    expected = rng.exponential(0.5, 200) + 0.01
+    event = rng.random(200) < 0.6
+    for x in (None, line):
+        design = np.ones((200, 1)) if x is None else np.column_stack([np.ones(200), x])
+        fitted = sm.GLM(
+            event.astype(float), design, family=sm.families.Poisson(), offset=np.log(expected)
+        ).fit(tol=1e-13)
+        found = hazard_recalibration(expected, event, x)
+        np.testing.assert_allclose(found, [*fitted.params, 0.0][:2], atol=1e-7)
+
+
+def test_patients_known_at_the_horizon_weigh_for_those_who_are_not() -> None:
+    time = np.array([1.0, 2.0, 3.0, 4.0, 9.0, 9.0])
+    event = np.array([True, False, True, False, True, False])
+    label, weight = known_by(time, event, 5.0)
+    np.testing.assert_array_equal(label, [True, False, True, False, False, False])
+    free = 1 - 1 / 5
+    beyond = free * (1 - 1 / 3)
+    np.testing.assert_allclose(weight, [1, 0, 1 / free, 0, 1 / beyond, 1 / beyond])
+    assert weight.sum() == pytest.approx(6)
+
+
+@given(st.integers(0, 10_000))
+def test_bent_curves_pass_through_the_points_and_fall(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    bins, n = int(rng.integers(2, 7)), 5
+    edges = np.array([-np.inf, *np.sort(rng.choice(np.arange(1, 100), bins - 1, replace=False)), np.inf])
+    hazards = rng.random((n, bins)) * (rng.random((n, bins)) < 0.8)
+    survival = np.cumprod(1 - 0.9 * hazards, axis=1)
+    days = np.sort(rng.choice(np.arange(1.0, 100.0), 3, replace=False))
+    at_days = step_survival(edges, survival, days, interpolate=True)
+    wanted = np.sort(rng.uniform(0.05, 1, (n, 3)), axis=1)[:, ::-1]
+    bent = through_points(edges, survival, days, at_days, wanted)
+    assert (np.diff(bent, axis=1) <= 1e-12).all()
+    assert ((bent >= 0) & (bent <= 1)).all()
+    for column, edge in enumerate(edges[1:]):
+        if edge in days:
+            np.testing.assert_allclose(bent[:, column], wanted[:, list(days).index(edge)])
+    again = through_points(edges, survival, days, at_days, at_days)
+    np.testing.assert_allclose(again, survival, atol=1e-12)

@@ -1,0 +1,147 @@
+"""A model fitted on some cancer types is validated on another: what is counted, judged, written and drawn."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from lifelines import KaplanMeierFitter
+from lifelines.utils import concordance_index
+
+from prime.cli import main
+from prime.errors import InputError
+from prime.predict.predict import score_patients
+from prime.validation.labelled import SERVED, curves, read_labelled
+from prime.validation.performance import Draws, horizon_name
+from prime.validation.validate import usable_horizons, validate
+from tests.validation.conftest import Work, with_covariates
+
+YEAR = 365.25
+
+
+@pytest.fixture(scope="module")
+def out(work: Work, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("out")
+    store = replace(work.store, patients=with_covariates(work.store))
+    validate(work.model_dir, store, folder, (0.5, 1, 30), draws=Draws(20, 0))
+    return folder
+
+
+def test_only_patients_whom_the_model_did_not_fit_are_judged(work: Work, out: Path) -> None:
+    judged = pd.read_csv(out / "predictions.csv")
+    assert set(judged["cohort"]) == {"C"}
+    assert len(judged) == 140
+    steps = json.loads((out / "flow.json").read_text(encoding="utf-8"))["tasks"]["os"]
+    assert [step["patients"] for step in steps] == [420, 140]
+    assert steps[1]["reason"] == SERVED
+    scored = score_patients(work.model, work.store).patients.set_index("patient_id")
+    np.testing.assert_allclose(judged["risk"], scored.loc[judged["patient_id"], "risk"], rtol=1e-5)
+
+
+def test_the_numbers_are_those_of_libraries_on_the_written_predictions(work: Work, out: Path) -> None:
+    found = pd.read_csv(out / "performance" / "performance.csv").set_index(["horizon_days", "metric"])
+    labelled = read_labelled(work.model, work.store)
+    c = concordance_index(labelled.time, -labelled.risk, labelled.event)
+    np.testing.assert_allclose(found.loc[(YEAR, "c_index"), "value"], c)
+    fitted = KaplanMeierFitter().fit(labelled.time, labelled.event)
+    ratio = (1 - fitted.predict(YEAR)) / labelled.chance(YEAR).mean()
+    np.testing.assert_allclose(found.loc[(YEAR, "observed_expected"), "value"], ratio)
+    row = found.loc[(YEAR, "auc")]
+    assert row["low"] < row["value"] < row["high"]
+    assert row["events"] == (labelled.event & (labelled.time <= YEAR)).sum()
+
+
+def test_a_horizon_beyond_the_predictions_is_left_out_and_said(work: Work, out: Path) -> None:
+    found = pd.read_csv(out / "performance" / "performance.csv")
+    assert sorted(set(found["horizon_days"])) == [YEAR / 2, YEAR]
+    notes = json.loads((out / "performance" / "manifest.json").read_text(encoding="utf-8"))["notes"]
+    assert any("30 years" in note for note in notes)
+    with pytest.raises(InputError, match=r"no horizon can be judged.*--horizons"):
+        usable_horizons(read_labelled(work.model, work.store), (50,))
+
+
+def test_patterns_groups_decisions_and_the_checklist_have_their_tables(out: Path) -> None:
+    patterns = pd.read_csv(out / "patterns" / "patterns.csv")
+    assert {"image+rna+report", "image+rna"} <= set(patterns["group"])
+    c_index = patterns[patterns["metric"] == "c_index"]
+    assert c_index["n"].sum() == 140
+    groups = pd.read_csv(out / "subgroups" / "subgroups.csv")
+    assert {"age", "sex"} == set(groups["variable"])
+    assert {"below 50", "75 and above"} <= set(groups["group"])
+    decisions = pd.read_csv(out / "decisions" / "decisions.csv")
+    everyone = decisions[decisions["pattern"] == "everyone"]
+    assert (everyone.groupby("horizon_days")["threshold"].count() == 40).all()
+    known = everyone.dropna(subset=["low", "net_benefit"])
+    assert (known["low"] <= known["high"]).all()
+    clinical = pd.read_csv(out / "performance" / "beyond_clinical.csv").set_index("name")["value"]
+    assert clinical["gain"] == pytest.approx(clinical["both"] - clinical["clinical"])
+    items = pd.read_csv(out / "reporting" / "tripod_ai.csv", keep_default_na=False).set_index("item")
+    assert "140 patients" in items.loc["10", "text"]
+    assert not items.loc["17", "filled_in"]
+
+
+def test_one_page_shows_it_all_without_a_word_on_pretraining(out: Path) -> None:
+    page = (out / "report.html").read_text(encoding="utf-8")
+    for text in (
+        "Clinical usefulness",
+        "Predicted and observed risk",
+        "TRIPOD+AI",
+        "Beyond clinical",
+        SERVED[:6],
+    ):
+        assert text in page
+    assert 'class="protocol"' not in page
+    assert "[to be written by the authors]" in page
+
+
+def test_the_same_seed_gives_the_same_tables(work: Work, out: Path, tmp_path: Path) -> None:
+    store = replace(work.store, patients=with_covariates(work.store))
+    validate(work.model_dir, store, tmp_path, (0.5, 1), draws=Draws(20, 0))
+    name = Path("subgroups") / "subgroups.csv"
+    assert (tmp_path / name).read_bytes() == (out / name).read_bytes()
+
+
+def test_a_binary_model_is_judged_at_its_own_horizon(work: Work, tmp_path: Path) -> None:
+    validate(work.binary_dir, work.store, tmp_path, draws=Draws(0))
+    found = pd.read_csv(tmp_path / "performance" / "performance.csv").set_index("metric")
+    assert set(found["horizon_days"]) == {400}
+    assert found.loc["auc", "n"] == 140  # also who was censored before: nobody is lost
+    assert np.isnan(found.loc["auc", "low"])
+
+
+def test_curves_are_read_back_from_the_columns(work: Work) -> None:
+    table = score_patients(work.model, work.store).patients
+    scored = table[table["status"] == "scored"].reset_index(drop=True)
+    ((mine, edges, curve),) = curves(scored)
+    assert mine.all()
+    head = work.model.heads["all"]
+    np.testing.assert_array_equal(edges.round(1), head.edges.round(1))
+    assert (np.diff(curve, axis=1) <= 0).all()
+    labelled = read_labelled(work.model, work.store)
+    np.testing.assert_allclose(labelled.chance(float(edges[1])), 1 - curve[labelled.rows, 0])
+    assert np.isnan(labelled.chance(float(edges[-2]) + 1)).all()
+
+
+def test_a_cohort_without_an_event_or_the_type_is_refused(work: Work) -> None:
+    with pytest.raises(InputError, match="--cohort-name: no patient of X"):
+        read_labelled(work.model, work.store, ("X",))
+    with pytest.raises(InputError, match=r"none with the event.*140 served"):
+        read_labelled(work.model, work.store, ("A",))
+
+
+def test_the_command_writes_the_page(work: Work, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["validate", "--model", str(work.model_dir), "--cohort", str(work.cohort), "--out", str(tmp_path)]
+    words += ["--store", str(work.store.path), "--bootstrap", "0", "--horizons", "1", "--threads", "1"]
+    assert main(words) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "report.html")
+    assert (tmp_path / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("days", "name"),
+    [(YEAR, "1 year"), (3 * YEAR, "3 years"), (1095, "3 years"), (183, "0.5 years"), (400, "400 days")],
+)
+def test_horizons_have_names(days: float, name: str) -> None:
+    assert horizon_name(days) == name
