@@ -53,6 +53,8 @@ MODALITIES = {
     "blood": ("marks",),
 }
 
+LAST_DAY = 15_000.0  # of follow-up: nobody lives for centuries
+
 
 def inputs(modalities: int = 3) -> InputSpec:
     """The first `modalities` of four; the first one has two sources, a sequence and a vector."""
@@ -169,7 +171,8 @@ def write_store(folder: Path, patients: int = 60, seed: int = 0, present: float 
             "id": ids,
             "type": [("A", "B", "C")[i % 3] for i in range(patients)],
             "hospital": [f"h{i // 3 % 12:02d}" for i in range(patients)],
-            "t": (1000 * np.exp(-factors[:, 0]) * rng.exponential(size=patients)).round(1) + 1,
+            "t": np.minimum(1000 * np.exp(-factors[:, 0]) * rng.exponential(size=patients), LAST_DAY).round(1)
+            + 1,
             "e": rng.integers(0, 2, patients),
         }
     ).to_csv(folder / "clinical.csv", index=False)

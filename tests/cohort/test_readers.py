@@ -22,6 +22,8 @@ from prime.errors import InputError
 
 Rows = dict[str, NDArray[np.float32]]
 
+NO_ENCODER = "the files state no encoder: whether all come from one cannot be known"
+
 
 def rows_of(source: SourceRows) -> Rows:
     return dict(source.patients)
@@ -249,7 +251,11 @@ def test_slides_of_a_patient_are_joined_and_thinned(tmp_path: Path) -> None:
     source = tokens(tmp_path, max_tokens=3)
     np.testing.assert_array_equal(rows_of(source)["TCGA-AA-0001"], joined[[0, 5, 10]])
     assert source.notes == [
-        "samples used: 2 primary (01)", "1 patients had more than 3 tokens: thinned evenly",
+        "samples used: 2 primary (01)",
+        "1 of 1 patients had more than 3 tokens (11 in the median): 3 of each are kept, spaced evenly, 27.3 %"
+        " of theirs; keep more with max_tokens, or cluster the tiles first (prime encode slides FOLDER --out"
+        " OTHER)",
+        NO_ENCODER,
     ]  # fmt: skip
     assert len(thin(joined, 11)) == 11
 
@@ -260,7 +266,7 @@ def test_an_empty_slide_is_missing_not_a_crash(tmp_path: Path, empty: NDArray[np
     write_h5(tmp_path / "b.h5", {"features": numbers(2)})
     source = tokens(tmp_path)
     assert list(rows_of(source)) == ["b"]
-    assert source.notes == ["a.h5 is empty (no tokens): counted as missing"]
+    assert source.notes == ["a.h5 is empty (no tokens): counted as missing", NO_ENCODER]
 
 
 def test_only_empty_slides(tmp_path: Path) -> None:
@@ -279,7 +285,11 @@ def test_slide_table(tmp_path: Path, header: str, suffix: str) -> None:
     (tmp_path / "s.csv").write_text(f"{header}\np,x.1{suffix}\np,y.2{suffix}\nq,none{suffix}\n")
     source = tokens(tmp_path, slide_table="s.csv")
     assert {k: len(v) for k, v in rows_of(source).items()} == {"p": 4}
-    assert source.notes == ["1 slides of s.csv have no file", "1 files are not in s.csv: left out"]
+    assert source.notes == [
+        "1 slides of s.csv have no file",
+        "1 files are not in s.csv: left out",
+        NO_ENCODER,
+    ]
 
 
 @pytest.mark.parametrize(
