@@ -310,7 +310,9 @@ def test_nothing_starts_without_an_encoder(slides: Path, tmp_path: Path) -> None
 
 def test_without_openslide_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openslide", None)
-    with pytest.raises(InputError, match=r"needs OpenSlide: pip install 'prime-prognosis\[encode\]'"):
+    with pytest.raises(
+        InputError, match=r"pip install 'prime-prognosis\[encode\]' \(not installed: openslide\)"
+    ):
         command(tmp_path, "--out", tmp_path / "out", "--encoder", "colour")
 
 

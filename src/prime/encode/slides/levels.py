@@ -68,7 +68,7 @@ def judged_levels(path: Path) -> Levels:
 
 
 def _spots(path: Path, level: int) -> NDArray[np.float64]:
-    """Mean grey values (SPOTS * SPOTS,) of a level at spots spread over the slide, NaN where it is damaged."""
+    """Mean grey values (SPOTS * SPOTS,) of a level at spots all over the slide, NaN where it is damaged."""
     found: list[float] = []
     slide = open_slide(path)
     try:
