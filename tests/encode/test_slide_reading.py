@@ -273,6 +273,16 @@ def test_levels_cut_to_whole_pixels_are_read(tmp_path: Path, sides: tuple[int, i
     assert judged_levels(path) == Levels((0, 1, 2))
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_speck_of_tissue_makes_no_level_suspect(tmp_path: Path, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    picture = np.full((1500, 1700, 3), 245, dtype=np.uint8)
+    for side in (40, 90, 200):
+        y, x = draw.integers(0, 1300, 2)
+        picture[y : y + side, x : x + side] = draw.integers(60, 220, (side, side, 3))
+    assert judged_levels(write_slide(tmp_path / "a.tif", picture, levels=6)).used == (0, 1, 2, 3, 4, 5)
+
+
 def test_levels_that_show_another_picture_are_not_read(tmp_path: Path) -> None:
     picture = tissue(512, 768)
     half, quarter = halved(picture, 2, 2), halved(picture, 4, 4)

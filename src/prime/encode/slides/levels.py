@@ -16,6 +16,7 @@ EDGE_SHARE = 0.0005  # or by this share of them; beyond that its pixels lie else
 SPOTS = 12  # in each direction, where levels are compared
 SPOT_PX = 256  # side of a spot at level 0
 BLANK = 230.0  # mean grey value; darker spots hold something
+FEWEST = 3  # spots that must differ; one may lie at the edge of tissue
 DIFFERENT = 25.0  # grey values by which a spot may differ between levels
 
 
@@ -43,7 +44,7 @@ def same_shape(slide: openslide.OpenSlide) -> list[int]:
 def judged_levels(path: Path) -> Levels:
     """The levels that show what level 0 shows, judged by the mean grey values of spots all over the slide.
 
-    Spots that are blank in both do not count. A level is left out where most of the others differ.
+    Spots that are blank in both do not count. A level is left out where most of the others differ, and three.
 
     Raises:
         InputError: the slide can't be opened, or level 0 is blank where another level shows something.
@@ -58,9 +59,9 @@ def judged_levels(path: Path) -> Levels:
         other = _spots(path, level)
         telling = np.isfinite(first) & np.isfinite(other) & (np.minimum(first, other) < BLANK)
         differs = telling & (np.abs(first - other) > DIFFERENT)
-        if 2 * differs.sum() <= telling.sum():
+        if differs.sum() < FEWEST or 2 * differs.sum() <= telling.sum():
             used.append(level)
-        elif (first[differs] >= BLANK).all():
+        elif np.nanmin(first) >= BLANK:
             raise InputError(f"{path}: level 0 is blank where level {level} shows tissue; copy it again")
         else:
             reasons.append(f"level {level} shows another picture than level 0")
