@@ -89,6 +89,8 @@ class Trouble:
     script: dict[str, list[str]] = field(default_factory=dict)
     slow_s: float = 3.0
     retry_after: str = "0"
+    drip_s: float = 0.1
+    same_page: bool = False  # the first hits are served for ever
 
     def of(self, name: str, turn: int) -> str:
         """The fault of the `turn`-th request (from 0), empty for none; whatever the order of files."""
@@ -256,6 +258,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(text)
             return
+        if fault in ("drip", "endless"):
+            self._send_without_end(fault)
+            return
         records = [hit for hit, _ in server.files.values()] if endpoint == "files" else server.cases
         try:
             found = [record for record in records if matches(record, body.get("filters"))]
@@ -266,9 +271,21 @@ class _Handler(BaseHTTPRequestHandler):
         if order:
             found.sort(key=lambda record: values_of(record, order)[0])
         start, size = int(body.get("from", 0)), int(body.get("size", 10))
+        if server.trouble.same_page:
+            start = 0
         hits = [pruned(record, body.get("fields", "file_id").split(",")) for record in found[start:][:size]]
         page = {"count": len(hits), "total": len(found), "size": size, "from": start, "sort": order}
         self._json({"data": {"hits": hits, "pagination": page}, "warnings": {}})
+
+    def _send_without_end(self, fault: str) -> None:
+        """An answer without end: a byte now and then, or as fast as it goes."""
+        self.close_connection = True
+        self.send_response(200)
+        self.end_headers()
+        while not self.server.over.is_set():
+            self.wfile.write(b" " if fault == "drip" else b" " * CHUNK)
+            if fault == "drip":
+                self.server.over.wait(self.server.trouble.drip_s)
 
     def _refused(self, fault: str) -> bool:
         """Answer with an error status where the fault is one."""
@@ -313,8 +330,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_body(self, body: bytes, fault: str, request: Request) -> None:
         server = self.server
         middle = len(body) // 2
-        for place in range(0, len(body), CHUNK):
+        for place in range(0, len(body), 1 if fault == "drip" and server.trouble.drip_s else CHUNK):
             chunk = body[place : place + CHUNK]
+            if fault == "drip" and server.trouble.drip_s:
+                chunk = chunk[:1]
+                server.over.wait(server.trouble.drip_s)
             if fault in ("truncate", "reset", "slow") and place + len(chunk) > middle:
                 self.wfile.write(chunk[: max(0, middle - place)])
                 request.sent += max(0, middle - place)

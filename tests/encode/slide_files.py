@@ -51,6 +51,29 @@ def write_slide(
     return path
 
 
+def write_levels(path: Path, pictures: list[NDArray[np.uint8]], mpp: float = 1.0) -> Path:
+    """Write a tiled TIFF whose levels are these pictures, whatever they show."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tifffile.TiffWriter(path) as file:
+        for level, picture in enumerate(pictures):
+            file.write(
+                picture, tile=(128, 128), photometric="rgb", compression="zlib", subfiletype=int(level > 0),
+                resolution=(10_000 / mpp, 10_000 / mpp), resolutionunit="CENTIMETER", metadata=None,
+                software=False,
+            )  # fmt: skip
+    return path
+
+
+def damage(path: Path, level: int, number: int) -> None:
+    """Overwrite one of the tiles of a TIFF's level with zeros."""
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[level]
+        start, length = page.dataoffsets[number], page.databytecounts[number]
+    content[start : start + length] = b"\0" * length
+    path.write_bytes(content)
+
+
 def write_dicom(
     folder: Path, picture: NDArray[np.uint8], mpp: float | None, series: str = "1.2.826.0.1.3680043.8.498.1"
 ) -> list[Path]:

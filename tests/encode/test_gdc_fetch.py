@@ -52,7 +52,7 @@ class Place:
         return [(request.start, request.sent) for request in self.gdc.log[before:]]
 
     def partial(self, data: bytes) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial_path(self.path).parent.mkdir(parents=True, exist_ok=True)
         partial_path(self.path).write_bytes(data)
 
     def is_right(self) -> bool:
@@ -114,7 +114,7 @@ def test_transfers_that_bring_bytes_may_break_for_ever(place: Place) -> None:
 
 def test_transfers_that_bring_nothing_end(place: Place) -> None:
     place.partial(DATA[:40])
-    with pytest.raises(InputError, match=r"status 503 .*3 attempts without a byte"):
+    with pytest.raises(InputError, match=r"status 503 .*3 attempts in vain"):
         place.fetch(*["503"] * 9)
     assert len(place.gdc.log) == 3
     assert partial_path(place.path).read_bytes() == DATA[:40]
@@ -235,6 +235,37 @@ def test_waits_double_up_to_two_minutes(place: Place) -> None:
 def test_retry_after_is_kept_to(place: Place) -> None:
     place.gdc.trouble.retry_after = "17"
     assert waits_of(place, RetryPolicy(first_wait_s=1), "429", "429") == [17.0, 17.0]
+
+
+def test_an_hours_wait_is_not_waited_but_said(place: Place) -> None:
+    place.gdc.trouble.retry_after = "3600"
+    with pytest.raises(InputError, match="asks to wait 3,600 s; run the same command again after that"):
+        waits_of(place, RetryPolicy(first_wait_s=1), "429")
+    assert not place.path.exists()
+
+
+def test_transfers_of_a_byte_now_and_then_end(place: Place) -> None:
+    place.gdc.trouble.drip_s = 0.1
+    with pytest.raises(InputError, match=r"too slow to go on \(3 attempts in vain\)"):
+        place.fetch(*["drip"] * 9)
+    assert len(place.gdc.log) == 3
+    place.gdc.trouble.drip_s = 0.0
+    place.fetch()
+    assert place.is_right()
+
+
+def test_partial_files_never_collide_with_files(gdc: GdcServer, tmp_path: Path) -> None:
+    """A file that is named like another one's partial file."""
+    first = Place(gdc, tmp_path)
+    second = Place(gdc, tmp_path)
+    second.path = first.path.with_name(f"{first.path.name}.part")
+    first.partial(DATA[:1000])
+    second.fetch()
+    assert second.is_right()
+    assert partial_path(first.path).read_bytes() == DATA[:1000]
+    assert first.fetch()[0][0] == 1000
+    assert first.is_right()
+    assert second.path.read_bytes() == DATA
 
 
 def test_retry_after_may_be_a_date() -> None:
@@ -360,7 +391,7 @@ def test_a_full_disk_is_seen_before_anything_is_fetched(
 ) -> None:
     files = fill(gdc, 3)
     half = files[0].path(tmp_path / "raw")
-    half.parent.mkdir(parents=True)
+    partial_path(half).parent.mkdir(parents=True)
     partial_path(half).write_bytes(bytes(1_000))
     need = sum(file.size for file in files) - 1_000
     assert missing_bytes(files, tmp_path / "raw") == need

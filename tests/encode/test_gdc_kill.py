@@ -44,11 +44,11 @@ def start(server: GdcServer, out: Path) -> "subprocess.Popen[str]":
 
 def partial(out: Path) -> dict[str, int]:
     """Size of each partial file, by the name that it will have."""
-    return {path.name.removesuffix(".part"): path.stat().st_size for path in out.glob("*/*.part")}
+    return {path.name.removesuffix(".part"): path.stat().st_size for path in out.glob("*/.partial/*.part")}
 
 
 def finished(out: Path) -> set[str]:
-    return {path.name for path in out.glob("[!.]*/*") if path.suffix != ".part"}
+    return {path.name for path in out.glob("[!.]*/*") if path.is_file()}
 
 
 def test_three_kills_and_faults_leave_every_file_right_and_none_fetched_twice(tmp_path: Path) -> None:

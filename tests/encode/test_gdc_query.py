@@ -134,6 +134,28 @@ def test_a_list_that_changes_while_it_is_read_is_refused(
         list(hits)
 
 
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [("drip", "too slow to go on"), ("endless", "an answer of more than 100,000 bytes")],
+)
+def test_answers_without_end_end(
+    gdc: GdcServer, fault: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "ANSWER_BYTES", 100_000)
+    gdc.trouble.script = {"files": [fault] * 9}
+    with pytest.raises(InputError, match=message):
+        find_files(Server(gdc.url, QUICK), [], ["slides"])
+    assert len(gdc.asked) == (3 if fault == "drip" else 1)
+
+
+def test_the_same_page_for_ever_is_noticed_at_once(gdc: GdcServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "HITS_PER_REQUEST", 10)
+    gdc.trouble.same_page = True
+    with pytest.raises(InputError, match=r"20 hits, 10 different, of \[26\] stated"):
+        find_files(Server(gdc.url, QUICK), [], ["rna"])
+    assert len(gdc.asked) == 2
+
+
 def test_what_is_not_there_is_said(gdc: GdcServer, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing found for TCGA-XXXX"):
         run_gdc("query", "--server", gdc.url, "--project", "TCGA-XXXX")

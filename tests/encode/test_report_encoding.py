@@ -253,7 +253,8 @@ def test_the_tables(tmp_path: Path, reports: Path) -> None:
     row = pd.read_csv(out / "cleaning.csv").iloc[2].to_dict()
     assert row == {
         "patient_id": "c", "report": "c.x.txt", "method": "text", "pages": 1, "pages_ocr": 0,
-        "pages_left_out": 0, "characters_before": 36, "characters_after": 28, "header_lines_dropped": 0,
+        "pages_left_out": 0, "fields_and_notes": 0, "characters_before": 36, "characters_after": 28,
+        "header_lines_dropped": 0,
         "characters_replaced": 0, "noise_lines_dropped": 1, "marks_dropped": 0, "line_ends_mended": 0,
         "hyphens_joined": 1, "garbage_ratio": 0.0, "outcome_sentences": 1, "outcome_removed": 0,
     }  # fmt: skip

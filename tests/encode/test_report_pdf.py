@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from prime.encode.reports import ocr, pdf
 from prime.encode.reports.clean import clean
+from prime.encode.reports.garbage import garbage_ratio
 from prime.encode.reports.ocr import OcrSettings, page_reader, textract_client, textract_text
 from prime.encode.reports.pdf import Page, ReadSettings, layer_suffices, read_pdf
 from prime.encode.reports.reading import PAGES, read_report
@@ -146,6 +147,129 @@ def test_huge_pages_are_drawn_small(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert width * height == pytest.approx(10_000, rel=0.05)
 
 
+# ---- which way round, fields and notes, other scripts
+
+
+def plain_pdf(path: Path, objects: list[str]) -> Path:
+    """A PDF of these objects, the first of which is the catalogue."""
+    body = "".join(f"{number} 0 obj\n{text}\nendobj\n" for number, text in enumerate(objects, 1))
+    trailer = f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\n%%EOF\n"
+    path.write_bytes(f"%PDF-1.7\n{body}{trailer}".encode("latin-1"))
+    return path
+
+
+def page_of(text: str, rest: str = "", catalogue: str = "", stream: str | None = None) -> list[str]:
+    """The objects of a document with one page, whose line is `text`; others follow from number 6 on."""
+    shown = f"BT /F1 11 Tf 14 TL 54 700 Td {text} ET" if stream is None else stream
+    return [
+        f"<< /Type /Catalog /Pages 2 0 R {catalogue} >>",
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R "
+        f"/Resources << /Font << /F1 5 0 R >> >> {rest} >>",
+        f"<< /Length {len(shown)} >>\nstream\n{shown}\nendstream",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+
+
+@pytest.mark.parametrize("rotate", [0, 90, 180, 270])
+@pytest.mark.parametrize("turned", [0, 90, 180, 270])
+def test_a_text_layer_is_read_in_the_direction_of_its_text(tmp_path: Path, rotate: int, turned: int) -> None:
+    """Text that runs in any of four directions on a page that is shown in any of four."""
+    matrix = {0: "1 0 0 1 54 700", 90: "0 1 -1 0 100 54", 180: "-1 0 0 -1 558 92", 270: "0 -1 1 0 512 738"}
+    lines = [f"line {number} of the report on a tumor, 3.5 cm" for number in range(12)]
+    shown = " ".join(f"({line}) Tj T*" for line in lines)
+    stream = f"BT /F1 11 Tf 14 TL {matrix[turned]} Tm {shown} ET"
+    path = plain_pdf(tmp_path / "a.pdf", page_of("", f"/Rotate {rotate}", stream=stream))
+    found = read_pdf(path, ReadSettings(), refused)
+    assert found.pages[0].text.split("\r\n") == lines
+
+
+FORM = [
+    "<< /Type /Annot /Subtype /Widget /FT /Tx /T (diagnosis) /V (Adenocarcinoma of the lung) "
+    "/Rect [9 9 99 30] >>",
+    "<< /Type /Annot /Subtype /Widget /FT /Btn /T (margin) /TU (Margin positive) /V /Yes /AS /Yes "
+    "/Rect [9 40 30 60] /AP << /N << /Yes 16 0 R /Off 16 0 R >> >> >>",
+    "<< /Type /Annot /Subtype /Widget /FT /Btn /T (nodes) /V /Off /AS /Off /Rect [9 70 30 90] "
+    "/AP << /N << /Yes 16 0 R /Off 16 0 R >> >> >>",
+    "<< /Type /Annot /Subtype /Widget /FT /Ch /Ff 131072 /T (grade) /V (G2) "
+    "/Opt [(G1) (G2)] /Rect [9 99 30 120] >>",
+    "<< /Type /Annot /Subtype /Widget /FT /Tx /T (hidden) /V (secret) /F 2 /Rect [9 130 30 150] >>",
+    "<< /Type /Annot /Subtype /Widget /FT /Tx /Ff 8192 /T (password) /V (secret) /Rect [9 130 30 150] >>",
+    "<< /Type /Annot /Subtype /Widget /FT /Tx /T (empty) /Rect [9 130 30 150] >>",
+    "<< /Type /Annot /Subtype /Text /Contents (Second reader: pT2a) /Rect [9 200 30 220] >>",
+    "<< /Type /Annot /Subtype /FreeText /DA (/F1 11 Tf) /Contents (Size 3.5 cm) /Rect [9 230 90 250] >>",
+    "<< /Type /Annot /Subtype /Popup /Contents (Second reader: pT2a) /Rect [9 200 30 220] >>",
+    "<< /Type /XObject /Subtype /Form /BBox [0 0 10 10] /Length 0 >>\nstream\n\nendstream",
+]
+FILLED = [
+    "diagnosis: Adenocarcinoma of the lung", "[x] Margin positive", "grade: G2", "Second reader: pT2a",
+    "Size 3.5 cm",
+]  # fmt: skip
+
+
+def form_pdf(path: Path, text: str) -> Path:
+    numbers = " ".join(f"{number} 0 R" for number in range(6, 16))
+    fields = " ".join(f"{number} 0 R" for number in range(6, 13))
+    catalogue = f"/AcroForm << /Fields [{fields}] /DR << /Font << /F1 5 0 R >> >> /DA (/F1 11 Tf) >>"
+    return plain_pdf(path, [*page_of(text, f"/Annots [{numbers}]", catalogue), *FORM])
+
+
+def test_filled_fields_and_notes_are_read_and_counted(tmp_path: Path) -> None:
+    label = "Diagnosis of the tumour, margins, grade, and what the second reader said"
+    path = form_pdf(tmp_path / "form.pdf", f"({label}) Tj")
+    page = read_pdf(path, ReadSettings(), refused).pages[0]
+    assert page == Page("text-layer", "\n".join([label, *FILLED]), 5)
+    page = read_pdf(path, ReadSettings(ocr="always"), lambda image: "Size  3.5 CM").pages[0]
+    assert page == Page("ocr", "\n".join(["Size  3.5 CM", *FILLED[:4]]), 4)
+    empty = form_pdf(tmp_path / "empty.pdf", "")
+    assert read_pdf(empty, ReadSettings(), refused).pages[0].text.split("\n") == FILLED
+
+
+def test_a_form_that_only_adobes_reader_draws_is_refused(tmp_path: Path) -> None:
+    catalogue = "/NeedsRendering true /AcroForm << /Fields [] /XFA [(template) 6 0 R] >>"
+    template = "<template/>"
+    stream = f"<< /Length {len(template)} >>\nstream\n{template}\nendstream"
+    path = plain_pdf(tmp_path / "xfa.pdf", [*page_of("(Please wait) Tj", "", catalogue), stream])
+    with pytest.raises(InputError, match=r"xfa\.pdf: its pages are a dynamic form \(XFA\)"):
+        read_pdf(path, ReadSettings(), refused)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "Диагноз: аденокарцинома легкого, верхняя доля справа, размер опухоли 3,5 см, pT2aN0.",
+        "Διάγνωση: αδενοκαρκίνωμα του πνεύμονα, δεξιός άνω λοβός, μέγεθος όγκου 3,5 εκ., pT2a pN0.",
+        "病理诊断：右肺上叶腺癌，肿瘤大小3.5厘米，切缘未见癌，淋巴结0/12。"
+        "免疫组化：ER（+）、HER2（3+）。脉管内未见癌栓。",
+        "病理診断：右肺上葉の腺癌、腫瘍径3.5cm、リンパ節転移なし。"
+        "切除断端は陰性である。脈管侵襲を認めない。胸膜浸潤なし。",
+        "진단: 폐 우상엽 선암종, 종양 크기 3.5 cm, 절제연 음성, 림프절 전이 없음. "
+        "흉막 침범은 관찰되지 않음. 혈관 침범 없음.",
+        "التشخيص: سرطان غدي في الفص العلوي من الرئة اليمنى، حجم الورم ثلاثة سنتيمترات",
+        "निदान: फेफड़े का एडेनोकार्सिनोमा, ट्यूमर का आकार तीन सेंटीमीटर, किनारे मुक्त",
+        "Rozpoznanie: gruczolakorak płuca, górny płat prawy, wymiar guza 3,5 cm, źdźbło żółć",
+        "Chẩn đoán: ung thư biểu mô tuyến phổi phải, kích thước khối u, bờ phẫu thuật không có u",
+    ],
+)
+def test_a_sound_layer_in_any_script_suffices(layer: str) -> None:
+    assert garbage_ratio(layer) < 0.15
+    assert layer_suffices(layer, 0.0, ReadSettings())
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "Äèàãíîç: àäåíîêàðöèíîìà ëåãêîãî, âåðõíÿÿ äîëÿ ñïðàâà, ðàçìåð îïóõîëè",  # CP1251 read as Latin 1
+        "Диaгнoз aдeнoкaрцинoмa лёгкoгo вeрxняя дoля cпрaвa рaзмeр oпуxoли",  # letters of two scripts
+        "\ue001\ue002\ue003 \ue004\ue005 " * 12,  # a font's private letters
+        "ƉĂƚŝĞŶƚ ĚŝĂŐŶŽƐŝƐ ƌŝŐŚƚ ůƵŶŐ ƵƉƉĞƌ ůŽďĞ ƌĞƐĞĐƚŝŽŶ ŵĂƌŐŝŶƐ",  # a font without a way back
+    ],
+)
+def test_a_layer_of_lost_letters_does_not_suffice(layer: str) -> None:
+    assert garbage_ratio(layer) > 0.6
+    assert not layer_suffices(layer, 0.0, ReadSettings())
+
+
 # ---- files that cannot be read
 
 LOCKED = """\
@@ -255,6 +379,20 @@ def test_tesseract_reads_a_scan(tmp_path: Path) -> None:
     assert found.pages[0].method == "ocr"
     characters, _ = reports_ocr.error_rates(" ".join(DIAGNOSIS), clean(found.pages[0].text).text)
     assert characters < 0.05
+
+
+@no_tesseract
+@pytest.mark.parametrize("side", [90, 180, 270])
+def test_tesseract_reads_a_scan_that_was_turned(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Image.new("L", (1500, 260), 255)
+    for number, line in enumerate(DIAGNOSIS):
+        ImageDraw.Draw(page).text((40, 40 + 90 * number), line, font=ImageFont.load_default(34), fill=0)
+    read = page_reader(OcrSettings(dpi=200))
+    upright = read(page)
+    assert reports_ocr.error_rates(" ".join(DIAGNOSIS), clean(upright).text)[0] < 0.05
+    assert read(page.rotate(side, expand=True)) == upright
+    monkeypatch.setattr(ocr, "SIDES", ())
+    assert read(page) == upright
 
 
 @no_tesseract

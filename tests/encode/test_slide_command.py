@@ -13,7 +13,7 @@ import pytest
 import torch
 from cyclopts import CycloptsError
 from PIL import Image
-from slide_files import tissue, write_dicom, write_slide
+from slide_files import damage, tissue, write_dicom, write_levels, write_slide
 from transformers import ViTConfig, ViTModel
 
 from prime.cli import run
@@ -60,6 +60,60 @@ def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 TILES = ("--tile-um", 32)
+
+
+def test_a_white_level_and_a_damaged_tile_are_said_and_cost_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tissue(1024, 1024)
+    white = np.full((64, 64, 3), 250, dtype=np.uint8)
+    write_slide(tmp_path / "in" / "good.tif", picture)
+    write_levels(tmp_path / "in" / "white.tif", [picture, white])  # the overview would be read from it
+    damage(write_slide(tmp_path / "in" / "hurt.tif", picture), 0, 27)
+    base = ("--encoder", "colour", "--tile-um", 32, "--tile-px", 32, "--out", tmp_path / "out")
+    assert command(tmp_path / "in", *base) == 0
+    counts = pd.read_csv(tmp_path / "out" / "slides.csv", index_col="slide")
+    kept = counts["kept"].to_dict()
+    assert kept["white"] == kept["good"] == kept["hurt"] + 16
+    assert counts["damaged"].to_dict() == {"good": 0, "white": 0, "hurt": 16}
+    printed = capsys.readouterr().out
+    assert "white: level 1 shows another picture than level 0" in printed
+    assert "hurt: 16 damaged tiles left out; " in printed
+    assert "damaged near pixel (384, 384)" in printed
+    overlays = [np.asarray(Image.open(tmp_path / "out" / "overlays" / f"{n}.jpg")) for n in ("good", "white")]
+    assert np.array_equal(*overlays)
+
+
+def test_a_stated_resolution_can_be_overruled(tmp_path: Path) -> None:
+    """One slide states that it is twice as fine as it is, another one that is no more than a stamp."""
+    write_slide(tmp_path / "in" / "half.tif", tissue(512, 512), mpp=0.5)
+    write_slide(tmp_path / "in" / "stamp.tif", tissue(512, 512), mpp=0.06)
+    base = (
+        tmp_path / "in",
+        "--encoder",
+        "colour",
+        "--tile-um",
+        64,
+        "--tile-px",
+        32,
+        "--out",
+        tmp_path / "out",
+    )
+
+    def stated() -> dict[str, str]:
+        counts = pd.read_csv(tmp_path / "out" / "slides.csv", index_col="slide")
+        return {str(name): f"{row['mpp']} {row['stated_by']}" for name, row in counts.iterrows()}
+
+    assert command(*base) == 1
+    assert "correct --mpp" in pd.read_csv(tmp_path / "out" / "features" / "failures.csv")["reason"][0]
+    assert command(*base, "--mpp", 1) == 0
+    assert stated() == {"half": "0.5 openslide.mpp-x", "stamp": "1.0 --mpp"}
+    assert command(*base, "--mpp", 1, "--override-mpp") == 0
+    assert stated() == {"half": "1.0 --mpp", "stamp": "1.0 --mpp"}
+    assert command(*base, "--mpp", 1) == 0
+    assert stated() == {"half": "0.5 openslide.mpp-x", "stamp": "1.0 --mpp"}
+    with pytest.raises(InputError, match="--override-mpp needs --mpp"):
+        command(*base, "--override-mpp")
 
 
 def test_slides_of_other_tissue_are_left_out_and_counted(
@@ -256,7 +310,9 @@ def test_nothing_starts_without_an_encoder(slides: Path, tmp_path: Path) -> None
 
 def test_without_openslide_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openslide", None)
-    with pytest.raises(InputError, match=r"needs OpenSlide: pip install 'prime-prognosis\[encode\]'"):
+    with pytest.raises(
+        InputError, match=r"pip install 'prime-prognosis\[encode\]' \(not installed: openslide\)"
+    ):
         command(tmp_path, "--out", tmp_path / "out", "--encoder", "colour")
 
 

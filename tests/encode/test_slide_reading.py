@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from slide_files import tissue, write_dicom, write_slide
+from slide_files import damage, tissue, write_dicom, write_levels, write_slide
 
 from prime.encode.slides import reading
 from prime.encode.slides.filters import TissueTests, entropy, grey
 from prime.encode.slides.grid import TileGrid, tile_grid
+from prime.encode.slides.levels import Levels, judged_levels
 from prime.encode.slides.reading_pool import AHEAD, reading_pool
 from prime.encode.slides.slide_file import open_slide, resolution
 from prime.errors import InputError
@@ -210,18 +211,101 @@ def test_what_is_no_slide(content: bytes | None, message: str, tmp_path: Path) -
         open_slide(path)
 
 
-def test_a_slide_damaged_inside_is_named_with_the_place(tmp_path: Path) -> None:
-    path = write_slide(tmp_path / "a.tif", tissue(512, 512))
-    content = bytearray(path.read_bytes())
-    with tifffile.TiffFile(path) as file:
-        start, length = file.pages[0].dataoffsets[5], file.pages[0].databytecounts[5]
-    content[start : start + length] = b"\0" * length
-    path.write_bytes(content)
+def test_tiles_that_are_damaged_are_left_out_with_their_places(tmp_path: Path) -> None:
+    picture = tissue(1024, 1024)
+    path = write_slide(tmp_path / "a.tif", picture, levels=2)
+    damage(path, 0, 18)  # the third of the third row
     grid = grid_of(path, 64, 64)
     work = reading_pool(1)
-    with pytest.raises(InputError, match=r"a\.tif: damaged near pixel \(128, 128\)"):
-        list(reading.tiles(grid, grid.corners(), work))
+    chunks = list(reading.tiles(grid, grid.corners(), work))
+    overview = reading.overview(grid, work)
     reading.close()
+    kept = {(int(x), int(y)) for chunk in chunks for x, y in chunk.corners}
+    lost = {(x, y) for x in (256, 320) for y in (256, 320)}
+    assert kept == {(int(x), int(y)) for x, y in grid.corners()} - lost
+    for chunk in chunks:
+        for (x, y), tile in zip(chunk.corners, chunk.tiles, strict=True):
+            assert np.array_equal(tile, picture[y : y + 64, x : x + 64])
+    places = [place for chunk in chunks for place in chunk.damaged]
+    assert [place.split("near pixel ")[1][:10] for place in places] == [
+        "(256, 256)", "(320, 256)", "(256, 320)", "(320, 320)",
+    ]  # fmt: skip
+    assert sum(chunk.failed.get("damaged", 0) for chunk in chunks) == 4
+    assert (overview[256:384, 256:384] == reading.DAMAGED).all()
+    assert np.array_equal(overview[384:], picture[384:])
+
+
+def test_a_slide_with_too_much_damage_fails_and_names_the_first_place(tmp_path: Path) -> None:
+    path = write_slide(tmp_path / "a.tif", tissue(512, 512))
+    damage(path, 0, 5)
+    grid = grid_of(path, 64, 64)
+    for part in (reading.tiles(grid, grid.corners(), reading_pool(1)), [None]):
+        with pytest.raises(InputError, match=r"a\.tif: damaged near pixel \(128, 128\)"):
+            list(part) if part != [None] else reading.overview(grid, reading_pool(1))
+    reading.close()
+
+
+def halved(picture: np.ndarray, down: int, right: int) -> np.ndarray:
+    """The picture with the mean of every block of so many pixels."""
+    height, width = picture.shape[0] // down * down, picture.shape[1] // right * right
+    blocks = picture[:height, :width].reshape(height // down, down, width // right, right, 3)
+    return blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+
+
+def test_a_level_of_another_aspect_ratio_is_not_read(tmp_path: Path) -> None:
+    picture = tissue(512, 512)
+    path = write_levels(tmp_path / "a.tif", [picture, halved(picture, 4, 2)])
+    grid = grid_of(path, 64, 16)  # the second level would do, were it not squeezed
+    work = reading_pool(1)
+    chunks = list(reading.tiles(grid, grid.corners(), work))
+    reading.close()
+    for chunk in chunks:
+        for (x, y), tile in zip(chunk.corners, chunk.tiles, strict=True):
+            cut = Image.fromarray(picture[y : y + 64, x : x + 64]).resize((16, 16), Image.Resampling.BILINEAR)
+            assert np.array_equal(tile, np.asarray(cut))
+    assert judged_levels(path) == Levels((0,), ("level 1 has another aspect ratio",))
+
+
+@pytest.mark.parametrize("sides", [(513, 771), (1023, 1025), (4000, 517)])
+def test_levels_cut_to_whole_pixels_are_read(tmp_path: Path, sides: tuple[int, int]) -> None:
+    picture = tissue(*sides)
+    path = write_slide(tmp_path / "a.tif", picture, levels=3)
+    assert judged_levels(path) == Levels((0, 1, 2))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_speck_of_tissue_makes_no_level_suspect(tmp_path: Path, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    picture = np.full((1500, 1700, 3), 245, dtype=np.uint8)
+    for side in (40, 90, 200):
+        y, x = draw.integers(0, 1300, 2)
+        picture[y : y + side, x : x + side] = draw.integers(60, 220, (side, side, 3))
+    assert judged_levels(write_slide(tmp_path / "a.tif", picture, levels=6)).used == (0, 1, 2, 3, 4, 5)
+
+
+def test_levels_that_show_another_picture_are_not_read(tmp_path: Path) -> None:
+    picture = tissue(512, 768)
+    half, quarter = halved(picture, 2, 2), halved(picture, 4, 4)
+    white = np.full_like(half, 250)
+    path = write_levels(tmp_path / "a.tif", [picture, white, quarter])
+    assert judged_levels(path) == Levels((0, 2), ("level 1 shows another picture than level 0",))
+    path = write_levels(tmp_path / "b.tif", [picture, half[:, ::-1][::-1] // 2, quarter])
+    assert judged_levels(path).used == (0, 2)
+    path = write_levels(tmp_path / "c.tif", [np.full_like(picture, 250), half])
+    with pytest.raises(InputError, match=r"c\.tif: level 0 is blank where level 1 shows tissue"):
+        judged_levels(path)
+    path = write_levels(tmp_path / "d.tif", [np.full_like(picture, 250), white])
+    assert judged_levels(path).used == (0, 1)
+    path = write_slide(tmp_path / "e.tif", picture, levels=3)
+    damage(path, 0, 2)
+    assert judged_levels(path).used == (0, 1, 2)
+
+
+def test_the_users_resolution_can_overrule_what_a_slide_states() -> None:
+    properties = {"openslide.mpp-x": "0.25", "openslide.mpp-y": "0.25"}
+    found = resolution(properties, Path("a.svs"), given=0.5, override=True)
+    assert (found.mpp, found.stated_by) == (0.5, "--mpp")
+    assert resolution(properties, Path("a.svs"), given=0.5).mpp == 0.25
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -10,11 +10,13 @@ from prime.arguments import Above, Count, File, Folder, Words, about, whole
 from prime.encode.gdc.kinds import CLINICAL, DATA, DEFAULT_SERVER
 from prime.encode.tissue_options import TissueOptions
 from prime.errors import InputError
+from prime.extras import need
 
 if TYPE_CHECKING:
     from prime.encode.gdc.manifest import GdcFile
     from prime.encode.gdc.server import Server
 
+NEEDED = ("requests", "urllib3")
 Kind = Literal["slides", "rna", "reports", "clinical"]
 
 
@@ -69,6 +71,7 @@ def query(
     out: Annotated[Path | None, about("Write the list of files here.", "MANIFEST.tsv")] = None,
 ) -> None:
     """Count files and bytes; fetch nothing."""
+    need("prime gdc query", "encode", *NEEDED)
     from rich.console import Console
 
     from prime.encode.gdc.manifest import write_manifest
@@ -96,6 +99,7 @@ def fetch(
     jobs: Annotated[Count, about("Files at once.")] = 4,
 ) -> int:
     """Fetch files; go on where an earlier run stopped."""
+    need("prime gdc fetch", "encode", *NEEDED)
     from rich.console import Console
 
     from prime.encode.gdc.cases import fetch_cases
@@ -159,6 +163,7 @@ def build(
     tissue: TissueOptions = TissueOptions(),
 ) -> None:
     """Align fetched files by barcode and write a cohort."""
+    need("prime gdc build", "encode", *NEEDED)
     from prime.encode.gdc.build import build as write_cohort
 
     named = {"slides": slides, "rna": rna, "reports": reports}

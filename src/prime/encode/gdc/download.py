@@ -9,10 +9,10 @@ from pathlib import Path
 import requests
 
 from prime.encode.gdc.manifest import GdcFile
-from prime.encode.gdc.server import Server, Stopped, TransientError
+from prime.encode.gdc.server import Server, TooSlowError, TransientError
 from prime.errors import InputError
 
-CHUNK = 1 << 18  # bytes
+PARTIAL = ".partial"  # no file of a manifest begins with a dot
 MAX_WRONG = 3  # complete downloads of one file that may turn out wrong
 CountBytes = Callable[[int], None]
 
@@ -28,8 +28,8 @@ def md5_of(path: Path) -> str:
 
 
 def partial_path(path: Path) -> Path:
-    """Where the bytes of `path` are collected until they are complete."""
-    return path.with_name(f"{path.name}.part")
+    """Where the bytes of `path` are collected until they are complete, in a folder of their own."""
+    return path.parent / PARTIAL / f"{path.name}.part"
 
 
 def size_of(path: Path) -> int:
@@ -38,7 +38,7 @@ def size_of(path: Path) -> int:
 
 
 def download(server: Server, file: GdcFile, path: Path, count_bytes: CountBytes) -> None:
-    """Download one file to `path`. It grows as `path.part` and is renamed once size and md5 agree.
+    """Download one file to `path`. It grows as `partial_path` and is renamed once size and md5 agree.
 
     A broken transfer is resumed where it stopped for as long as attempts receive bytes; `server.policy`
     limits those in a row that receive none. A complete file with a wrong md5 is deleted and fetched again,
@@ -55,7 +55,7 @@ def download(server: Server, file: GdcFile, path: Path, count_bytes: CountBytes)
         Stopped: the work was ended; the partial file stays.
     """
     part = partial_path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    part.parent.mkdir(parents=True, exist_ok=True)
     wrong = empty_attempts = 0
     while not _finished(file, part, path):
         if part.is_file() and size_of(part) >= file.size:
@@ -74,9 +74,10 @@ def download(server: Server, file: GdcFile, path: Path, count_bytes: CountBytes)
             if wrong == MAX_WRONG:
                 raise InputError(str(reason)) from None
         except TransientError as fault:
-            empty_attempts = 0 if size_of(part) > before else empty_attempts + 1
+            grown = size_of(part) > before and not isinstance(fault, TooSlowError)
+            empty_attempts = 0 if grown else empty_attempts + 1
             if empty_attempts > server.policy.retries:
-                raise InputError(f"{fault} ({empty_attempts} attempts without a byte)") from None
+                raise InputError(f"{fault} ({empty_attempts} attempts in vain)") from None
             server.wait_before_retry(max(1, empty_attempts), fault.retry_after_s)
 
 
@@ -105,9 +106,7 @@ def _transfer(server: Server, file: GdcFile, part: Path, count_bytes: CountBytes
             out.truncate(start)
             out.seek(start)
             count_bytes(start - have)
-            while chunk := response.raw.read1(CHUNK):  # what has arrived, without waiting for more
-                if server.stop.is_set():
-                    raise Stopped
+            for chunk in server.chunks(response):
                 out.write(chunk)
                 out.flush()
                 count_bytes(len(chunk))

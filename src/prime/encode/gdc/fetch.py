@@ -4,7 +4,7 @@ import errno
 import shutil
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -84,6 +84,9 @@ def fetch(server: Server, files: Sequence[GdcFile], folder: Path, jobs: int) -> 
             server.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+    for place in {partial_path(file.path(folder)).parent for file in files}:
+        with suppress(OSError):  # there is none, or it holds the beginnings of files that failed
+            place.rmdir()
     failures.sort(key=attrgetter("name"))
     write_failures(failures, folder / FAILURES)
     return FetchResult(len(files) - fetched - len(failures), fetched, failures)

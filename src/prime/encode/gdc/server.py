@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ from prime.parsing import parse_json
 
 HITS_PER_REQUEST = 1000
 LONGEST_WAIT_S = 120.0
-LONGEST_RETRY_AFTER_S = 3600.0  # a longer wait that the server asks for is cut to this
+CHUNK = 1 << 18  # bytes
+ANSWER_BYTES = 64 << 20  # of JSON; a thousand cases have about 3 MB
+MOST_HITS = 5_000_000  # the GDC has about a million files
+SLOWEST = 1024.0  # bytes per second, over the time without a byte that is allowed
 TRANSIENT_STATUSES = (408, 425, 429)  # and every 5xx: the same request may succeed later
 T = TypeVar("T")
 
@@ -33,6 +37,10 @@ class TransientError(Exception):
         self.retry_after_s = retry_after_s
 
 
+class TooSlowError(TransientError):
+    """An answer comes slower than SLOWEST."""
+
+
 class Stopped(Exception):
     """The user, or an error in another thread, ended the work."""
 
@@ -45,9 +53,9 @@ class RetryPolicy:
         retries: further attempts after one that received nothing.
         first_wait_s: wait before the second attempt. It doubles with each attempt up to two minutes, and is
             shortened by a random factor so that parallel downloads do not retry together. A wait that the
-            server asks for (Retry-After) takes its place.
+            server asks for (Retry-After) takes its place, where it is no longer than that.
         connect_timeout_s: for establishing the connection.
-        read_timeout_s: without receiving a byte.
+        read_timeout_s: without receiving a byte, or with less than SLOWEST on average.
     """
 
     retries: int = 8
@@ -102,17 +110,56 @@ class Server:
         if status in TRANSIENT_STATUSES or status >= 500:
             raise TransientError(reason, retry_after_s(found.headers.get("Retry-After")))
         hint = {403: "; not open access, which is all that is fetched here", 404: "; no such file or address"}
-        raise InputError(reason + hint.get(status, f" ({found.text[:200]})"))
+        said = next(self.chunks(found), b"")[:200].decode("utf-8", errors="replace")
+        raise InputError(reason + hint.get(status, f" ({said})"))
+
+    def chunks(self, found: requests.Response, decoded: bool = False) -> Generator[bytes]:
+        """The body as it arrives, without waiting for more than is there.
+
+        Raises:
+            TooSlowError: it comes slower than SLOWEST.
+            Stopped: the work was ended.
+        """
+        window = self.policy.read_timeout_s
+        started, size = time.monotonic(), 0
+        while chunk := found.raw.read1(CHUNK, decode_content=decoded):
+            if self.stop.is_set():
+                raise Stopped
+            yield chunk
+            size += len(chunk)
+            now = time.monotonic()
+            if now - started >= window:
+                if size < SLOWEST * window:
+                    raise TooSlowError(
+                        f"{self.url}: {size} bytes in {now - started:.0f} s, too slow to go on"
+                    )
+                started, size = now, 0
+
+    def _json(self, found: requests.Response) -> object:
+        """The JSON of an answer. Raises TransientError where it is none, InputError where it has no end."""
+        text = bytearray()
+        for chunk in self.chunks(found, decoded=True):
+            text += chunk
+            if len(text) > ANSWER_BYTES:
+                raise InputError(
+                    f"{self.url}: an answer of more than {ANSWER_BYTES:,} bytes; is it a GDC server?"
+                )
+        return _parsed(bytes(text), self.url)
 
     def wait_before_retry(self, attempt: int, asked_s: float | None) -> None:
         """Wait after failed attempt number `attempt` (from 1); `asked_s` is the wait the server asked for.
 
-        Raises Stopped where the work was ended meanwhile.
+        Raises Stopped where the work was ended meanwhile, and InputError where the server asks for a wait of
+        more than two minutes.
         """
+        if asked_s is not None and asked_s > LONGEST_WAIT_S:
+            raise InputError(
+                f"{self.url}: the server asks to wait {asked_s:,.0f} s; run the same command again after that"
+            )
         if asked_s is None:
             longest = min(LONGEST_WAIT_S, self.policy.first_wait_s * 2.0 ** (attempt - 1))
             asked_s = longest * random.uniform(0.5, 1)
-        if self.stop.wait(min(asked_s, LONGEST_RETRY_AFTER_S)):
+        if self.stop.wait(asked_s):
             raise Stopped
 
     def with_retries(self, attempt: Callable[[], T]) -> T:
@@ -134,7 +181,7 @@ class Server:
 
         def attempt() -> dict[str, Any]:
             with self.response("POST", path, json=body) as found:
-                value = _parsed(found.content, self.url)
+                value = self._json(found)
             data = cast(dict[str, Any], value).get("data") if isinstance(value, dict) else None
             if not isinstance(data, dict):
                 raise InputError(f"{self.url}/{path}: an answer without `data`; is it a GDC server?")
@@ -156,13 +203,16 @@ class Server:
         start = 0
         while not totals or start < max(totals):
             data = self.post(endpoint, {**body, "size": HITS_PER_REQUEST, "from": start})
-            found: list[dict[str, Any]] = data["hits"]
-            totals.add(int(data["pagination"]["total"]))
-            seen.update(str(hit[order]) for hit in found)
+            try:
+                found: list[dict[str, Any]] = list(data["hits"])
+                totals.add(int(data["pagination"]["total"]))
+                seen.update(str(hit[order]) for hit in found)
+            except (KeyError, TypeError, ValueError) as error:
+                raise InputError(f"{self.url}/{endpoint}: an answer that can't be read ({error!r})") from None
             start += len(found)
-            yield from found
-            if not found:
+            if len(totals) > 1 or start > len(seen) or not found or max(totals) > MOST_HITS:
                 break
+            yield from found
         if len(totals) > 1 or not start == len(seen) == max(totals):
             raise InputError(
                 f"{self.url}/{endpoint}: {start} hits, {len(seen)} different, of {sorted(totals)} stated; "

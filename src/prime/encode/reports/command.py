@@ -9,6 +9,7 @@ from prime.arguments import Folder, Licence, PatientFrom, TrainedOn, about
 from prime.encode.reports.options import ReadSettings, TokenSettings
 from prime.encode.tissue_options import TissueOptions
 from prime.errors import InputError
+from prime.extras import need
 from prime.job_pool import JobPool
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def reports(
     pool: JobPool = JobPool(),
 ) -> int:
     """Pathology reports (PDF, scans, text, TCGA-Reports) to clean text and word-piece features."""
+    need("prime encode reports", "encode", "pypdfium2", "PIL", "pytesseract")
     from rich.console import Console
 
     from prime.cohort.patient_names import PATIENT_FROM

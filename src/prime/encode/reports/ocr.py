@@ -6,14 +6,17 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-from PIL.Image import Image
+from PIL.Image import Image, Transpose
 
+from prime.encode.reports.garbage import garbage_ratio, looks_like_a_word
 from prime.encode.reports.options import OcrSettings
 from prime.encode.reports.specks import without_specks
 from prime.errors import InputError
 
 PageReader = Callable[[Image], str]
 PAGE_SECONDS = 600  # a page on which Tesseract takes longer fails
+SIDES = (Transpose.ROTATE_90, Transpose.ROTATE_180, Transpose.ROTATE_270)
+DOUBTFUL = 0.25  # garbage ratio; pages the right way up have below 0.1, turned ones above 0.4
 TEXTRACT_BYTES = 10 * 1024 * 1024  # the largest image that DetectDocumentText takes
 INSTALL = (
     "Tesseract is not installed; install it (Debian, Ubuntu: apt install tesseract-ocr; macOS: brew install "
@@ -32,18 +35,33 @@ def page_reader(settings: OcrSettings) -> PageReader:
 def tesseract_text(image: Image, settings: OcrSettings) -> str:
     """The text of a page's image by Tesseract, after a median filter where the page is full of specks.
 
+    A page whose text looks like garbage is read once more from each other side, and the text with the most
+    letters in words is taken: pages may be scanned sideways or upside down.
+
     Raises:
         InputError: Tesseract or the language is not installed, or Tesseract fails or takes too long.
     """
-    import pytesseract
-
     os.environ.setdefault("OMP_THREAD_LIMIT", "1")  # patients run in parallel: its own threads slow it
     options = f"--psm {settings.psm} --dpi {settings.dpi}"
     _refuse_missing_language(settings.language)
+    page = without_specks(image)
+    text = _one_side(page, settings.language, options)
+    if garbage_ratio(text) <= DOUBTFUL and text.strip():
+        return text
+    turned = (_one_side(page.transpose(side), settings.language, options) for side in SIDES)
+    return max([text, *turned], key=letters_in_words)
+
+
+def letters_in_words(text: str) -> int:
+    """Letters in what looks like words of three letters or more."""
+    return sum(len(token) for token in text.split() if len(token) > 2 and looks_like_a_word(token))
+
+
+def _one_side(image: Image, language: str, options: str) -> str:
+    import pytesseract
+
     try:
-        text = pytesseract.image_to_string(
-            without_specks(image), settings.language, options, timeout=PAGE_SECONDS
-        )
+        text = pytesseract.image_to_string(image, language, options, timeout=PAGE_SECONDS)
     except pytesseract.TesseractError as error:
         raise InputError(f"Tesseract failed: {' '.join(str(error).split())}") from None
     except RuntimeError as error:  # pytesseract's timeout

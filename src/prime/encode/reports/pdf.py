@@ -1,4 +1,6 @@
-"""The text of a PDF report, page by page: its text layer where that suffices, else OCR of its image."""
+"""The text of a PDF report, page by page: its text layer where that suffices, else OCR of its image; and
+what is filled into its fields or noted on it.
+"""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ import pypdfium2.raw as raw
 from PIL.Image import Image
 
 from prime.encode.reports.garbage import garbage_ratio
+from prime.encode.reports.layer import fields_and_notes, text_layer
 from prime.encode.reports.ocr import PageReader
 from prime.encode.reports.options import ReadSettings
 from prime.errors import InputError
@@ -24,10 +27,14 @@ LAYER_GARBAGE = 0.5  # a text layer with a larger share of tokens that are no wo
 
 @dataclass(frozen=True)
 class Page:
-    """The text of a page and its origin: `text-layer`, `ocr`, `blank`, or for other files `text`, `csv`."""
+    """The text of a page and its origin: `text-layer`, `ocr`, `blank`, or for other files `text`, `csv`.
+
+    `added`: the lines at its end that come from filled form fields and notes.
+    """
 
     method: str
     text: str
+    added: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,12 +49,16 @@ def read_pdf(path: Path, settings: ReadSettings, ocr: PageReader) -> Pages:
     """Read a PDF's pages, each by its text layer or by `ocr`.
 
     Raises:
-        InputError: the file is empty, damaged, locked by a password or without pages, or OCR fails.
+        InputError: the file is empty, damaged, locked by a password, without pages or a form whose pages only
+            Adobe's reader makes (XFA), or OCR fails.
     """
     with _opened(path) as document:
         count = len(document)
         if count == 0:
             raise InputError(f"{path.name}: the PDF has no pages; get the file again")
+        if document.get_formtype() == raw.FORMTYPE_XFA_FULL:
+            raise InputError(f"{path.name}: its pages are a dynamic form (XFA); print it to a PDF first")
+        document.init_forms()
         wanted = range(min(count, settings.max_pages))
         pages = tuple(_read_page(document, number, path.name, settings, ocr) for number in wanted)
     return Pages(pages, count - len(pages))
@@ -74,19 +85,27 @@ def _opened(path: Path) -> Generator[Any]:
 def _read_page(document: Any, number: int, name: str, settings: ReadSettings, ocr: PageReader) -> Page:
     try:
         page = document[number]
-        layer = "" if settings.ocr == "always" else _layer(page)
+        lines = fields_and_notes(page, document.formenv)
+        layer = "" if settings.ocr == "always" else text_layer(document, number, page)
         scanned = _image_share(page)
         if settings.ocr == "never" or layer_suffices(layer, scanned, settings):
-            return Page("text-layer", layer)
+            return _with_lines("text-layer", layer, lines)
         if not layer.strip() and next(iter(page.get_objects(max_depth=1)), None) is None:
-            return Page("blank", "")
+            return _with_lines("text-layer" if lines else "blank", "", lines)
         image = _drawn(page, settings.engine.dpi)
     except pdfium.PdfiumError as error:
         raise InputError(f"{name}: page {number + 1} is damaged ({error}); get the file again") from None
     try:
-        return Page("ocr", ocr(image))
+        return _with_lines("ocr", ocr(image), lines)
     except InputError as error:
         raise InputError(f"{name}: page {number + 1} needs OCR: {error}") from None
+
+
+def _with_lines(method: str, text: str, lines: list[str]) -> Page:
+    """A page with the lines of its fields and notes that its text does not have already."""
+    squeezed = "".join(text.split()).casefold()
+    more = [line for line in lines if "".join(line.split()).casefold() not in squeezed]
+    return Page(method, "\n".join([text, *more] if text else more), len(more))
 
 
 def layer_suffices(layer: str, image_share: float, settings: ReadSettings) -> bool:
@@ -95,14 +114,6 @@ def layer_suffices(layer: str, image_share: float, settings: ReadSettings) -> bo
     """
     least = settings.min_characters * (SCAN_FACTOR if image_share > SCAN_SHARE else 1)
     return len("".join(layer.split())) >= max(1, least) and garbage_ratio(layer) <= LAYER_GARBAGE
-
-
-def _layer(page: Any) -> str:
-    text_page = page.get_textpage()
-    try:
-        return str(text_page.get_text_bounded())
-    finally:
-        text_page.close()
 
 
 def _image_share(page: Any) -> float:
@@ -119,4 +130,4 @@ def _drawn(page: Any, dpi: int) -> Image:
     """The page as a grey image, with `dpi` dots per inch or as many as MOST_PIXELS allows."""
     width, height = page.get_size()
     scale = min(dpi / POINTS_AN_INCH, (MOST_PIXELS / max(1.0, width * height)) ** 0.5)
-    return page.render(scale=scale, grayscale=True).to_pil()
+    return page.render(scale=scale, grayscale=True, may_draw_forms=False).to_pil()

@@ -21,7 +21,7 @@ from prime.encode.reports.fact_table import FACT_TABLE, write_facts
 from prime.encode.reports.ocr import PageReader, page_reader
 from prime.encode.reports.outcome import find_outcomes, remove_outcomes
 from prime.encode.reports.pdf import Pages, ReadSettings
-from prime.encode.reports.reading import read_report
+from prime.encode.reports.reading import VERSION, read_report
 from prime.encode.reports.sources import Report
 from prime.encode.token_file import write_token_file
 from prime.encode.torch_setup import torch_threads
@@ -70,6 +70,7 @@ class ReportJob:
         tokens = None if self.encoder is None else token_attributes(self.tokens)
         return {
             "cleaning": CLEANING_VERSION,
+            "pages": VERSION,
             "reading": asdict(self.reading),
             "outcome": self.outcome,
             "encoder": encoder,
@@ -168,6 +169,7 @@ def _methods(pages: Pages) -> dict[str, str | int]:
         "pages": len(used) + pages.left_out,
         "pages_ocr": used.count("ocr"),
         "pages_left_out": pages.left_out,
+        "fields_and_notes": sum(page.added for page in pages.pages),
     }
 
 

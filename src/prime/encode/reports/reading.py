@@ -13,6 +13,7 @@ from prime.files import read_text, sha256_file, write_json
 from prime.parsing import read_json
 
 PAGES = "pages"  # folder in the output folder
+VERSION = 2  # raise it when the same page gives another text, so that every page is read again
 
 
 def read_report(report: Report, out: Path, settings: ReadSettings, ocr: PageReader) -> Pages:
@@ -31,7 +32,7 @@ def read_report(report: Report, out: Path, settings: ReadSettings, ocr: PageRead
 
 
 def _kept_pdf(path: Path, out: Path, settings: ReadSettings, ocr: PageReader) -> Pages:
-    kept = out / PAGES / f"{sha256_file(path)[:32]}-{settings_hash(asdict(settings))[:16]}.json"
+    kept = out / PAGES / f"{sha256_file(path)[:32]}-{settings_hash([VERSION, asdict(settings)])[:16]}.json"
     if kept.is_file():
         try:
             return _of_json(read_json(kept))

@@ -8,7 +8,7 @@ from cyclopts import Group, Parameter
 from prime.arguments import Folder, PatientFrom, about
 from prime.encode.slides.options import ClusterOptions, EncoderOptions, TileOptions
 from prime.encode.tissue_options import TissueOptions
-from prime.errors import InputError
+from prime.extras import need
 from prime.job_pool import JobPool
 
 
@@ -36,18 +36,11 @@ def slides(
     pool: JobPool = JobPool(),
 ) -> int:
     """Encode whole-slide images: tissue tiles, their features, 128 centroids per patient."""
+    need("prime encode slides", "encode", "openslide", "PIL")
     from rich.console import Console
 
-    _need_openslide()
     from prime.encode.slides.inputs import SlideInputs
     from prime.encode.slides.pipeline import encode_slides
 
     found = SlideInputs(inputs, slide_table, patient_from, tissue.rule())
     return encode_slides(found, out, tiles, encoding, clustering, pool, Console())
-
-
-def _need_openslide() -> None:
-    try:
-        import openslide  # noqa: F401  # pyright: ignore[reportUnusedImport]
-    except ImportError:
-        raise InputError("encoding slides needs OpenSlide: pip install 'prime-prognosis[encode]'") from None

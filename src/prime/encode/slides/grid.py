@@ -10,6 +10,7 @@ from prime.encode.slides.filters import TissueTests
 from prime.errors import InputError
 
 OVERVIEW_SIDE_PX = 1600  # the longer side of the overview, about
+MOST_DAMAGED = 0.05  # share of a slide's tiles; with more of them damaged the slide fails
 OVERVIEW_TILE_PX = 8  # least side of a tile in the overview
 
 
@@ -28,6 +29,7 @@ class TileGrid:
         columns, rows: how many whole tiles fit.
         overview_px: side of a tile in pixels of the overview.
         tests: decide which tiles are kept.
+        left_out: levels of the pyramid that are not read.
     """
 
     path: Path
@@ -41,6 +43,11 @@ class TileGrid:
     rows: int
     overview_px: int
     tests: TissueTests
+    left_out: tuple[int, ...] = ()
+
+    def beyond_repair(self, damaged: int) -> bool:
+        """Whether so many damaged tiles are too many to go on without them."""
+        return damaged > max(1, MOST_DAMAGED * self.rows * self.columns)
 
     def corners(self) -> NDArray[np.int64]:
         """Upper left corners (rows x columns, 2) as x, y at level 0, sorted by y, then x."""

@@ -16,6 +16,7 @@ class TileOptions:
     tile_um: Annotated[Above, about("A tile's side in um.", "UM")] = 256.0
     tile_px: Annotated[Count | None, about("A tile's side in pixels (the encoder's own).")] = None
     mpp: Annotated[Above | None, about("um per pixel of slides whose metadata state none.")] = None
+    override_mpp: Annotated[bool, about("Use --mpp for every slide, whatever its metadata state.")] = False
     entropy: Annotated[Bound, about("Least entropy of a tile in bits, or off.")] = 5.0
     brightness: Annotated[Bound, about("A tile's mean grey value is below this, or off.")] = 240.0
     canny: Annotated[Bound, about("Least share of edge pixels, such as 0.02 (off).")] = None

@@ -23,7 +23,18 @@ from prime.files import write_csv
 from prime.job_pool import JobPool
 
 FEATURES = "features"
-COUNTS = ("slide", "mpp", "stated_by", "tiles", "too_bright", "too_low_entropy", "too_low_edges", "kept")
+COUNTS = (
+    "slide",
+    "mpp",
+    "stated_by",
+    "tiles",
+    "too_bright",
+    "too_low_entropy",
+    "too_low_edges",
+    "damaged",
+    "kept",
+    "notes",
+)
 SHOWN = 20  # counts are printed of so many slides at most; slides.csv has those of all
 
 
@@ -62,7 +73,17 @@ def slide_job(tiles: TileOptions, encoding: EncoderOptions, threads: int) -> Sli
     tests = TissueTests(tiles.entropy, tiles.brightness, tiles.canny)
     choice = EncoderChoice(encoding.encoder, encoding.licence, encoding.trained_on, tiles.tile_px)
     settings = SlideSettings(find_encoder(choice), encoding.pooling, encoding.precision, tiles.tile_um, tests)
-    job = SlideJob(settings, tiles.mpp, encoding.device, encoding.batch_size, encoding.workers, threads)
+    if tiles.override_mpp and tiles.mpp is None:
+        raise InputError("--override-mpp needs --mpp, um per pixel")
+    job = SlideJob(
+        settings,
+        tiles.mpp,
+        encoding.device,
+        encoding.batch_size,
+        encoding.workers,
+        threads,
+        tiles.override_mpp,
+    )
     check_encoder(job)
     return job
 
@@ -72,7 +93,7 @@ def _encode(
 ) -> tuple[int, dict[str, Path]]:
     """The first stage. Returns the exit status, and the feature file of each slide that has one."""
     folder = out / FEATURES
-    pieces = slide_pieces(found, out, job.mpp)
+    pieces = slide_pieces(found, out, job.mpp, job.override_mpp)
     do = partial(encode_slide, job)
     done, failures = run_pieces(pieces, do, folder, job.settings.as_json(), pool, "encoding slides")
     _write_counts(done, out, console)
@@ -91,6 +112,10 @@ def _write_counts(done: list[Piece], out: Path, console: Console) -> None:
     )
     for row in rows if len(rows) <= SHOWN else []:
         say(console, line.format(**row))
+    for row in rows:
+        if row["damaged"] or row["notes"]:
+            damaged = f"{row['damaged']} damaged tiles left out; " if row["damaged"] else ""
+            say(console, f"{row['slide']}: {damaged}{row['notes']}", "yellow")
 
 
 def _groups(

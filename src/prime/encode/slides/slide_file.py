@@ -9,6 +9,7 @@ import openslide
 
 from prime.errors import InputError
 
+GIVEN = "--mpp"  # states a resolution where the user gave it
 MPP_RANGE = (0.05, 20.0)  # um per pixel of scanners; other statements are not meant (72 dpi would be 353)
 SQUARE = 0.05  # the sides of a pixel may differ by this share of their mean
 UM_PER_UNIT = {"inch": 25_400.0, "centimeter": 10_000.0}
@@ -37,8 +38,10 @@ def open_slide(path: Path) -> openslide.OpenSlide:
         raise InputError(f"{path}: damaged slide ({error}); copy it again") from None
 
 
-def resolution(properties: Mapping[str, str], path: Path, given: float | None = None) -> Resolution:
-    """A slide's resolution from its metadata, else the `given` one, in um per pixel.
+def resolution(
+    properties: Mapping[str, str], path: Path, given: float | None = None, override: bool = False
+) -> Resolution:
+    """A slide's resolution from its metadata, else the `given` one (with `override` always), in um per pixel.
 
     Searched in this order: OpenSlide's own properties, Aperio's MPP, the TIFF resolution tags, OME-XML, and
     `MPP = ` in the description. Values outside MPP_RANGE and pixels that are not square are passed over.
@@ -46,12 +49,12 @@ def resolution(properties: Mapping[str, str], path: Path, given: float | None = 
     Raises:
         InputError: the metadata state none and none is given.
     """
-    for source, sides in _stated(properties):
+    for source, sides in [] if override else _stated(properties):
         mean = sum(sides) / len(sides)
         if MPP_RANGE[0] <= mean <= MPP_RANGE[1] and max(sides) - min(sides) <= SQUARE * mean:
             return Resolution(mean, source)
     if given is not None:
-        return Resolution(given, "--mpp")
+        return Resolution(given, GIVEN)
     power = properties.get("openslide.objective-power")
     hint = f" (it states an objective of {power}x)" if power else ""
     raise InputError(

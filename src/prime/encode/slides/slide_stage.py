@@ -1,7 +1,7 @@
 """First stage, one slide: its tissue tiles become a feature file, with a picture of the kept tiles."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,15 @@ from prime.encode.slides.feature_files import feature_writer
 from prime.encode.slides.filters import TissueTests
 from prime.encode.slides.grid import TileGrid, tile_grid
 from prime.encode.slides.inputs import InputFile
+from prime.encode.slides.levels import Levels, judged_levels
 from prime.encode.slides.overlay import tile_overlay, write_jpeg
 from prime.encode.slides.reading_pool import ReadingPool, reading_pool
-from prime.encode.slides.slide_file import open_slide, resolution
+from prime.encode.slides.slide_file import GIVEN, open_slide, resolution
 from prime.encode.work import Piece, facts_of
+from prime.errors import InputError
 
-VERSION = 1  # raise it when the same settings give other features, so that slides are encoded again
+VERSION = 2  # raise it when the same settings give other features, so that slides are encoded again
 UM_AT_1X = 10.0  # um per pixel at 1x, so that 20x is 0.5 um
-GIVEN = "--mpp"
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,12 @@ class SlideJob:
 
     Attributes:
         settings: what the features depend on.
-        mpp: um per pixel of slides whose metadata state none.
+        mpp: um per pixel of slides whose metadata state none, or one with which they have no tiles.
         device: of the encoder: torch's name, or `auto`.
         batch_size: tiles encoded at once.
         workers: reading processes.
         threads: processor threads of the encoder.
+        override_mpp: whether `mpp` is that of every slide, whatever its metadata state.
     """
 
     settings: SlideSettings
@@ -67,13 +69,16 @@ class SlideJob:
     batch_size: int
     workers: int
     threads: int
+    override_mpp: bool = False
 
 
-def slide_pieces(found: list[InputFile], out: Path, mpp: float | None) -> list[Piece]:
+def slide_pieces(
+    found: list[InputFile], out: Path, mpp: float | None, override_mpp: bool = False
+) -> list[Piece]:
     """The work on each slide: `features/NAME.h5` and `overlays/NAME.jpg` in `out`.
 
     Features that were made with another `--mpp` are removed, to be made again; those of slides that state
-    their resolution stay.
+    their resolution stay, unless it is overridden, or was.
     """
     pieces: list[Piece] = []
     for item in found:
@@ -83,7 +88,8 @@ def slide_pieces(found: list[InputFile], out: Path, mpp: float | None) -> list[P
             facts = facts_of(piece, features.parent)
         except (ValueError, KeyError, TypeError):  # no note, or a damaged one: not done
             facts = {}
-        if facts.get("stated_by") == GIVEN and facts.get("mpp") != mpp:
+        by_user = facts.get("stated_by") == GIVEN
+        if (by_user and facts.get("mpp") != mpp) or (facts and override_mpp != facts.get("override_mpp")):
             features.unlink(missing_ok=True)
         pieces.append(piece)
     return pieces
@@ -97,16 +103,17 @@ def encode_slide(job: SlideJob, piece: Piece) -> dict[str, Any]:
     """
     path, (features, overlay) = piece.inputs[0], piece.outputs
     encoder = _encoder(job)
-    grid, magnification = _grid(path, job)
+    grid, magnification, levels = _grid(path, job)
     corners = grid.corners()
     kept = np.zeros(len(corners), dtype=np.bool_)
     failed: dict[str, int] = {}
+    damaged: list[str] = []
     try:
         pool = reading_pool(job.workers)
         with feature_writer(features, encoder.dim) as file:
             picture = reading.overview(grid, pool)
             tissue = reading.below_brightness(grid, picture)
-            chunks = _counted(grid, corners[tissue], pool, failed)
+            chunks = _counted(grid, corners[tissue], pool, failed, damaged)
             for batch_corners, tiles in reading.batches(chunks, job.batch_size):
                 file.append(encoder.encode(tiles), batch_corners)
                 kept[_indices(grid, batch_corners)] = True
@@ -121,7 +128,9 @@ def encode_slide(job: SlideJob, piece: Piece) -> dict[str, Any]:
         reading.close()
     return {
         "mpp": grid.mpp, "stated_by": grid.stated_by, "tiles": len(corners), "kept": int(kept.sum()),
-        "too_bright": int((~tissue).sum()), **{f"too_low_{test}": number for test, number in failed.items()},
+        "too_bright": int((~tissue).sum()), "override_mpp": job.override_mpp,
+        **{"damaged" if test == "damaged" else f"too_low_{test}": number for test, number in failed.items()},
+        "notes": "; ".join([*levels.reasons, *damaged[:1]]),
     }  # fmt: skip
 
 
@@ -130,22 +139,44 @@ def check_encoder(job: SlideJob) -> None:
     _encoder(job)
 
 
-def _grid(path: Path, job: SlideJob) -> tuple[TileGrid, float]:
-    """The slide's tiles and its magnification at level 0."""
+def _grid(path: Path, job: SlideJob) -> tuple[TileGrid, float, Levels]:
+    """The slide's tiles, its magnification at level 0, and its levels."""
     settings = job.settings
     with open_slide(path) as slide:
-        found = resolution(slide.properties, path, job.mpp)
+        found = resolution(slide.properties, path, job.mpp, job.override_mpp)
         size, power = slide.dimensions, slide.properties.get("openslide.objective-power")
+        count = slide.level_count
     side = settings.encoder.pixels.side_px
-    grid = tile_grid(path, size, found.mpp, found.stated_by, settings.tile_um, side, settings.tests)
-    return grid, float(power) if power else UM_AT_1X / found.mpp
+
+    def laid_out(mpp: float, stated_by: str) -> TileGrid:
+        return tile_grid(path, size, mpp, stated_by, settings.tile_um, side, settings.tests)
+
+    try:
+        grid = laid_out(found.mpp, found.stated_by)
+    except InputError:
+        if job.mpp is None or found.stated_by == GIVEN:
+            raise
+        grid = laid_out(job.mpp, GIVEN)  # what the slide states is of no use
+    levels = judged_levels(path)
+    grid = replace(grid, left_out=tuple(level for level in range(count) if level not in levels.used))
+    return grid, float(power) if power else UM_AT_1X / grid.mpp, levels
 
 
 def _counted(
-    grid: TileGrid, corners: NDArray[np.int64], pool: ReadingPool, failed: dict[str, int]
+    grid: TileGrid,
+    corners: NDArray[np.int64],
+    pool: ReadingPool,
+    failed: dict[str, int],
+    damaged: list[str],
 ) -> Iterator[reading.Chunk]:
-    """The chunks of tiles; those that failed are added to `failed` by test."""
+    """The chunks of tiles; those that failed are added to `failed` by test, and damaged places to `damaged`.
+
+    Raises InputError where more of the slide is damaged than can be left out.
+    """
     for chunk in reading.tiles(grid, corners, pool):
+        damaged += chunk.damaged
+        if grid.beyond_repair(len(damaged)):
+            raise InputError(f"{damaged[0]}; {len(damaged)} tiles are damaged so far, too many to go without")
         for test, number in chunk.failed.items():
             failed[test] = failed.get(test, 0) + number
         yield chunk

@@ -20,6 +20,7 @@ from prime.encode.slides.encoders.interface import (
 from prime.encode.slides.encoders.preprocessor import read_pixels
 from prime.encode.torch_setup import torch_device
 from prime.errors import InputError, first_line
+from prime.extras import need
 from prime.files import sha256_paths
 from prime.hub import OPENED, ModelFiles, model_folder, recorded_name
 
@@ -93,6 +94,7 @@ def find(choice: EncoderChoice) -> TileEncoder:
         InputError: neither a folder nor on the hub, or a file is missing or not usable.
     """
     name = choice.name
+    need(f"encoder {name}", "text", "transformers")
     folder = model_folder(name, FILES, f"encoder {name}").resolve()
     weights = sorted(folder.glob("*.safetensors"))
     if not (folder / "config.json").is_file() or not weights:
