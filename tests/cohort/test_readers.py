@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from prime.cohort.readers import READERS, read_source, report, source_files
 from prime.cohort.readers.report import ReportSource
-from prime.cohort.readers.tokens import TokenSource, thin
+from prime.cohort.readers.thinning import thin
+from prime.cohort.readers.tokens import TokenSource
 from prime.cohort.readers.vector import VectorSource
 from prime.cohort.source import SourceRows
 from prime.errors import InputError
