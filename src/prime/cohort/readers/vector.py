@@ -107,7 +107,7 @@ def without_empty(
     The latter are named in `notes`: they would change the network's shape and tell it nothing. Raises
     InputError where no feature is left.
     """
-    there: NDArray[np.bool_] = ~np.isnan(values).all(axis=0)
+    there: NDArray[np.bool_] = np.logical_not(np.isnan(values).all(axis=0))
     empty = [name for name, any_number in zip(names, there, strict=True) if not any_number]
     if len(empty) == len(names):
         raise InputError(f"{where}: no column holds a number; fill it in, or take the source out")
