@@ -21,6 +21,7 @@ from prime.cohort.source import SourceRows
 from prime.errors import InputError
 
 Rows = dict[str, NDArray[np.float32]]
+NO_ENCODER = "the files state no encoder: whether all come from one cannot be known"
 
 
 def rows_of(source: SourceRows) -> Rows:
@@ -248,7 +249,8 @@ def test_slides_of_a_patient_are_joined_and_thinned(tmp_path: Path) -> None:
     np.testing.assert_array_equal(rows_of(tokens(tmp_path))["TCGA-AA-0001"], joined)
     source = tokens(tmp_path, max_tokens=3)
     np.testing.assert_array_equal(rows_of(source)["TCGA-AA-0001"], joined[[0, 5, 10]])
-    assert source.notes == ["1 patients had more than 3 tokens: thinned evenly"]
+    assert source.notes[0].startswith("1 of 1 patients had more than 3 tokens (11 in the median): 3 of each")
+    assert source.notes[1:] == [NO_ENCODER]
     assert len(thin(joined, 11)) == 11
 
 
@@ -258,7 +260,7 @@ def test_an_empty_slide_is_missing_not_a_crash(tmp_path: Path, empty: NDArray[np
     write_h5(tmp_path / "b.h5", {"features": numbers(2)})
     source = tokens(tmp_path)
     assert list(rows_of(source)) == ["b"]
-    assert source.notes == ["a.h5 is empty (no tokens): counted as missing"]
+    assert source.notes == ["a.h5 is empty (no tokens): counted as missing", NO_ENCODER]
 
 
 def test_only_empty_slides(tmp_path: Path) -> None:
@@ -277,7 +279,11 @@ def test_slide_table(tmp_path: Path, header: str, suffix: str) -> None:
     (tmp_path / "s.csv").write_text(f"{header}\np,x.1{suffix}\np,y.2{suffix}\nq,none{suffix}\n")
     source = tokens(tmp_path, slide_table="s.csv")
     assert {k: len(v) for k, v in rows_of(source).items()} == {"p": 4}
-    assert source.notes == ["1 slides of s.csv have no file", "1 files are not in s.csv: left out"]
+    assert source.notes == [
+        "1 slides of s.csv have no file",
+        "1 files are not in s.csv: left out",
+        NO_ENCODER,
+    ]
 
 
 @pytest.mark.parametrize(
