@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from prime.cohort.check.sample_size import SampleSizeCheck
+
 
 @dataclass
 class SourceCheck:
@@ -110,6 +112,7 @@ class CheckReport:
     follow_up: list[FollowUp] = field(default_factory=list[FollowUp])
     errors: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
+    sample_sizes: list[SampleSizeCheck] = field(default_factory=list[SampleSizeCheck])
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -146,6 +149,8 @@ def render(report: CheckReport, console: Console) -> None:
     if report.endpoints:
         console.print(_endpoint_table(report))
         console.print(_follow_up_table(report))
+    if report.sample_sizes:
+        console.print(_sample_size_table(report.sample_sizes))
     for style, label, found in (("yellow", "warning", report.warnings), ("red", "error", report.errors)):
         for line in found:
             console.print(f"[{style}]{label}:[/{style}] {escape(line)}", soft_wrap=True)
@@ -239,4 +244,17 @@ def _follow_up_table(report: CheckReport) -> Table:
             f"{item.patients:,}", f"{item.median:,.4g}", f"{item.shortest:,.4g} to {item.longest:,.5g}",
             f"{item.median_months:,.1f}", f"{item.shortest_months:,.1f} to {item.longest_months:,.1f}",
         )  # fmt: skip
+    return table
+
+
+def _sample_size_table(found: list[SampleSizeCheck]) -> Table:
+    """Patients there are and patients that a new model would need."""
+    number = found[0].parameters
+    table = _table(
+        f"Sample size by Riley's criteria: needed for {number} parameters, and the most that serve",
+        "endpoint", "type", "patients", "events", "needed", "with events", "most parameters",
+    )  # fmt: skip
+    for item in found:
+        numbers = (item.patients, item.events, item.needed, item.needed_events, item.most)
+        table.add_row(escape(item.endpoint), escape(item.cohort or "(none)"), *(f"{n:,}" for n in numbers))
     return table
