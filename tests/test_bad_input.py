@@ -233,6 +233,10 @@ def image(value: dict[str, Any]) -> dict[str, Any]:
     return value["modalities"]["image"]
 
 
+def os_of(value: dict[str, Any]) -> dict[str, Any]:
+    return value["clinical"]["endpoints"]["os"]
+
+
 CLINICAL, STATS, REPORTS = "clinical.csv", "slide_stats.csv", "reports.csv"
 TOKENS = np.ones((5, 32), dtype=np.float32)
 WITH_NAN = np.where(np.arange(160).reshape(5, 32) == 70, np.nan, TOKENS)
@@ -353,6 +357,41 @@ KINDS = [
         "stated",
         ("1 patients have a time but no event", "SIM-0001", "counted as missing"),
     ),
+    Kind(
+        "months without a unit",
+        both(
+            table(CLINICAL, lambda t: t.rename(columns={"os_days": "OS_MONTHS"})),
+            settings(lambda v: (os_of(v).update(time="OS_MONTHS"), os_of(v).pop("unit"))),
+        ),
+        "refused",
+        ("'OS_MONTHS' is named for months", "unit: months"),
+    ),
+    Kind(
+        "days called years",
+        settings(lambda v: os_of(v).update(unit="years")),
+        "refused",
+        ("os_days is", "years", "correct the unit"),
+    ),
+    Kind(
+        "censorship with the default values",
+        both(
+            table(CLINICAL, lambda t: t.rename(columns={"os_event": "censorship"})),
+            settings(
+                lambda v: (
+                    [os_of(v).update(event="censorship")]
+                    + [os_of(v).pop(key) for key in ("event_values", "censored_values")]
+                )
+            ),
+        ),
+        "refused",
+        ("'censorship'", "event_values: [0]"),
+    ),
+    Kind(
+        "an exclusion that hits nobody",
+        settings(lambda v: v["clinical"]["exclude"][0].update(values=["withdrawn"])),
+        "stated",
+        ("no patient has 'withdrawn' in status", "redacted"),
+    ),
     # Vector tables
     Kind("no feature table", remove("rna.parquet"), "refused", ("genes", "rna.parquet", "no such file")),
     Kind("truncated parquet", cut("rna.parquet", 0.6), "refused", ("genes", "rna.parquet")),
@@ -374,6 +413,18 @@ KINDS = [
     Kind("huge feature", cell(STATS, 1, "stat_05", "3e9"), "stated", ("stat_05", "beyond 1,000,000")),
     Kind(
         "NaN features", cell(STATS, 1, "stat_05", ""), "stated", ("missing (NaN), in 1 features (stat_05)",)
+    ),
+    Kind(
+        "a column of NaN",
+        table(STATS, lambda t: t.assign(stat_05="")),
+        "stated",
+        ("1 columns hold no number at all (stat_05): left out",),
+    ),
+    Kind(
+        "an index of pandas",
+        table(STATS, lambda t: t.reset_index().rename(columns={"index": "Unnamed: 0"})),
+        "stated",
+        ("'Unnamed: 0' only numbers the rows",),
     ),
     Kind("a row of NaN", table(STATS, void_row), "stated", ("1 of", "no number at all: counted as missing")),
     Kind(

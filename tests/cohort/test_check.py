@@ -13,9 +13,10 @@ from rich.console import Console
 
 from prime.cohort.check.check import CheckReport, check, exit_status, render
 from prime.cohort.check.outcomes import auc_columns, outcome_like_names, spearman_columns
-from prime.cohort.config import load_cohort
+from prime.cohort.config import CohortConfig, load_cohort
 from prime.demo.simulate import simulate
 from prime.errors import InputError
+from prime.store.packing import pack
 
 TCGA = Path(__file__).resolve().parents[2] / ".." / "shared" / "tcga"
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -241,6 +242,58 @@ def test_ids_that_differ_in_case_are_one_patient_twice(cohort: Path) -> None:
         lambda t: t.assign(patient_id=t["patient_id"].replace("SIM", "sim", regex=True)),
     )
     assert_one(run(cohort).errors, "differ in case, zeros or decimals only")
+
+
+def test_ids_of_numbers_with_and_without_zeros_are_one_patient_twice(cohort: Path) -> None:
+    def numbers(table: pd.DataFrame) -> pd.DataFrame:
+        return table.assign(patient_id=table["patient_id"].str.removeprefix("SIM-").str.lstrip("0"))
+
+    edit_table(
+        cohort / "clinical.csv",
+        lambda t: t.assign(patient_id=t["patient_id"].str.removeprefix("SIM-")),
+    )
+    edit_table(cohort / "slide_stats.csv", numbers)
+    clinical = pd.read_csv(cohort / "clinical.csv", dtype=str)
+    clinical.assign(patient_id=clinical["patient_id"].str.zfill(6)).to_csv(
+        cohort / "clinical.csv", index=False
+    )
+    assert_one(run(cohort).errors, "differ in case, zeros or decimals only")
+    with pytest.raises(InputError, match="ids in two spellings"):
+        pack(without_reports(cohort), cohort / "store", progress=False)
+    assert not (cohort / "store" / "manifest.json").exists()
+
+
+def without_reports(folder: Path) -> CohortConfig:
+    edit_yaml(folder, lambda value: value["modalities"].pop("report"))
+    return load_cohort(folder / "cohort.yaml")
+
+
+def test_follow_up_is_printed_in_the_stated_unit_and_in_months(cohort: Path) -> None:
+    days = pd.read_csv(cohort / "clinical.csv")["os_days"].dropna()
+    edit_table(cohort / "clinical.csv", lambda t: t.assign(os_days=t["os_days"] / 365.25))
+    edit_yaml(cohort, lambda value: value["clinical"]["endpoints"]["os"].update(unit="years"))
+    report = run(cohort)
+    os = next(item for item in report.follow_up if item.endpoint == "os")
+    assert (os.unit, os.stated, os.patients) == ("years", True, len(days))
+    assert os.median == pytest.approx(days.median() / 365.25, rel=1e-6)
+    assert os.longest_months == pytest.approx(days.max() / 30.4375, rel=1e-6)
+    assert_one(report.warnings, "os: column 'os_days' is named for days and is read as years")
+    console = Console(file=io.StringIO(), width=200)
+    render(report, console)
+    assert isinstance(console.file, io.StringIO)
+    assert "Follow-up: time to the event or to its end" in console.file.getvalue()
+
+
+def test_few_distinct_times_are_a_warning(cohort: Path) -> None:
+    edit_table(cohort / "clinical.csv", lambda t: t.assign(os_days=365 * (1 + t["os_days"] // 1000 % 2)))
+    assert_one(run(cohort).warnings, "os: the", "have 2 different times only")
+
+
+def test_a_cohort_without_types_has_no_warning_about_them(cohort: Path) -> None:
+    edit_yaml(cohort, lambda value: value["clinical"].pop("cohort"))
+    report = run(cohort)
+    assert [item.cohort for item in report.types] == ["simulated"]
+    assert not [line for line in report.warnings if "cancer type" in line]
 
 
 def test_no_or_only_censored_outcomes_are_errors(cohort: Path) -> None:

@@ -177,6 +177,7 @@ def case(**rest: Any) -> dict[str, Any]:
         ({"demographic": {"vital_status": "Alive"}, "follow_ups": [{"days_to_follow_up": 0}]}, 0, 0, ""),
         ({"demographic": {"vital_status": "Dead"}}, "", "", "dead, without days_to_death"),
         ({"demographic": {"vital_status": "Alive"}}, "", "", "alive, without any follow-up"),
+        ({"demographic": {"vital_status": "Alive", "days_to_death": 9}}, "", "", "alive, with days_to_death"),
         ({"demographic": {"vital_status": "Not Reported"}}, "", "", "vital status is Not Reported"),
         ({"demographic": None}, "", "", "vital status is not stated"),
         ({}, "", "", "vital status is not stated"),

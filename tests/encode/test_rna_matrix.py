@@ -175,6 +175,19 @@ def test_either_way_round_and_either_kind_of_file(tmp_path: Path, values: np.nda
         assert (found.unit, found.reason) == ("tpm", "declared")
 
 
+def test_an_index_and_columns_about_genes_are_no_samples(tmp_path: Path, values: np.ndarray) -> None:
+    genes, options = gene_list(ids(200), "list"), MatrixOptions(unit="tpm")
+    wide, tall = tmp_path / "wide.csv", tmp_path / "tall.tsv"
+    frame(values).assign(patient_id=["007", "08", "9"]).iloc[::-1].to_csv(wide)
+    assert read_tpm(wide, options, genes).samples == ["9", "08", "007"]
+    turned = frame(values).set_index("patient_id").T.rename_axis("gene_id").reset_index()
+    turned.insert(1, "Entrez_Gene_Id", range(1000, 1200))
+    turned.to_csv(tall, sep="\t")
+    found = read_tpm(tall, options, genes)
+    assert found.samples == ["p0", "p1", "p2"]
+    assert np.allclose(found.tpm, values, rtol=1e-12)
+
+
 def test_counts_need_lengths_and_are_normalised_over_all_genes(tmp_path: Path) -> None:
     path, lengths = tmp_path / "counts.csv", tmp_path / "lengths.csv"
     counts = np.array([[10.0, 20.0, 70.0], [30.0, 0.0, 0.0]])

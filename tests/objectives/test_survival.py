@@ -282,3 +282,21 @@ def test_bin_arguments_are_checked() -> None:
         assign_bins(time, np.array([0.0, np.inf]))
     with pytest.raises(ValueError, match="increase"):
         assign_bins(time, np.array([-np.inf, 5.0, 5.0, np.inf]))
+
+
+@pytest.mark.parametrize(
+    ("times", "inner"),
+    [
+        ([1] * 25 + [2] * 5, [2]),  # every quantile is the first time
+        ([1] * 10 + [2] * 10 + [3] * 10, [2, 3]),
+        ([1] * 30, []),
+        ([1, 2], [1.25, 2]),
+    ],
+)
+def test_few_different_times_are_not_all_in_one_bin(times: list[int], inner: list[float]) -> None:
+    time = np.array(times, dtype=np.float64)
+    edges = bin_edges(time, np.ones(len(time), dtype=np.bool_), 4)
+    assert set(edges[1:-1]) <= {*inner, *edges[1:-1]}
+    assert (len(edges) > 2) == (len(set(times)) > 1)
+    if inner != [1.25, 2]:
+        np.testing.assert_array_equal(edges[1:-1], inner)

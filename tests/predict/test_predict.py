@@ -271,12 +271,12 @@ def test_a_model_without_checksums_is_refused(work: Path, tmp_path: Path, digest
 @pytest.mark.parametrize(
     ("tensor", "place", "value"),
     [
-        ("head.0.head.shared", 0, float("nan")),
-        ("head.0.draws.shared", 3, float("inf")),
-        ("head.0.calibrations.0.ends", 1, -1.0),
-        ("head.0.calibrations.0.ends", 1, float("nan")),
-        ("head.0.calibrations.0.reference.0", 50, -1e9),
-        ("head.0.calibrations.0.scores.0.model.hazard", 1, 1e9),
+        ("head.head.shared", 0, float("nan")),
+        ("head.draws.shared", 3, float("inf")),
+        ("head.calibrations.0.ends", 1, -1.0),
+        ("head.calibrations.0.ends", 1, float("nan")),
+        ("head.calibrations.0.reference.0", 50, -1e9),
+        ("head.calibrations.0.scores.0.model.hazard", 1, 1e9),
     ],
 )
 def test_heads_that_are_no_numbers_are_refused_whatever_the_checksums_say(

@@ -83,9 +83,10 @@ def read_clinical(config: ClinicalConfig, root: Path | str, name: str = "") -> C
         config.several_rows is None and layout is not None and layout.several_rows
     )
     table = _rows(config, cells, path, joins)
+    types = _types(config, table, name)
     columns: dict[str, object] = {
         "patient_id": table.ids,
-        "cohort": [name] * len(table.ids) if config.cohort is None else _text(table, config.cohort),
+        "cohort": types or [name] * len(table.ids),
         "site": _sites(config, table),
     }
     columns["excluded"], columns["exclude_reason"] = _excluded(config.exclude, table)
@@ -101,7 +102,7 @@ def read_clinical(config: ClinicalConfig, root: Path | str, name: str = "") -> C
         path,
         config.endpoints,
         table.warnings,
-        config.cohort is not None,
+        bool(types),
     )
 
 
@@ -130,6 +131,19 @@ def _needed(config: ClinicalConfig) -> list[str]:
 
 def _text(table: ClinicalRows, column: str) -> list[str]:
     return ["" if is_missing(value) else str(value).strip() for value in table.cells[column]]
+
+
+def _types(config: ClinicalConfig, table: ClinicalRows, name: str) -> list[str]:
+    """The cancer types, empty where a patient's is not known; no list where nobody's is."""
+    if config.cohort is None:
+        return []
+    types = _text(table, config.cohort)
+    if any(types):
+        return types
+    table.warnings.append(
+        f"column {config.cohort!r} states nobody's cancer type: all are of one type, {name!r}"
+    )
+    return []
 
 
 def _sites(config: ClinicalConfig, table: ClinicalRows) -> list[str]:

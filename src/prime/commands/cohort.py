@@ -52,8 +52,11 @@ def pack(
     from prime.store.store import Store
 
     store = Store.open(write_store(load_cohort(cohort, root), out))
-    for warning in store.warnings():
+    for warning in store.manifest["clinical"]["warnings"]:
         say(f"warning: {warning}")
+    for name, source in store.sources.items():
+        for note in source.notes:
+            say(f"source {name}: {note}")
     rows = ", ".join(f"{name} {source.patients:,}" for name, source in store.sources.items())
     print(f"{out}: {len(store.patients):,} patients; with each source: {rows}")
 

@@ -1,7 +1,8 @@
 """New patients as a fitted model wants them: the same sources, any of which the new cohort may lack."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,30 +19,38 @@ from prime.store.scaling import Scaling
 from prime.store.store import Store
 
 
-class NewPatientLoader(PatientLoader):
-    """Batches of a cohort that may lack sources of the model: those come empty, as unobserved.
+@dataclass(frozen=True)
+class AlignedStore(Store):
+    """A store whose sources have the model's features, in its order.
 
-    `columns` (of `feature_places`) says where each feature of the model stands in a source of the store.
+    Attributes:
+        original: the store as it was packed.
+        places: of a source, where each feature of the model stands in the original's, (d,) int64, -1 where
+            it has no number of it.
     """
 
-    def __init__(
-        self, store: Store, scaling: Scaling, inputs: InputSpec, columns: dict[str, Indices] | None = None
-    ) -> None:
+    original: Store
+    places: dict[str, Indices]
+
+    def values(self, source: str) -> NDArray[np.floating[Any]]:
+        """All rows of a source, (rows, d), NaN for features that the original has no number of."""
+        rows = self.original.values(source)
+        if source not in self.places:
+            return rows
+        places = self.places[source]
+        return np.where(places >= 0, rows[:, places], np.nan).astype(np.float32)
+
+    def index(self, source: str) -> NDArray[np.int64]:
+        """Start and number of each patient's rows, (P, 2) int64, as in the original."""
+        return self.original.index(source)
+
+
+class NewPatientLoader(PatientLoader):
+    """Batches of a cohort that may lack sources of the model: those come empty, as unobserved."""
+
+    def __init__(self, store: Store, scaling: Scaling, inputs: InputSpec) -> None:
         super().__init__(store, scaling)
         self.inputs = inputs
-        self.columns = columns or {}
-
-    def width(self, name: str) -> int:
-        """The number of features that the model reads of a source."""
-        return self.inputs.sources[name].dim
-
-    def raw(self, name: str, patients: Indices) -> NDArray[np.generic]:
-        """The rows (R, width) with the model's features in its order; NaN where the store has none."""
-        rows = super().raw(name, patients)
-        if name not in self.columns:
-            return rows
-        places = self.columns[name]
-        return np.where(places >= 0, rows[:, places], np.nan).astype(np.float32)
 
     def batch(self, patients: Sequence[int] | NDArray[np.int64]) -> Batch:
         """The batch of these patients, with the modalities and sources of the model, in its order."""
@@ -65,16 +74,16 @@ def observed_modalities(store: Store, inputs: InputSpec) -> NDArray[np.bool_]:
     return np.stack([seen.get(name, nobody) for name in inputs.modalities], axis=1)
 
 
-def require_inputs(store: Store, inputs: InputSpec, description: HeadDescription) -> dict[str, Indices]:
+def require_inputs(store: Store, inputs: InputSpec, description: HeadDescription) -> Store:
     """Check that the cohort's sources are the model's, made by the same encoders.
 
-    Returns the places of the model's features, where they are not simply those of the store: see
-    `feature_places`. Raises InputError for a source that the model does not know, or that stands under
+    Returns the store, with the features of the model where columns without a number are all that differs
+    (see `feature_places`). Raises InputError for a source that the model does not know, or that stands under
     another modality, has another shape or other features, or comes from another encoder.
     """
     home = {source: modality for modality, names in inputs.modalities.items() for source in names}
     offered = input_spec(store)
-    columns: dict[str, Indices] = {}
+    places: dict[str, Indices] = {}
     for modality, names in offered.modalities.items():
         for name in names:
             if home.get(name) != modality:
@@ -83,18 +92,28 @@ def require_inputs(store: Store, inputs: InputSpec, description: HeadDescription
                     f"{store.path}: source {name!r} of modality {modality!r} is not the model's; it reads"
                     f" {known}; name the sources alike, or leave this one out"
                 )
-            places = feature_places(store, name, description)
-            if places is None:
+            found = feature_places(store, name, description)
+            if found is None:
                 _require_shape(store, name, offered.sources[name], inputs.sources[name])
             else:
-                columns[name] = places
-    require_same_names(
-        {name: names for name, names in description.feature_names.items() if name not in columns},
-        store,
-        str(store.path),
-    )
+                places[name] = found
+    wanted = {name: names for name, names in description.feature_names.items() if name not in places}
+    require_same_names(wanted, store, str(store.path))
     require_same_makers(description.attributes, store, str(store.path))
-    return columns
+    return _aligned(store, inputs, description, places) if places else store
+
+
+def _aligned(
+    store: Store, inputs: InputSpec, description: HeadDescription, places: dict[str, Indices]
+) -> AlignedStore:
+    sources = dict(store.sources)
+    for name in places:
+        spec = inputs.sources[name]
+        names, groups = list(description.feature_names[name]), list(spec.groups or ())
+        sources[name] = replace(sources[name], dim=spec.dim, feature_names=names, groups=groups)
+    return AlignedStore(
+        store.path, store.manifest, store.patients, store.modalities, sources, original=store, places=places
+    )
 
 
 def feature_places(store: Store, name: str, description: HeadDescription) -> Indices | None:

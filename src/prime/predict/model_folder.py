@@ -97,7 +97,11 @@ class FittedModel:
 
 def save_model(folder: Path, model: FittedModel, manifest: dict[str, Any]) -> None:
     """Write a model folder; its manifest last, with the checksums of the other files."""
-    described, arrays = take_apart({"prognosis": model.prognosis, "ranges": model.ranges}, "head")
+    described, arrays = take_apart(model.prognosis, "head")
+    arrays |= {
+        f"range.{name}": np.stack([known.low, known.high, known.centre, known.spread])
+        for name, known in model.ranges.items()
+    }
     weights = save_network(folder, model.checkpoint.model, model.checkpoint.scaling)
     with replacing(folder / ARRAYS) as temporary:
         save_file(arrays, temporary)
@@ -126,8 +130,8 @@ def load_model(folder: Path) -> FittedModel:
         description = HeadDescription.model_validate(described)
         arrays = load_file(folder / ARRAYS)
         _require_numbers(arrays)
-        found = put_together(head, arrays, PARTS)
-        prognosis, ranges = found["prognosis"], found["ranges"]
+        ranges = {name: Range(*arrays.pop(f"range.{name}")) for name in checkpoint.scaling}
+        prognosis = put_together(head, arrays, PARTS)
         _require_rising(prognosis)
         recalibration = Recalibration.model_validate(read_json(folder / RECALIBRATION)) if bent else None
     except DAMAGE as error:
@@ -141,14 +145,11 @@ def _require_numbers(arrays: Arrays) -> None:
     A bound of a label that nobody had is NaN, and so is the range of a feature that nobody had; the scale of
     a constant column is infinite.
     """
-    may_be_nan = (".bounds.", ".low", ".high", ".centre", ".spread")
     for name, values in arrays.items():
-        if values.dtype.kind != "f":
+        if values.dtype.kind != "f" or ".bounds." in name or name.startswith("range."):
             continue
-        if np.isnan(values).any() and not any(part in name for part in may_be_nan):
-            raise ValueError(f"{name} holds NaN")
-        if np.isinf(values).any() and not name.endswith(".scale"):
-            raise ValueError(f"{name} holds an infinite number")
+        if np.isnan(values).any() or (np.isinf(values).any() and not name.endswith(".scale")):
+            raise ValueError(f"{name} holds NaN or an infinite number")
 
 
 def _require_rising(prognosis: Prognosis) -> None:

@@ -15,7 +15,6 @@ from prime.methods.statistics.examples import Population
 from prime.methods.statistics.within_type import Types
 from prime.predict.inputs import NewPatientLoader, observed_modalities, require_inputs
 from prime.predict.model_folder import FittedModel
-from prime.predict.unusual import unusual
 from prime.progress import tracked
 from prime.store.store import Store
 from prime.store.vectors import covariate_columns, source_vectors
@@ -34,7 +33,6 @@ class Patients:
         features: what the head reads of them.
         sources: of each pattern, those that the head reads.
         patterns: name to M flags.
-        unusual: position in the store to what of the patient's values is far outside the training range.
     """
 
     rows: Indices
@@ -43,7 +41,6 @@ class Patients:
     features: PatientFeatures
     sources: dict[str, tuple[str, ...]]
     patterns: dict[str, tuple[bool, ...]]
-    unusual: dict[int, str]
 
     def having(self, pattern: str) -> Indices:
         """Who has all of a pattern, as positions among these."""
@@ -59,19 +56,6 @@ class Patients:
         return self.features.tested(rows, pattern, self.sources[pattern])
 
 
-def _vectors(
-    store: Store, source: str, distribution: bool, patients: Indices, places: Indices | None
-) -> tuple[Indices, Floats]:
-    """`source_vectors` with the model's features in its order, NaN where the store has none.
-
-    `places` (of `feature_places`): where each stands; None where they are the same.
-    """
-    who, values = source_vectors(store, source, distribution, patients)
-    if places is None or distribution:
-        return who, values
-    return who, np.where(places >= 0, values[:, places], np.nan)
-
-
 def read_patients(
     model: FittedModel, store: Store, device: torch.device
 ) -> Iterator[tuple[Patients, Population]]:
@@ -80,7 +64,7 @@ def read_patients(
     Raises InputError where the cohort's sources are not the model's.
     """
     network = model.checkpoint.model.to(device)
-    columns = require_inputs(store, network.inputs, model.description)
+    store = require_inputs(store, network.inputs, model.description)
     observed = observed_modalities(store, network.inputs)
     types = store.patients["cohort"].to_numpy(dtype=str)
     subsets = patterns(list(model.modalities))
@@ -95,7 +79,7 @@ def read_patients(
         )
         for name, keep in subsets.items()
     }
-    loader = NewPatientLoader(store, model.checkpoint.scaling, network.inputs, columns)
+    loader = NewPatientLoader(store, model.checkpoint.scaling, network.inputs)
     covariates = covariate_columns(store)
     rows = np.flatnonzero(observed.any(axis=1))
     parts = np.split(rows, range(AT_ONCE, len(rows), AT_ONCE)) if len(rows) else []
@@ -105,7 +89,7 @@ def read_patients(
         population = Population(
             types[part],
             {
-                n: partial(_vectors, store, n, n in model.description.distributions, part, columns.get(n))
+                n: partial(source_vectors, store, n, n in model.description.distributions, part)
                 for n in readable
                 if n in store.sources
             },
@@ -113,9 +97,4 @@ def read_patients(
             np.zeros(0, dtype=np.int64),
         )
         features = model.prognosis.of(population, own)
-        yield (
-            Patients(
-                part, types[part], observed[part], features, sources, subsets, unusual(model, loader, part)
-            ),
-            population,
-        )
+        yield Patients(part, types[part], observed[part], features, sources, subsets), population

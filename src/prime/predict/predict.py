@@ -15,11 +15,12 @@ from prime.evaluation.lower_bounds import depth_at, possible_labels
 from prime.files import replacing, write_csv
 from prime.predict.asked import MONTH, Asked
 from prime.predict.curves import probability, survival_at, time_at
-from prime.predict.inputs import observed_modalities
+from prime.predict.inputs import observed_modalities, require_inputs
 from prime.predict.model_folder import FittedModel, load_model
 from prime.predict.patients import Patients, read_patients
 from prime.predict.prognosis import Calibration
 from prime.predict.reasons import feature_contributions, modality_values, players
+from prime.predict.unusual import unusual
 from prime.predict.worth_of_tests import worth_of_tests
 from prime.store.store import Store
 
@@ -207,15 +208,14 @@ def score_patients(
     `top`: how many features a patient stand in the reasons; 0 for no reasons. Raises InputError where the
     cohort's sources are not the model's.
     """
+    store = require_inputs(store, model.checkpoint.model.inputs, model.description)
     table = _blank(model, store, asked)
+    _add_reasons(table, unusual(model, store))
     tests: list[pd.DataFrame] = []
     reasons: list[pd.DataFrame] = []
     names = {n: tuple(f) for n, f in model.description.feature_names.items()}
     for patients, population in read_patients(model, store, device):
         _score_part(model, patients, asked, table)
-        for patient, line in patients.unusual.items():
-            before = table.loc[patient, "reason"]
-            table.loc[patient, "reason"] = f"{before}; {line}" if before else line
         ids = table["patient_id"].to_numpy(dtype=object)[patients.rows]
         risk = table["risk"].to_numpy(dtype=np.float64)[patients.rows]
         tests.append(_named(worth_of_tests(model, patients, risk, asked), ids))
@@ -223,6 +223,13 @@ def score_patients(
             found = feature_contributions(model.prognosis, patients, population, names, top)
             reasons.append(_named(found, ids))
     return Predictions(table, _joined(tests), _joined(reasons) if top else None)
+
+
+def _add_reasons(table: pd.DataFrame, lines: dict[int, str]) -> None:
+    """Add lines to the reasons of these rows."""
+    for row, line in lines.items():
+        before = table.loc[row, "reason"]
+        table.loc[row, "reason"] = f"{before}; {line}" if before else line
 
 
 def _named(table: pd.DataFrame, ids: Names) -> pd.DataFrame:

@@ -73,24 +73,16 @@ class PatientLoader:
         self._index = {name: np.asarray(store.index(name)) for name in self.sources}
         self._values = {name: store.values(name) for name in self.sources}
 
-    def width(self, name: str) -> int:
-        """The number of a source's features."""
-        return self.store.sources[name].dim
-
-    def raw(self, name: str, patients: Indices) -> NDArray[np.generic]:
-        """The rows (R, width) of a source of these patients, patient after patient, not scaled."""
-        return self._values[name][gather_rows(self._index[name], patients)]
-
     def _rows(self, name: str, patients: Indices) -> NDArray[np.float32]:
         index = self._index[name]
         types = self.cohort_names[self.cohort_codes[np.repeat(patients, index[patients, 1])]]
-        return self.scaling[name].rows(self.raw(name, patients), types)
+        return self.scaling[name].rows(self._values[name][gather_rows(index, patients)], types)
 
     def _source(self, name: str, patients: Indices) -> SourceBatch:
         index = self._index[name]
         length = index[patients, 1]
         mask = np.arange(max(1, int(length.max(initial=0)))) < length[:, None]  # (B, L)
-        dim = self.width(name)
+        dim = self.store.sources[name].dim
         values = np.zeros((*mask.shape, dim), dtype=np.float32)
         for part in patient_chunks(index, patients, dim):
             values[part][mask[part]] = self._rows(name, patients[part])

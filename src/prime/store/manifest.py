@@ -9,7 +9,7 @@ from prime.fingerprint import FileStamp
 
 MANIFEST, PATIENTS = "manifest.json", "patients.parquet"
 KIND, REMEDY = "store", "pack it again"
-FORMAT = 3  # 2: patients sorted by id; 3: a sealed manifest, columns without a number left out
+FORMAT = 4  # 3: the manifest is sealed; 4: columns without a number are no features
 
 
 @dataclass(frozen=True)

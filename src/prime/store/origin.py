@@ -71,6 +71,6 @@ def require_same_origin(manifest: Mapping[str, Any], store: Store, where: str) -
     """
     facts: dict[str, dict[str, Any]] = manifest.get("sources") or {}
     if not facts:
-        return [f"{where}: the checkpoint does not state how its features were made"]
+        return ["the checkpoint does not state how its features were made"]
     require_same_names({name: fact["feature_names"] for name, fact in facts.items()}, store, where)
     return require_same_makers({name: fact["attributes"] for name, fact in facts.items()}, store, where)

@@ -233,19 +233,6 @@ def _endpoint_table(report: CheckReport) -> Table:
     return table
 
 
-def _sample_size_table(found: list[SampleSizeCheck]) -> Table:
-    """Patients there are and patients that a new model would need."""
-    number = found[0].parameters
-    table = _table(
-        f"Sample size by Riley's criteria: needed for {number} parameters, and the most that serve",
-        "endpoint", "type", "patients", "events", "needed", "with events", "most parameters",
-    )  # fmt: skip
-    for item in found:
-        numbers = (item.patients, item.events, item.needed, item.needed_events, item.most)
-        table.add_row(escape(item.endpoint), escape(item.cohort or "(none)"), *(f"{n:,}" for n in numbers))
-    return table
-
-
 def _follow_up_table(report: CheckReport) -> Table:
     """The times of every endpoint, in the unit in which they are stated, and in months."""
     title = "Follow-up: time to the event or to its end"
@@ -257,4 +244,17 @@ def _follow_up_table(report: CheckReport) -> Table:
             f"{item.patients:,}", f"{item.median:,.4g}", f"{item.shortest:,.4g} to {item.longest:,.5g}",
             f"{item.median_months:,.1f}", f"{item.shortest_months:,.1f} to {item.longest_months:,.1f}",
         )  # fmt: skip
+    return table
+
+
+def _sample_size_table(found: list[SampleSizeCheck]) -> Table:
+    """Patients there are and patients that a new model would need."""
+    number = found[0].parameters
+    table = _table(
+        f"Sample size by Riley's criteria: needed for {number} parameters, and the most that serve",
+        "endpoint", "type", "patients", "events", "needed", "with events", "most parameters",
+    )  # fmt: skip
+    for item in found:
+        numbers = (item.patients, item.events, item.needed, item.needed_events, item.most)
+        table.add_row(escape(item.endpoint), escape(item.cohort or "(none)"), *(f"{n:,}" for n in numbers))
     return table

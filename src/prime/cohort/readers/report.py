@@ -84,7 +84,7 @@ def read_reports(config: ReportSource, root: Path, where: str) -> SourceRows:
         kind="sequence",
         dim=dim,
         feature_names=None,
-        patients=_encoded(found.texts, folder, cache, where),
+        patients=_encoded(found, folder, cache, where),
         detected=f"{found.detected}, encoder {config.encoder}, {dim} features, {config.max_tokens} long",
         notes=found.notes,
         attributes=config.attributes() | {"weights_sha256": weights},
@@ -126,14 +126,22 @@ class ReportCache:
 
 
 def _encoded(
-    texts: dict[str, str], folder: Path, cache: ReportCache, where: str
+    found: SourceTexts, folder: Path, cache: ReportCache, where: str
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Encode what the cache lacks, then yield each patient's tokens."""
+    """Encode what the cache lacks, then yield each patient's tokens; how many were cut is noted."""
+    texts, cut = found.texts, 0
     missing = [text for text in dict.fromkeys(texts.values()) if not cache.path(text).is_file()]
     if missing:
         _encode_into(missing, folder, cache, where)
     for patient, text in texts.items():
-        yield patient, cache.read(text)
+        tokens = cache.read(text)
+        cut += len(tokens) >= cache.max_tokens
+        yield patient, tokens
+    if cut:
+        found.notes.append(
+            f"{cut:,} of {len(texts):,} patients' texts reach {cache.max_tokens} word pieces: the rest is "
+            f"not read; keep more with max_tokens, up to what the encoder takes"
+        )
 
 
 def _encode_into(texts: list[str], folder: Path, cache: ReportCache, where: str) -> None:

@@ -32,7 +32,7 @@ def report_texts(config: ReportTable, root: Path, where: str) -> SourceTexts:
     path = root / config.path
     table = read_table(path, where, text=True)
     require_columns(table, [config.patient_id, config.text], path, where)
-    names = [str(name) for name in table[config.patient_id]]
+    names = list(table[config.patient_id])
     patients = [_patient(name, row, config, f"{where}: {path}") for row, name in enumerate(names, start=1)]
     tissue = sort_tissue(names, patients, config.tissue)
     tissue.refuse_nothing(f"{where}: {path}")

@@ -90,8 +90,8 @@ def read_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
     kept = [not reason for reason in tissue.reasons]
     ids, features = ids[kept], frame.loc[kept].drop(columns=labels)
     features.columns = features.columns.astype(str)
-    features, unnamed = without_index(features, path, where)
-    notes += unnamed
+    features, left_out = without_index(features, path, where)
+    notes += left_out
     values = _numbers(features, ids, path, where)
     names, values, empty = without_empty(list(features.columns), values, f"{where}: {path}", notes)
     if config.gene_list is not None:
@@ -112,6 +112,24 @@ def read_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
         attributes=read_record(path),
         empty=empty,
     )
+
+
+def without_empty(
+    names: list[str], values: NDArray[np.float32], where: str, notes: list[str]
+) -> tuple[list[str], NDArray[np.float32], list[str]]:
+    """The features (rows, d) that have a number anywhere, and the names of those that have none.
+
+    The latter are named in `notes`: they would change the network's shape and tell it nothing. Raises
+    InputError where no feature is left.
+    """
+    there: NDArray[np.bool_] = np.logical_not(np.isnan(values).all(axis=0))
+    empty = [name for name, any_number in zip(names, there, strict=True) if not any_number]
+    if len(empty) == len(names):
+        raise InputError(f"{where}: no column holds a number; fill it in, or take the source out")
+    if not empty:
+        return names, values, empty
+    notes.append(f"{len(empty):,} columns hold no number at all ({some(empty)}): left out")
+    return [name for name in names if name not in set(empty)], values[:, there], empty
 
 
 def _of_tumour(frame: pd.DataFrame, ids: "pd.Series[str]", config: VectorSource, where: str) -> Tissue:
@@ -153,24 +171,6 @@ def _samples(frame: pd.DataFrame, columns: list[str], where: str) -> list[str]:
                 )
             found[row] = max(found[row], item.barcode, key=len)
     return found
-
-
-def without_empty(
-    names: list[str], values: NDArray[np.float32], where: str, notes: list[str]
-) -> tuple[list[str], NDArray[np.float32], list[str]]:
-    """The features (rows, d) that have a number anywhere, and the names of those that have none.
-
-    The latter are named in `notes`: they would change the network's shape and tell it nothing. Raises
-    InputError where no feature is left.
-    """
-    there: NDArray[np.bool_] = ~np.isnan(values).all(axis=0)
-    empty = [name for name, any_number in zip(names, there, strict=True) if not any_number]
-    if len(empty) == len(names):
-        raise InputError(f"{where}: no column holds a number; fill it in, or take the source out")
-    if not empty:
-        return names, values, empty
-    notes.append(f"{len(empty):,} columns hold no number at all ({some(empty)}): left out")
-    return [name for name in names if name not in set(empty)], values[:, there], empty
 
 
 def _numbers(features: pd.DataFrame, ids: "pd.Series[str]", path: Path, where: str) -> NDArray[np.float32]:
