@@ -13,7 +13,7 @@ import torch
 
 from prime.devices import device_of
 from prime.errors import InputError, first_line
-from prime.files import sha256_file, sole_process, write_text
+from prime.files import is_whole_parquet, sha256_file, sole_process, write_text
 from prime.job_pool import JobPool
 from prime.libraries import quiet_libraries
 from prime.model.checkpoint import WEIGHTS
@@ -46,7 +46,9 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether its file is there."""
+        """Whether its file is there, and whole."""
+        if self.result.suffix == ".parquet":
+            return is_whole_parquet(self.result)
         return self.result.is_file()
 
 
