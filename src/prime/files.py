@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from prime.errors import InputError, first_line
 from prime.leftovers import hidden_name, sweep
 
 if TYPE_CHECKING:
+    import h5py
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -158,6 +160,21 @@ def write_csv(path: Path, frame: "pd.DataFrame", **options: Any) -> None:
     """Write a table without its index, atomically; `options` are those of `DataFrame.to_csv`."""
     with replacing(path) as temporary:
         frame.to_csv(temporary, index=False, **options)
+
+
+@contextmanager
+def writing_h5(path: Path) -> Generator["h5py.File"]:
+    """Yield a new HDF5 file that is written to `path` as a whole, atomically, when the block ends.
+
+    It is made in memory: HDF5 does not survive a full disk.
+    """
+    import h5py
+
+    memory = BytesIO()
+    with h5py.File(memory, "w") as file:
+        yield file
+    with replacing(path) as temporary:
+        temporary.write_bytes(memory.getbuffer())
 
 
 def write_npy(path: Path, values: "NDArray[Any]") -> None:

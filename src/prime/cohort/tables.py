@@ -86,7 +86,9 @@ def _read_parquet(path: Path, where: str) -> pd.DataFrame:
         refuse_duplicates(list(file.schema_arrow.names), path, where)
         _refuse(parquet_fault(file, path), path, where)
         return file.read().to_pandas()
-    except (pa.ArrowException, OSError) as error:
+    except InputError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{where}: {path}: not a readable parquet file ({first_line(error)})") from None
 
 

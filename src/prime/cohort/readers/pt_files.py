@@ -34,12 +34,12 @@ def read_tensor(path: Path, where: str) -> NDArray[np.float32]:
 
 def _require_stored(path: Path, where: str) -> None:
     """Raise InputError for an archive that unpacks to more bytes than it has, as torch.save writes none."""
-    if not zipfile.is_zipfile(path):
-        return  # torch's older format
     try:
+        if not zipfile.is_zipfile(path):
+            return  # torch's older format
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(item.file_size for item in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, LookupError):
         return  # torch says what is wrong
     if unpacked > path.stat().st_size:
         raise InputError(f"{where}: {path}: a compressed archive; save it with torch.save alone")
