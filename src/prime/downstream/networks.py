@@ -182,7 +182,7 @@ def _read(path: Path, patterns: dict[str, tuple[bool, ...]]) -> EmbeddingCache:
 
 def _digest(cache: EmbeddingCache) -> str:
     """SHA-256 of the embeddings, and of which row is whose."""
-    digest = hashlib.sha256(memoryview(np.ascontiguousarray(cache.values)))
+    digest = hashlib.sha256(np.ascontiguousarray(cache.values).data)
     for name in sorted(cache.row):
-        digest.update(memoryview(np.ascontiguousarray(cache.row[name])))
+        digest.update(np.ascontiguousarray(cache.row[name]).data)
     return digest.hexdigest()

@@ -9,6 +9,7 @@ import openslide
 
 from prime.cohort.patient_names import PATIENT_FROM, patient_in
 from prime.cohort.readers import tokens as token_files
+from prime.cohort.tissue import TUMOUR, TissueRule
 from prime.encode.file_names import refuse_unfit_id
 from prime.encode.slides import feature_files
 from prime.errors import InputError
@@ -27,6 +28,16 @@ class InputFile:
     name: str
     path: Path
     files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class SlideInputs:
+    """What the user names: files and folders, how patients are found, and which tissue is wanted."""
+
+    named: Sequence[Path]
+    slide_table: Path | None = None
+    patient_from: str | None = None
+    tissue: TissueRule = TUMOUR
 
 
 def find_inputs(named: Sequence[Path], out: Path) -> tuple[list[InputFile], bool]:
