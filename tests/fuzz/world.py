@@ -1,5 +1,6 @@
 """The small cohort, store, checkpoint and model whose files are changed."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import torch
 from made_up import SMALL_MODEL
 
 from prime.cohort.config import load_cohort
+from prime.predict.array_tree import take_apart
 from prime.predict.fit import fit
 from prime.predict.model_folder import load_model
 from prime.pretraining.loop import pretrain
@@ -126,13 +128,9 @@ def of_model(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {k: v.numpy().tobytes() for k, v in model.checkpoint.model.state_dict().items()}
     for name, scaling in model.checkpoint.scaling.items():
         found[f"scaling {name}"] = (scaling.centre.tobytes(), scaling.scale.tobytes(), scaling.clip)
-    for name, head in model.heads.items():
-        found[f"head {name}"] = (
-            head.weight.numpy().tobytes(),
-            head.bias.numpy().tobytes(),
-            head.edges.tobytes(),
-        )
-        found[f"reference {name}"] = model.reference[name].tobytes()
+    described, arrays = take_apart(model.prognosis, "head")
+    found["head"] = json.dumps(described, sort_keys=True)
+    found |= {name: values.tobytes() for name, values in arrays.items()}
     found["description"] = model.description.model_dump_json()
     found["inputs"] = model.checkpoint.model.inputs.model_dump_json()
     return found
