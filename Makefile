@@ -5,11 +5,12 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test lint types results clean
+.PHONY: help .venv demo test fuzz lint types results clean
 
 help:
 	@echo "make demo    simulate a cohort, pretrain, evaluate, predict: figures and tables in runs/demo"
 	@echo "make test    run the tests (ARGS='tests/model -k name' to choose)"
+	@echo "make fuzz    change inputs of every kind, TIMES=6 as often as the tests do (14,000 cases)"
 	@echo "make lint    ruff: rules and layout"
 	@echo "make types   pyright, strict"
 	@echo "make results the tables of docs/results/inductive, on the real patients (hours; SEEDS=full for three seeds)"
@@ -30,6 +31,11 @@ demo: .venv/.stamp
 # come in the order of tests/conftest.py.
 test: .venv/.stamp
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+TIMES ?= 6
+SEED ?= 1
+fuzz: .venv/.stamp
+	OMP_NUM_THREADS=1 FUZZ_TIMES=$(TIMES) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 lint: .venv/.stamp
 	$(BIN)/ruff check .

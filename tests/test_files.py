@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from prime.errors import InputError
-from prime.files import read_text, replacing, write_csv, write_npy, write_text, writing_below
+from prime.files import read_text, replacing, write_csv, write_npy, write_text, writing_below, writing_h5
 from prime.leftovers import hidden_name
 
 
@@ -113,6 +114,22 @@ def test_a_full_disk_is_one_line_with_the_path_whoever_writes(tmp_path: Path, ki
     assert str(error.value).endswith("File too large)")
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
     assert path.read_text() == "old"
+
+
+def test_an_h5_file_is_whole_or_not_there(tmp_path: Path) -> None:
+    with writing_h5(tmp_path / "a.h5") as file:
+        file["a"] = np.arange(3)
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["a"][:].tolist() == [0, 1, 2]
+    with pytest.raises(ZeroDivisionError), writing_h5(tmp_path / "a.h5") as file:
+        file["b"] = 1 / 0
+    with (
+        largest_file(2**12),
+        pytest.raises(InputError, match="too large"),
+        writing_h5(tmp_path / "b.h5") as file,
+    ):
+        file["a"] = np.zeros(10**5)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
 
 
 def test_no_place_for_a_file_is_one_line_with_the_path(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The command line: which commands there are, and how one ends. What each does is in `prime.commands`."""
 
 import errno
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from prime.plain_help import PlainHelp
 from prime.standard_output import patient_streams
 
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EMFILE)
+OUT_OF_MEMORY = re.compile("out of memory|allocate memory", re.IGNORECASE)  # in torch's words
 HELP = ("--help", "-h")
 LAST = 100  # in the list of commands
 PLAIN = Parameter(  # options are words alone: no --no-NAME, no JSON; lists are extended, else the last counts
@@ -88,8 +90,10 @@ def _answered(words: Sequence[str]) -> int:
             raise
         name = "" if error.filename is None else f"{error.filename}: "
         say(f"error: {bounded(name)}{error.strerror or first_line(error)}")
-    except MemoryError as error:
-        say(f"error: not enough memory ({first_line(error)}); take fewer patients or a smaller batch")
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not OUT_OF_MEMORY.search(str(error)):
+            raise
+        say(f"error: not enough memory ({bounded(first_line(error))}); take a smaller network or batch")
     except KeyboardInterrupt:
         say("stopped; the same command goes on where it can")
         return 130

@@ -1,5 +1,6 @@
 """Which device a process computes on."""
 
+import warnings
 from typing import TYPE_CHECKING
 
 from prime.errors import InputError
@@ -15,7 +16,8 @@ def device_kind(accelerator: str) -> str:
     """
     import torch
 
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    with warnings.catch_warnings(action="ignore"):  # of a driver that torch cannot use
+        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     wanted = {"auto": ("cuda", "mps", "cpu"), "gpu": ("cuda", "mps")}.get(accelerator, (accelerator,))
     for kind in wanted:
         if there[kind]:

@@ -44,5 +44,5 @@ def some(names: Sequence[str], shown: int = 5) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of another library's message, or the kind of error where it has no message."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """The first line of another library's message, cut, or the kind of error where it has no message."""
+    return cut((str(error).splitlines() or [type(error).__name__])[0], 300)

@@ -13,6 +13,12 @@ def is_file_name(name: str) -> bool:
     return _KEPT.fullmatch(name) is not None and _RESERVED.fullmatch(name) is None
 
 
+def path_part(name: str) -> str:
+    """A name as one part of a path that the user makes; one that would be several is made a `file_name`."""
+    plain = name not in ("", ".", "..") and not re.search(r"[/\\\0]", name) and len(name.encode()) <= 200
+    return name if plain else file_name(name)
+
+
 def file_name(name: str) -> str:
     """A name that every operating system takes for a file in the folder where it is put, and nowhere else.
 

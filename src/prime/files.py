@@ -8,15 +8,17 @@ import stat
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from prime.errors import InputError
+from prime.errors import InputError, first_line
 from prime.leftovers import hidden_name, sweep
 
 if TYPE_CHECKING:
+    import h5py
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -160,12 +162,58 @@ def write_csv(path: Path, frame: "pd.DataFrame", **options: Any) -> None:
         frame.to_csv(temporary, index=False, **options)
 
 
+@contextmanager
+def writing_h5(path: Path) -> Generator["h5py.File"]:
+    """Yield a new HDF5 file that is written to `path` as a whole, atomically, when the block ends.
+
+    It is made in memory: HDF5 does not survive a full disk.
+    """
+    import h5py
+
+    memory = BytesIO()
+    with h5py.File(memory, "w") as file:
+        yield file
+    with replacing(path) as temporary:
+        temporary.write_bytes(memory.getbuffer())
+
+
 def write_npy(path: Path, values: "NDArray[Any]") -> None:
     """Write an array as .npy, atomically."""
     import numpy as np
 
     with replacing(path) as temporary:
         np.save(temporary, values, allow_pickle=False)
+
+
+def write_parquet(path: Path, frame: "pd.DataFrame") -> None:
+    """Write a table without its index as parquet, atomically, with checksums of its pages."""
+    with replacing(path) as temporary:
+        frame.to_parquet(temporary, index=False, write_page_checksum=True)
+
+
+def read_parquet(path: Path, **options: Any) -> "pd.DataFrame":
+    """Read a table that `write_parquet` wrote; `options` are those of `pandas.read_parquet`.
+
+    Raises InputError where it is damaged.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path, page_checksum_verification=True, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: damaged ({first_line(error)}); remove it, and it is made again") from None
+
+
+def is_whole_parquet(path: Path) -> bool:
+    """Whether a parquet file is there to its end."""
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_metadata
+
+    try:
+        read_metadata(path)
+    except (OSError, ArrowException):
+        return False
+    return True
 
 
 def sha256_file(path: Path) -> str:

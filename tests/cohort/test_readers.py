@@ -557,5 +557,5 @@ def test_rows_that_a_mask_calls_padding_are_left_out(tmp_path: Path) -> None:
     assert np.array_equal(rows_of(tokens(tmp_path))["p1"], values[:2])
     with h5py.File(tmp_path / "p2.h5", "w") as file:
         file["features"], file["mask"] = values, np.array([True] * 3)
-    with pytest.raises(InputError, match=r"p2\.h5: mask has shape \(3,\), features has 4 rows"):
+    with pytest.raises(InputError, match=r"p2\.h5: mask has 3 rows, features has 4"):
         rows_of(tokens(tmp_path))

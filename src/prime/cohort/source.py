@@ -7,8 +7,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from prime.errors import cut
 from prime.settings.strict import Strict
 
+LONGEST_ATTRIBUTE = 10_000  # letters
 KEPT_ATTRIBUTES = (
     "encoder",
     "extractor",
@@ -89,4 +91,8 @@ class SourceTexts:
 def kept_attributes(found: Mapping[str, Any]) -> dict[str, str]:
     """The attributes of a file that describe how it was made, as text."""
     kept = {name: found[name] for name in KEPT_ATTRIBUTES if name in found}
-    return {name: value.decode() if isinstance(value, bytes) else str(value) for name, value in kept.items()}
+    return {name: cut(_text(value), LONGEST_ATTRIBUTE) for name, value in kept.items()}
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

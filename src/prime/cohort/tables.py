@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prime.cohort.cells import is_missing
+from prime.cohort.table_bounds import parquet_fault, sheet_fault, text_fault
 from prime.errors import InputError, first_line
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
@@ -140,16 +141,25 @@ def refuse_duplicates(names: list[str], path: Path, where: str) -> None:
         raise InputError(f"{where}: {path}: column {twice[0]!r} occurs twice; rename or remove one")
 
 
+def _refuse(fault: str | None, path: Path, where: str) -> None:
+    if fault is not None:
+        raise InputError(f"{where}: {path}: {fault}")
+
+
 def _read_parquet(path: Path, where: str) -> pd.DataFrame:
     try:
         file = pq.ParquetFile(path)
         refuse_duplicates(list(file.schema_arrow.names), path, where)
+        _refuse(parquet_fault(file, path), path, where)
         return file.read().to_pandas(ignore_metadata=True)
-    except (pa.ArrowException, OSError) as error:
+    except InputError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{where}: {path}: not a readable parquet file ({first_line(error)})") from None
 
 
 def _read_excel(path: Path, where: str, sheet: str | None, text: bool) -> pd.DataFrame:
+    _refuse(sheet_fault(path), path, where)
     try:
         with pd.ExcelFile(path, engine="openpyxl") as book:
             names = [str(name) for name in book.sheet_names]
@@ -185,6 +195,7 @@ def _read_separated(
                 next(file)
             header = next(csv.reader(file, delimiter=separator), [])
         refuse_duplicates(header, path, where)
+        _refuse(text_fault(path, len(header)), path, where)
         options: dict[str, Any] = {"sep": separator, "encoding": "utf-8-sig", "skiprows": skipped}
         if text is True:
             frame = pd.read_csv(path, dtype=str, keep_default_na=False, **options)

@@ -8,7 +8,6 @@ tested on the other.
 import shutil
 from pathlib import Path
 
-import h5py  # pyright: ignore[reportMissingTypeStubs]
 import numpy as np
 import pandas as pd
 import yaml
@@ -41,7 +40,7 @@ from prime.demo.simulated_world import (
     write_report,
 )
 from prime.errors import InputError
-from prime.files import replacing, write_csv, write_json, write_text
+from prime.files import replacing, write_csv, write_json, write_text, writing_h5
 from prime.parsing import read_json
 from prime.progress import tracked
 
@@ -54,7 +53,7 @@ def write_slide(path: Path, tiles: NDArray[np.float32], rng: np.random.Generator
     """Write a file as TRIDENT does: `features` with encoder, `coords` at level 0 with the patch size."""
     grid = rng.choice(4096, len(tiles), replace=False)
     coords = np.stack([grid % 64, grid // 64], axis=1).astype(np.int64) * 512
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with writing_h5(path) as file:
         features = file.create_dataset("features", data=tiles)
         features.attrs["encoder"] = "simulated"
         where = file.create_dataset("coords", data=coords)

@@ -33,7 +33,7 @@ from prime.downstream.scoring import COLUMNS, score_folds, write_tables
 from prime.downstream.token_blocks import TokenReading
 from prime.errors import InputError
 from prime.file_names import file_name
-from prime.files import replacing, sha256_text
+from prime.files import is_whole_parquet, read_parquet, replacing, sha256_text, write_parquet
 from prime.methods.classical.block_ridge import SharedRidge
 from prime.model.checkpoint import MANIFEST
 from prime.parsing import parse_json, read_json
@@ -112,22 +112,23 @@ class Evaluation:
 
     def missing(self) -> list[Fit]:
         """The fits still to be done."""
-        return [f for f in self.fits if not (self.part_path(f).is_file() and self.scores_path(f).is_file())]
+        return [f for f in self.fits if not self._done(f)]
+
+    def _done(self, fit: Fit) -> bool:
+        return is_whole_parquet(self.part_path(fit)) and is_whole_parquet(self.scores_path(fit))
 
     def do(self, fit: Fit, device: torch.device = CPU) -> None:
         """Do one fit on a device unless its part file is there: predictions, and their scores beside them."""
         self.networks.device = device
         path, scored = self.part_path(fit), self.scores_path(fit)
-        if not path.is_file():
-            with replacing(path) as temporary:
-                self._predictions(fit).to_parquet(temporary, index=False)
-        if not scored.is_file():
+        if not is_whole_parquet(path):
+            write_parquet(path, self._predictions(fit))
+        if not is_whole_parquet(scored):
             outcome = self.outcomes[fit.task.name]
             training = {
                 (f.cohort, f.fold): (outcome.time_days[f.train], outcome.event[f.train]) for f in fit.folds
             }
-            with replacing(scored) as temporary:
-                score_folds(pd.read_parquet(path), training).to_parquet(temporary, index=False)
+            write_parquet(scored, score_folds(read_parquet(path), training))
 
     def _predictions(self, fit: Fit) -> pd.DataFrame:
         """Fit, and predict the test patients under every pattern."""
@@ -251,7 +252,7 @@ class Evaluation:
         wanted = None if pattern is None else [("pattern", "==", pattern)]
         columns = None if curves else COLUMNS
         frames = [
-            pd.read_parquet(self.part_path(fit), columns=columns, filters=wanted)
+            read_parquet(self.part_path(fit), columns=columns, filters=wanted)
             for fit in self.fits
             if task in (None, fit.task.name)
         ]
@@ -268,7 +269,7 @@ class Evaluation:
             way = (fit.method, fit.init, fit.mode, fit.task.name, fit.train_on, fit.share)
             groups.setdefault((*way, fit.folds[0].cohort), []).append(fit)
         for fits in groups.values():
-            yield pd.concat([pd.read_parquet(self.part_path(fit)) for fit in fits], ignore_index=True)
+            yield pd.concat([read_parquet(self.part_path(fit)) for fit in fits], ignore_index=True)
 
     def _curves(self, fit: Fit) -> list[str]:
         """The columns of survival curves in the part of a fit."""
@@ -276,7 +277,7 @@ class Evaluation:
 
     def scores(self) -> pd.DataFrame:
         """The scores of all fits; every one must be done."""
-        return pd.concat([pd.read_parquet(self.scores_path(fit)) for fit in self.fits], ignore_index=True)
+        return pd.concat([read_parquet(self.scores_path(fit)) for fit in self.fits], ignore_index=True)
 
     def costs(self) -> pd.DataFrame:
         """What each fit took: seconds, peak memory of its process, parameters trained and in all.
@@ -285,7 +286,7 @@ class Evaluation:
         """
         rows: list[dict[str, Any]] = []
         for fit in self.fits:
-            attrs = pd.read_parquet(self.part_path(fit), columns=["init"]).attrs
+            attrs = read_parquet(self.part_path(fit), columns=["init"]).attrs
             cost = {str(name): value for name, value in attrs.items()}
             named = {"method": fit.method, "init": fit.init, "mode": fit.mode, "task": fit.task.name}
             named |= {"seed": fit.seed, "cohort": fit.folds[0].cohort, "folds": len(fit.folds)}
@@ -299,7 +300,7 @@ class Evaluation:
         """
         found: dict[str, str] = {}
         for fit in (fit for fit in self.fits if not fit.ours and self.part_path(fit).is_file()):
-            attrs = pd.read_parquet(self.part_path(fit), columns=["init"]).attrs
+            attrs = read_parquet(self.part_path(fit), columns=["init"]).attrs
             for fold, facts in parse_json(attrs.get("chosen", "{}"), "chosen").items():
                 if why := facts.get("not_fitted"):
                     where = f"{fit.folds[0].cohort} fold {fold} {fit.train_on} {fit.share:g} seed {fit.seed}"

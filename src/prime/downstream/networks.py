@@ -1,5 +1,6 @@
 """The networks that an evaluation reads, checkpoints or random weights, and their embeddings on disk."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from prime.arrays import Indices
 from prime.downstream.data import EvaluationData
 from prime.downstream.embeddings import EmbeddingCache, embed
-from prime.file_names import file_name
+from prime.file_names import path_part
 from prime.files import replacing, sha256_text
 from prime.model.checkpoint import WEIGHTS, load_checkpoint
 from prime.model.prime import Prime, random_prime
@@ -38,7 +39,7 @@ class CheckpointTemplate:
 
     def __call__(self, seed: int, fold: Fold) -> Path:
         """The folder."""
-        names = {"{seed}": seed, "{fold}": fold.fold, "{cohort}": file_name(fold.cohort)}
+        names = {"{seed}": seed, "{fold}": fold.fold, "{cohort}": path_part(fold.cohort)}
         path = self.path
         for name, value in names.items():
             path = path.replace(name, str(value))
@@ -154,7 +155,7 @@ class Networks:
         if path.is_file():
             try:
                 return _read(path, self.data.patterns)
-            except (SafetensorError, KeyError):
+            except (SafetensorError, KeyError, ValueError):
                 path.unlink()  # damaged: made again
         model, loader = self.network(init, seed, fold)
         made = embed(
@@ -163,11 +164,25 @@ class Networks:
         )  # fmt: skip
         tensors = {f"row.{name}": torch.from_numpy(row) for name, row in made.row.items()}
         with replacing(path) as temporary:
-            save_file({"values": torch.from_numpy(made.values), **tensors}, temporary)
+            save_file(
+                {"values": torch.from_numpy(made.values), **tensors}, temporary, {"sha256": _digest(made)}
+            )
         return made
 
 
 def _read(path: Path, patterns: dict[str, tuple[bool, ...]]) -> EmbeddingCache:
-    tensors = load_file(path)
-    rows = {name: tensors[f"row.{name}"].numpy() for name in patterns}
-    return EmbeddingCache(tensors["values"].numpy(), rows)
+    """Embeddings from disk. Raises ValueError, KeyError or SafetensorError where they are damaged."""
+    with safe_open(path, "np") as file:
+        rows = {name: file.get_tensor(f"row.{name}") for name in patterns}
+        found = EmbeddingCache(file.get_tensor("values"), rows)
+        if (file.metadata() or {}).get("sha256") != _digest(found):
+            raise ValueError("not as they were written")
+    return found
+
+
+def _digest(cache: EmbeddingCache) -> str:
+    """SHA-256 of the embeddings, and of which row is whose."""
+    digest = hashlib.sha256(np.ascontiguousarray(cache.values).data)
+    for name in sorted(cache.row):
+        digest.update(np.ascontiguousarray(cache.row[name]).data)
+    return digest.hexdigest()

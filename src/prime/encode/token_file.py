@@ -4,17 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 from numpy.typing import NDArray
 
-from prime.files import replacing
+from prime.files import writing_h5
 
 
 def write_token_file(
     path: Path, datasets: Mapping[str, NDArray[Any]], attributes: Mapping[str, str | int]
 ) -> None:
     """Write the datasets, atomically; one is `features` (n, d), and the attributes belong to it."""
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with writing_h5(path) as file:
         for name, values in datasets.items():
             file.create_dataset(name, data=values)
         file["features"].attrs.update(attributes)

@@ -7,14 +7,14 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import torch
 
 from prime.devices import device_of
 from prime.errors import InputError, first_line
-from prime.files import sha256_file, sole_process, write_text
+from prime.files import is_whole_parquet, sha256_file, sole_process, write_text
 from prime.job_pool import JobPool
+from prime.leftovers import hidden_name
 from prime.libraries import quiet_libraries
 from prime.model.checkpoint import WEIGHTS
 from prime.pretraining.devices import Devices
@@ -46,7 +46,9 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether its file is there."""
+        """Whether its file is there, and whole."""
+        if self.result.suffix == ".parquet":
+            return is_whole_parquet(self.result)
         return self.result.is_file()
 
 
@@ -135,7 +137,7 @@ class Runner:
         for job in todo:
             if job.result in self.failed:
                 raise self.failed[job.result]
-        stop = todo[0].result.parent.parent / f".stop-{uuid4().hex}"
+        stop = hidden_name(todo[0].result.parent.parent / "stop")
         bar = watched(lambda: sum(job.done for job in todo), len(todo), title)
         try:
             arguments = [

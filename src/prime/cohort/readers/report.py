@@ -120,8 +120,11 @@ class ReportCache:
         """A text's tokens (n, d) as float32. Raises InputError where the file is damaged."""
         path = self.path(text)
         try:
-            return np.load(path, allow_pickle=False).astype(np.float32)
-        except (OSError, ValueError, EOFError) as error:
+            tokens = np.load(path, allow_pickle=False).astype(np.float32)
+            if tokens.ndim != 2 or not np.isfinite(tokens).all():
+                raise ValueError(f"shape {tokens.shape}, or a number that is none")
+            return tokens
+        except (OSError, ValueError, EOFError, MemoryError) as error:
             raise InputError(f"{path}: damaged cache file ({error}); delete it and run again") from None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import h5py
 import numpy as np
@@ -13,12 +13,14 @@ from pydantic import Field
 
 from prime.cohort.origin import Makers
 from prime.cohort.patient_names import PATIENT_FROM, patient_in
+from prime.cohort.readers.h5_files import fault, find_dataset, read_dataset
+from prime.cohort.readers.pt_files import read_tensor
 from prime.cohort.readers.registry import reader
 from prime.cohort.readers.thinning import Thinning
 from prime.cohort.source import SourceRows, kept_attributes
 from prime.cohort.tables import patient_ids, read_table
 from prime.cohort.tissue import SampledSource, of_tumour
-from prime.errors import InputError
+from prime.errors import InputError, some
 
 SUFFIXES = {"h5": (".h5", ".hdf5"), "pt": (".pt",)}
 SLIDE_SUFFIXES = (".h5", ".hdf5", ".pt", ".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".czi")
@@ -91,7 +93,12 @@ def _feature_files(config: TokenSource, root: Path, where: str) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"{where}: {folder}: no such folder of feature files")
     suffixes = SUFFIXES[config.reader]
-    found = sorted(p for p in folder.glob(config.file_pattern) if p.suffix.lower() in suffixes)
+    try:
+        matching = list(folder.glob(config.file_pattern))
+    except (ValueError, NotImplementedError, RecursionError) as error:
+        raise InputError(f"{where}: file_pattern {config.file_pattern!r} is no pattern ({error})") from None
+    # Hidden are `._` files of macOS, and half-written ones.
+    found = sorted(p for p in matching if p.suffix.lower() in suffixes and not p.name.startswith("."))
     if not found:
         raise InputError(
             f"{where}: {folder}: no {' or '.join(suffixes)} file matches {config.file_pattern!r}"
@@ -207,7 +214,10 @@ def _rows(
 
 def read_token_file(path: Path, config: TokenSource, where: str) -> TokenFile:
     """Read one file. Raises InputError naming it, see read_tokens."""
-    file = _read_h5(path, config.dataset, where) if config.reader == "h5" else _read_pt(path, where)
+    if config.reader == "h5":
+        file = _read_h5(path, config.dataset, where)
+    else:
+        file = TokenFile(_matrix(read_tensor(path, where), path, where), "CLAM pt: tensor", {})
     if not np.isfinite(file.tokens).all():
         row = int(np.argwhere(~np.isfinite(file.tokens))[0][0])
         raise InputError(
@@ -219,45 +229,43 @@ def read_token_file(path: Path, config: TokenSource, where: str) -> TokenFile:
 def _read_h5(path: Path, dataset: str | None, where: str) -> TokenFile:
     try:
         with h5py.File(path, "r") as file:
-            name = _dataset_name(file, dataset, path, where)
-            data = cast(h5py.Dataset, file[name])
+            name, data = _features(file, dataset)
             attributes = kept_attributes(file.attrs) | kept_attributes(data.attrs)
-            coords = file.get("coords")
-            if isinstance(coords, h5py.Dataset):
+            coords = find_dataset(file, "coords")
+            if coords is not None:
                 attributes |= kept_attributes(coords.attrs)
-            raw = np.asarray(data[()])
             detected = f"{_layout(name, data, file)} h5: {name}{', coords' if 'coords' in file else ''}"
-            flags = file.get("augmented")
-            augmented = np.asarray(flags[()]) if isinstance(flags, h5py.Dataset) else None
-            real = file.get("mask")
-            mask = np.asarray(real[()]).astype(bool) if isinstance(real, h5py.Dataset) else None
-    except (OSError, RuntimeError, KeyError) as error:
-        raise InputError(
-            f"{where}: {path}: not a whole HDF5 file ({error}); copy or encode it again"
-        ) from None
-    tokens = _matrix(raw, path, where)
-    if augmented is not None:
-        if len(augmented) != len(tokens):
-            raise InputError(
-                f"{where}: {path}: augmented has {len(augmented)} rows, {name} has {len(tokens)}"
-            )
-        tokens = tokens[~augmented.astype(bool).reshape(-1)]
-    if mask is not None:  # True = a real row, as `prime encode slides --pad` writes it
-        if mask.shape != (len(tokens),):
-            raise InputError(f"{where}: {path}: mask has shape {mask.shape}, {name} has {len(tokens)} rows")
-        tokens = tokens[mask]
-    return TokenFile(tokens, detected, attributes)
+            tokens = _matrix(read_dataset(data), path, where)
+            flags, real = find_dataset(file, "augmented"), find_dataset(file, "mask")
+            if flags is not None:
+                tokens = tokens[~_row_flags(flags, tokens, name)]
+            if real is not None:  # True = a real row, as `prime encode slides --pad` writes it
+                tokens = tokens[_row_flags(real, tokens, name)]
+            return TokenFile(tokens, detected, attributes)
+    except InputError as error:
+        text = str(error)
+        raise InputError(text if text.startswith(f"{where}: ") else f"{where}: {path}: {text}") from None
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError) as error:
+        raise InputError(f"{where}: {path}: {fault(error)}") from None
 
 
-def _dataset_name(file: h5py.File, wanted: str | None, path: Path, where: str) -> str:
+def _features(file: h5py.File, wanted: str | None) -> tuple[str, h5py.Dataset]:
     names = [wanted] if wanted is not None else list(DATASETS)
     for name in names:
-        if isinstance(file.get(name), h5py.Dataset):
-            return name
+        if (found := find_dataset(file, name)) is not None:
+            return name, found
     raise InputError(
-        f"{where}: {path}: no dataset {' or '.join(map(repr, names))}; "
-        f"found {', '.join(map(repr, file)) or 'none'}; name the right one with dataset:"
+        f"no dataset {' or '.join(map(repr, names))}; found {some(list(map(repr, file))) or 'none'};"
+        " name the right one with dataset:"
     )
+
+
+def _row_flags(flags: h5py.Dataset, tokens: NDArray[np.float32], name: str) -> NDArray[np.bool_]:
+    """One flag (n,) a row of tokens (n, d). Raises InputError for another number of them."""
+    values = read_dataset(flags).reshape(-1).astype(np.bool_)
+    if len(values) != len(tokens):
+        raise InputError(f"{str(flags.name).strip('/')} has {len(values)} rows, {name} has {len(tokens)}")
+    return values
 
 
 def _layout(name: str, data: h5py.Dataset, file: h5py.File) -> str:
@@ -271,22 +279,6 @@ def _layout(name: str, data: h5py.Dataset, file: h5py.File) -> str:
     if name != "features":
         return "HDF5"
     return "TRIDENT" if "encoder" in data.attrs or data.ndim == 3 else "TRIDENT or CLAM"
-
-
-def _read_pt(path: Path, where: str) -> TokenFile:
-    import torch
-
-    try:
-        value = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a file that is not its own
-        raise InputError(
-            f"{where}: {path}: not a plain tensor file ({type(error).__name__}); only a tensor saved by "
-            f"torch.save is read, never a pickle of other objects"
-        ) from None
-    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
-        kind = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
-        raise InputError(f"{where}: {path}: expected a tensor (n, d) of floating-point numbers, found {kind}")
-    return TokenFile(_matrix(value.float().numpy(), path, where), "CLAM pt: tensor", {})
 
 
 def _matrix(raw: NDArray[Any], path: Path, where: str) -> NDArray[np.float32]:

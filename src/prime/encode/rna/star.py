@@ -13,6 +13,7 @@ from prime.errors import InputError
 
 NEEDED = ("gene_id", "gene_name", "tpm_unstranded")
 GZIP = b"\x1f\x8b"
+LARGEST = 2**26  # bytes of text; a file of the GDC has 2**22
 HEAD = 10_000  # bytes, enough for the comment and the header
 HIGHEST_SUM = 1.05e6  # of TPM over genes, with a margin for rounding
 LOWEST_SUM = 5e5  # of TPM over the genes of a nearly complete list; those of FPKM are lower
@@ -131,8 +132,12 @@ def _number(text: str, path: Path, number: int) -> float:
 
 def _lines(path: Path) -> list[str]:
     try:
-        data = path.read_bytes()
-        raw = gzip.decompress(data) if data[:2] == GZIP else data
+        with path.open("rb") as file:
+            packed = file.read(2) == GZIP
+        with gzip.open(path) if packed else path.open("rb") as file:
+            raw = file.read(LARGEST + 1)
+        if len(raw) > LARGEST:
+            raise InputError(f"{path}: over {LARGEST:,} bytes of text; not a STAR-Counts file of one sample")
         return raw.decode("utf-8-sig").splitlines()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{path}: not a whole gzip file ({error}); download it again") from None
