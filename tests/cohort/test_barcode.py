@@ -45,15 +45,17 @@ def test_patient_of_a_report_file_name() -> None:
     assert barcode.sample_type("TCGA-AA-0001") is None
 
 
-@given(st.permutations(["06A-02", "01B-01", "01A-02", "01A-11", "11A-01", "03A-01"]))
-def test_primary_with_lowest_vial_and_portion_is_preferred(ends: list[str]) -> None:
-    samples = [f"TCGA-AA-0001-{end}D" for end in ends]
-    assert barcode.preferred_sample(samples) == "TCGA-AA-0001-01A-02D"
-
-
-def test_preference_falls_back_to_blood_then_metastasis_never_to_normal() -> None:
-    base = "TCGA-AA-0001-"
-    assert barcode.preferred_sample([base + "06A", base + "03B", base + "03A"]) == base + "03A"
-    assert barcode.preferred_sample([base + "11A", base + "06A", base + "02A"]) == base + "06A"
-    assert barcode.preferred_sample([base + "11A", base + "02A"]) is None
-    assert barcode.preferred_sample([]) is None
+def test_the_parts_of_a_name_that_has_a_barcode_somewhere() -> None:
+    slide = barcode.sample("run2_TCGA-AA-0001-06Z-00-DX1.uuid_features.h5")
+    assert slide == barcode.Sample("TCGA-AA-0001", "TCGA-AA-0001-06Z-00-DX1", "06", "DX")
+    assert barcode.sample_type("TCGA-AA-0001-11A_counts.tsv") == "11"
+    assert barcode.sample_type("TCGA-AA-0001-11") == "11"
+    assert barcode.sample("TCGA-AA-0001-01A-11R-A12P-07.tsv") == barcode.Sample(
+        "TCGA-AA-0001", "TCGA-AA-0001-01A-11R-A12P-07", "01", None
+    )
+    # a patient's name, then something that looks like a sample: the first barcode counts
+    assert barcode.sample_type("TCGA-AA-0001.TCGA-AA-0001-11A.pdf") is None
+    for other in ("TCGA-AA-0001-1", "TCGA-AA-0001-111", "TCGA-AA-0001_11", "TCGA-AA-0001.11.pdf"):
+        assert barcode.sample_type(other) is None
+    assert barcode.sample("XTCGA-AA-0001-11A") is None
+    assert barcode.sample("case-11A") is None

@@ -247,7 +247,9 @@ def test_slides_of_a_patient_are_joined_and_thinned(tmp_path: Path) -> None:
     np.testing.assert_array_equal(rows_of(tokens(tmp_path))["TCGA-AA-0001"], joined)
     source = tokens(tmp_path, max_tokens=3)
     np.testing.assert_array_equal(rows_of(source)["TCGA-AA-0001"], joined[[0, 5, 10]])
-    assert source.notes == ["1 patients had more than 3 tokens: thinned evenly"]
+    assert source.notes == [
+        "samples used: 2 primary (01)", "1 patients had more than 3 tokens: thinned evenly",
+    ]  # fmt: skip
     assert len(thin(joined, 11)) == 11
 
 

@@ -109,7 +109,7 @@ def test_each_file_that_is_left_out_has_its_reason(tmp_path: Path) -> None:
     ]
     assert reasons(select(lay(files, tmp_path), tmp_path)) == {
         "id-1": "",
-        "id-2": "the same aliquot as file id-1",
+        "id-2": "another file of the same aliquot is used",
         "id-3": f"{patient}-01A-11R-A1-07 is the lower vial, portion or aliquot",
         "id-4": "the patient has sample type 01 (primary), which is preferred",
         "id-5": "sample type 02 (recurrent) is not used",
@@ -117,7 +117,7 @@ def test_each_file_that_is_left_out_has_its_reason(tmp_path: Path) -> None:
         "id-7": "",
         "id-8": "",
         "id-9": "the patient has sample type 01 (primary), which is preferred",
-        "id-10": "not a diagnostic slide (DX)",
+        "id-10": "a frozen section (TS)",
         "id-11": "",
         "id-12": "",
         "id-13": "of several patients",

@@ -16,6 +16,7 @@ from prime import cli
 from prime.cohort.readers import read_source, report
 from prime.cohort.readers.report import ReportSource
 from prime.cohort.readers.tokens import TokenSource
+from prime.cohort.readers.words import WordSource
 from prime.encode.reports.encoder import (
     ReportEncoder,
     TokenSettings,
@@ -27,8 +28,8 @@ from prime.encode.reports.encoder import (
 from prime.encode.reports.pipeline import ReportJob, encode_reports
 from prime.encode.reports.sources import Columns, find_reports
 from prime.errors import InputError
-from prime.files import read_json
 from prime.job_pool import JobPool
+from prime.parsing import read_json
 
 WORDS = [f"w{number}" for number in range(40)]
 LONG = " ".join(WORDS)
@@ -176,6 +177,32 @@ def encode(inputs: Path, out: Path, folder: Path | None, jobs: int | None = None
     job = ReportJob(out=out, encoder=encoder, **options)
     found = find_reports([inputs], out, Columns())
     return encode_reports(found, job, JobPool(jobs))
+
+
+@pytest.mark.parametrize("kind", ["files", "table"])
+def test_reports_on_other_tissue_are_left_out(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"TCGA-AA-0001{end}" for end in ("-11A", "-01A", "-06A", "")] + ["TCGA-AA-0002-11A"]
+    names += ["TCGA-AA-0003"] * 12  # the twelfth report of one name is none of normal tissue
+    texts = [f"{name} report {number} of a tumor" for number, name in enumerate(names)]
+    if kind == "table":
+        inputs = tmp_path / "in.csv"
+        pd.DataFrame({"patient_filename": names, "text": texts}).to_csv(inputs, index=False)
+    else:
+        inputs = tmp_path / "in"
+        inputs.mkdir()
+        for number, (name, text) in enumerate(zip(names, texts, strict=True)):
+            (inputs / f"{name}.{number}.txt").write_text(text, encoding="utf-8")
+    for options, patients, count in (((), 2, 14), (("--samples", "all"), 3, 17)):
+        out = tmp_path / f"out{count}"
+        assert cli.run(["encode", "reports", str(inputs), "--out", str(out), *options]) == 0
+        table = pd.read_csv(out / "texts.csv")
+        assert (table["patient_id"].nunique(), len(table)) == (patients, count)
+        found = read_source("t", WordSource(reader="words", path="texts.csv"), out)
+        assert found.detected.startswith(f"csv table: {count} reports")
+        assert {patient for patient, _ in found.patients} == set(table["patient_id"])
+    assert "1 metastatic (06), 2 normal tissue (11) (samples" in capsys.readouterr().out
 
 
 def test_the_h5_reader_reads_it(tmp_path: Path, reports: Path, folder: Path) -> None:

@@ -15,7 +15,7 @@ from prime.cli import run
 from prime.cohort.readers.tokens import TokenSource, read_tokens
 from prime.cohort.readers.vector import VectorSource, read_vector
 from prime.errors import InputError
-from prime.files import read_json
+from prime.parsing import read_json
 
 TCGA = Path(__file__).resolve().parents[2] / ".." / "shared" / "tcga" / "bulkrnabert"
 GENES = [f"ENSG{i:011d}" for i in range(40)]
@@ -206,7 +206,7 @@ def test_it_resumes_goes_on_past_a_broken_file_and_says_so(
 def test_a_further_patient_of_a_matrix_leaves_the_others_alone(files: Path) -> None:
     out, matrix = files / "out", files / "m.csv"
     table = made_tpm().drop(columns=GENES[1]).rename_axis("identifier").reset_index()
-    common = (matrix, "--weights", files / "weights", "--out", out, "--tokens", 10)
+    common = (matrix, "--weights", files / "weights", "--out", out, "--tokens", 10, "--unit", "tpm")
     table.iloc[:3].to_csv(matrix, index=False)
     assert encode(*common) == 0
     stamps = {p.name: p.stat().st_mtime_ns for p in (out / "tokens").iterdir()}
@@ -239,6 +239,77 @@ def test_one_file_alone_is_a_patient(files: Path) -> None:
     one = files / "raw" / "3" / f"{PATIENTS[2]}-01A.tsv"
     assert encode(one, "--encoder", "log-tpm", "--out", files / "out") == 0
     assert pd.read_parquet(files / "out" / "rna.parquet")["patient_id"].tolist() == [PATIENTS[2]]
+
+
+@pytest.mark.parametrize("position", [0, 2])
+def test_an_incomplete_file_fails_and_does_not_decide_on_the_genes_of_all(files: Path, position: int) -> None:
+    patient, out = PATIENTS[position], files / "out"
+    write_star(files / "raw" / patient[-1] / f"{patient}-01A.tsv", made_tpm().loc[patient].iloc[:6])
+    assert encode(files / "raw", "--encoder", "log-tpm", "--out", out) == 1
+    table = pd.read_parquet(out / "rna.parquet")
+    assert table["patient_id"].tolist() == [name for name in PATIENTS if name != patient]
+    assert table.columns[1:].tolist() == [GENES[0], *GENES[2:]]
+    assert "has 5 of the 39 genes" in pd.read_csv(out / "failures.csv")["reason"][0]
+
+
+def test_files_without_expression_fail_and_are_listed(files: Path) -> None:
+    zero = made_tpm().loc[PATIENTS[1]] * 0
+    write_star(files / "raw" / "2" / f"{PATIENTS[1]}-01A.tsv", zero)
+    assert encode(files / "raw", "--encoder", "log-tpm", "--out", files / "a") == 1
+    matrix = files / "m.csv"
+    table = made_tpm().drop(columns=GENES[1])
+    table.loc[PATIENTS[1]] = 0.0
+    table.rename_axis("identifier").reset_index().to_csv(matrix, index=False)
+    assert encode(matrix, "--encoder", "log-tpm", "--out", files / "b", "--unit", "tpm") == 1
+    for name in ("a", "b"):
+        done = pd.read_parquet(files / name / "rna.parquet")["patient_id"].tolist()
+        assert done == [PATIENTS[0], *PATIENTS[2:]]
+        failures = pd.read_csv(files / name / "failures.csv")
+        assert failures["name"].tolist() == [PATIENTS[1]]
+        assert "no gene is expressed" in failures["reason"][0]
+
+
+@pytest.mark.parametrize("kind", ["files", "mapping", "matrix"])
+def test_the_tumour_stands_for_a_patient(files: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    tpm = made_tpm().drop(columns=GENES[1])
+    rows = {f"{PATIENTS[0]}-{end}R-A12P-07": tpm.loc[PATIENTS[1]] for end in ("11A-11", "06A-11", "01B-11")}
+    rows |= {f"{PATIENTS[0]}-01A-11R-A12P-07": tpm.loc[PATIENTS[0]]}
+    rows |= {f"{PATIENTS[2]}-06A-11R-A12P-07": tpm.loc[PATIENTS[2]]}
+    rows |= {f"{PATIENTS[3]}-11A-11R-A12P-07": tpm.loc[PATIENTS[3]]}
+    common: tuple[str | Path, ...] = ("--encoder", "log-tpm", "--unit", "tpm")
+    source = files / "mixed"
+    names = {
+        name: f"{number}.tsv" if kind == "mapping" else f"{name}.tsv" for number, name in enumerate(rows)
+    }
+    if kind == "matrix":
+        source = files / "mixed.csv"
+        pd.DataFrame(rows).T.rename_axis("identifier").reset_index().to_csv(source, index=False)
+    else:
+        for name, values in rows.items():
+            write_star(source / names[name], values)
+    if kind == "mapping":
+        mapping = files / "map.csv"
+        pd.DataFrame(
+            {"patient_id": [n[:12] for n in rows], "path": list(names.values()), "sample": list(rows)}
+        ).to_csv(mapping, index=False)
+        common = (*common, "--mapping", mapping)
+    assert encode(source, *common, "--out", files / "out") == 0
+    table = pd.read_parquet(files / "out" / "rna.parquet")
+    assert table["patient_id"].tolist() == [PATIENTS[0], PATIENTS[2]]
+    expected = np.log10(1 + tpm.loc[[PATIENTS[0], PATIENTS[2]]])
+    assert np.allclose(table.iloc[:, 1:], expected, rtol=1e-6)
+    assert (
+        "samples left out: 1 metastatic (06), 2 normal tissue (11), 1 primary (01)" in capsys.readouterr().out
+    )
+    assert encode(source, *common, "--samples", "11", "--out", files / "normal") == 0
+    assert pd.read_parquet(files / "normal" / "rna.parquet")["patient_id"].tolist() == [
+        PATIENTS[0],
+        PATIENTS[3],
+    ]
+    with pytest.raises(InputError, match="has two samples"):
+        encode(source, *common, "--samples", "all", "--out", files / "all")
+    with pytest.raises(InputError, match=r"--samples: sample types are numbers of two digits"):
+        encode(source, *common, "--samples", "normal", "--out", files / "all")
 
 
 @pytest.mark.tcga

@@ -30,6 +30,13 @@ def made_tpm(patients: int = 3, genes: int = GENES, seed: int = 0) -> np.ndarray
         (lambda x: np.log2(1 + x), "log2-tpm", "turned back they sum to 800,000"),
         (lambda x: np.log1p(x), "ln-tpm", "turned back they sum to 800,000"),
         (lambda x: np.round(x * 40), "counts", "all values are whole numbers"),
+        (lambda x: np.minimum(np.round(x), 9), "counts", "all values are whole numbers, the largest 9"),
+        (
+            lambda x: np.log2(0.001 + x),
+            "log2-tpm-0.001",
+            "the least value is -9.97, and turned back patients",
+        ),
+        (lambda x: np.log2(0.001 + x).round(4), "log2-tpm-0.001", "at most 1,000,000"),
     ],
 )
 def test_units_are_found_with_a_reason(change, unit: str, words: str) -> None:
@@ -39,13 +46,22 @@ def test_units_are_found_with_a_reason(change, unit: str, words: str) -> None:
     assert words in reason
     check_unit(values, unit, ["a", "b", "c"], "m.csv")
     if unit != "counts":
-        assert np.allclose(to_tpm(values, unit), made_tpm(), rtol=1e-9, atol=1e-9)
+        near = 1e-4 if (values == values.round(4)).all() else 1e-9
+        assert np.allclose(to_tpm(values, unit), made_tpm(), rtol=near, atol=near)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda x: x * 40 + 0.25, "not whole, sums 32,003,000 to 32,003,000; declare --unit (RSEM"),
+        (lambda x: x * 1000, "sums 800,000,000 to 800,000,000; declare --unit (RSEM"),
+        (lambda x: x * 0.3, "sums 240,000 to 240,000; declare --unit (RSEM's expected counts: --unit counts"),
+        (lambda x: x[:, :500], "; 500 genes do not tell TPM from FPKM"),
+        (lambda x: np.log2(1 + 0.3 * x), "but 12,000 genes do not tell the base"),
+        (lambda x: 1000 * np.log2(1 + x), "values up to"),
+        (lambda x: x / 50 - 1, "negative values, down to -1.00; z-scores cannot be turned back"),
+        (lambda x: np.log2(0.001 + x)[:, :500], "as Xena has it, whose least value is -9.97, declare --unit"),
+        (lambda x: np.log2(1e-6 + x), "negative values, down to -19.93"),
         (lambda x: np.log2(1 + x)[:, :500], "these are logarithms, but 500 genes do not tell the base"),
         (lambda x: x / 1e5, "these are logarithms, but 12,000 genes do not tell the base"),
     ],
@@ -61,6 +77,8 @@ def test_units_that_cannot_be_told_are_refused(change, message: str) -> None:
     [
         (lambda x: np.log2(1 + x), "tpm", "patient b has no value over"),
         (lambda x: x * 40, "tpm", "patient b sums to 32,000,000, beyond 1,000,000"),
+        (lambda x: x * 0.3, "tpm", "patient b sums to 240,000 only, TPM to most of a million"),
+        (lambda x: x * 1000, "tpm", "patient b sums to 800,000,000, beyond 1,000,000"),
         (lambda x: x, "log2-tpm", "no logarithm of TPM"),
         (lambda x: np.log2(1 + x), "log10-tpm", "over 1,000,000"),
         (lambda x: np.log10(1 + x), "log2-tpm", "only: another base"),
@@ -78,6 +96,46 @@ def test_a_declared_unit_that_contradicts_one_patient_is_refused(change, unit: s
     with pytest.raises(InputError, match=f"m.csv: unit {unit}, but patient b ") as caught:
         check_unit(mixed, unit, ["a", "b", "c"], "m.csv")
     assert message in str(caught.value)
+
+
+def test_patients_without_any_expression_fail_and_have_no_say_in_the_unit(tmp_path: Path) -> None:
+    genes, path = gene_list(ids(GENES), "list"), tmp_path / "m.parquet"
+    for unit, change in (
+        ("tpm", lambda x: x),
+        ("log2-tpm", lambda x: np.log2(1 + x)),
+        ("log2-tpm-0.001", lambda x: np.log2(0.001 + x)),
+    ):
+        tpm = made_tpm()
+        tpm[1] = 0.0
+        frame(change(tpm)).to_parquet(path)
+        found = read_tpm(path, MatrixOptions(), genes)
+        assert found.unit == unit
+        assert list(found.silent) == ["p1"]
+        assert "no gene is expressed, each has the value" in found.silent["p1"]
+        assert np.allclose(found.tpm[[0, 2]], tpm[[0, 2]], rtol=1e-6, atol=1e-6)
+    frame(np.zeros((2, 30))).to_parquet(path)
+    with pytest.raises(InputError, match=r"no sample has any expression \(no gene is expressed"):
+        read_tpm(path, MatrixOptions(), gene_list(ids(30), "list"))
+
+
+def test_counts_of_genes_without_a_length_alone_are_no_expression(tmp_path: Path) -> None:
+    path, lengths = tmp_path / "counts.csv", tmp_path / "lengths.csv"
+    frame(np.array([[10.0, 20.0, 70.0], [0.0, 0.0, 7.0]]), versions=False).to_csv(path, index=False)
+    pd.DataFrame({"gene_id": ids(2), "length": [1000, 2000]}).to_csv(lengths, index=False)
+    found = read_tpm(path, MatrixOptions(lengths=lengths), gene_list(ids(2), "list"))
+    assert found.tpm.tolist()[0] == [5e5, 5e5]
+    assert list(found.silent) == ["p1"]
+
+
+def test_negative_values_contradict_every_other_unit(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    frame(np.log2(made_tpm(3, 200) + 0.001)).to_csv(path, index=False)
+    genes = gene_list(ids(200), "list")
+    for unit in ("tpm", "log2-tpm", "ln-tpm", "log10-tpm", "counts"):
+        with pytest.raises(InputError, match=r"patient p0, gene ENSG\d+: -"):
+            read_tpm(path, MatrixOptions(unit=unit), genes)
+    found = read_tpm(path, MatrixOptions(unit="log2-tpm-0.001"), genes)
+    assert np.allclose(found.tpm, made_tpm(3, 200), atol=1e-6)
 
 
 def test_counts_become_tpm_by_hand() -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from prime.cohort.patient_names import PATIENT_FROM
+from prime.cohort.tissue import TUMOUR
 from prime.encode.rna.genes import PUBLISHED_SHA256, GeneList, align, base_id, gene_list, read_gene_list
-from prime.encode.rna.samples import owners_of, star_files
+from prime.encode.rna.samples import one_each, owners_of, star_files
 from prime.encode.rna.star import is_star, read_star, star_profile
 from prime.encode.rna.symbols import read_symbols
 from prime.errors import InputError
@@ -75,6 +76,14 @@ def test_a_whole_file_without_counts_rows_copies_and_versions(file: Path) -> Non
         (lambda text: text.replace("69.5439", "nan"), "line 7: tpm_unstranded is 'nan'"),
         (lambda text: text.replace("69.5439", "2e6"), "sums to 2,000,473, over 1,000,000: not TPM"),
         (lambda text: text + row("ENSG00000000003.2", "X", 1), "gene 'ENSG00000000003' occurs twice"),
+        (
+            lambda _: HEADER + row("ENSG00000000003.15", "A", 0) + row("ENSG00000000005.6", "B", "0.0"),
+            "no gene is expressed, every tpm_unstranded is 0",
+        ),
+        (
+            lambda _: HEADER + "".join(row(f"ENSG{i:011d}.1", f"N{i}", 20.0) for i in range(12_000)),
+            "tpm_unstranded sums to 240,000 only over 12,000 genes",
+        ),
     ],
 )
 def test_each_way_to_be_broken_is_told(file: Path, change, message: str) -> None:
@@ -177,16 +186,16 @@ def test_patients_of_files(tmp_path: Path) -> None:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("x", encoding="utf-8")
-    found = star_files(tmp_path, PATIENT_FROM, None)
+    found, _ = star_files(tmp_path, PATIENT_FROM, None)
     assert list(found) == ["TCGA-06-0187", "TCGA-06-2559", "p7"]
     assert found["p7"] == tmp_path / "b" / "p7.star.tsv"
-    (tmp_path / "a" / "TCGA-06-2559-02A.tsv").write_text("x", encoding="utf-8")
-    with pytest.raises(InputError, match=r"patient TCGA-06-2559 has two samples, 'TCGA-06-2559-01A\.tsv'"):
+    (tmp_path / "a" / "p7.2.tsv").write_text("x", encoding="utf-8")
+    with pytest.raises(InputError, match=r"patient p7 has two samples, 'p7\.2\.tsv'"):
         star_files(tmp_path, PATIENT_FROM, None)
     mapping = tmp_path / "which.csv"
-    mapping.write_text("patient_id,path\nz,b/p7.star.tsv\ny,a/TCGA-06-2559-02A.tsv\n", encoding="utf-8")
-    assert star_files(tmp_path, PATIENT_FROM, mapping) == {
-        "y": tmp_path / "a" / "TCGA-06-2559-02A.tsv",
+    mapping.write_text("patient_id,path\nz,b/p7.star.tsv\ny,a/p7.2.tsv\n", encoding="utf-8")
+    assert star_files(tmp_path, PATIENT_FROM, mapping)[0] == {
+        "y": tmp_path / "a" / "p7.2.tsv",
         "z": tmp_path / "b" / "p7.star.tsv",
     }
     mapping.write_text("patient_id,path\nz,b/p7.star.tsv\nz,a/q.tsv\n", encoding="utf-8")
@@ -206,4 +215,4 @@ def test_patients_of_files(tmp_path: Path) -> None:
 )
 def test_names_that_tell_no_patient(name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        owners_of([name], PATIENT_FROM, "folder")
+        one_each([name], owners_of([name], PATIENT_FROM, "folder"), TUMOUR, "folder")

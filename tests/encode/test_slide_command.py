@@ -62,6 +62,35 @@ def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 TILES = ("--tile-um", 32)
 
 
+def test_slides_of_other_tissue_are_left_out_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ends = {
+        "TCGA-AA-0001": ("01Z-00-DX1", "11Z-00-DX1", "01A-01-TS1", "06Z-00-DX1"),
+        "TCGA-AA-0002": ("06Z-00-DX1",),
+    }
+    names = [f"{patient}-{end}" for patient, found in ends.items() for end in found]
+    for seed, name in enumerate(names):
+        write_slide(tmp_path / "in" / f"{name}.svs.tif", tissue(256, 256, seed))
+    common = (tmp_path / "in", "--encoder", "colour", "--tile-um", 64, "--tile-px", 32)
+    assert command(*common, "--out", tmp_path / "a") == 0
+    used = {f"{names[0]}.svs", f"{names[4]}.svs"}
+    assert {path.stem for path in (tmp_path / "a" / "features").glob("*.h5")} == used
+    printed = capsys.readouterr().out
+    assert "samples used: 1 metastatic (06), 1 primary (01)" in printed
+    assert "left out: 1 frozen primary (01 TS), 1 metastatic (06), 1 normal tissue (11) (samples" in printed
+    assert command(*common, "--out", tmp_path / "b", "--samples", "01", "--frozen") == 0
+    with h5py.File(tmp_path / "b" / "centroids_patient" / "TCGA-AA-0001.h5") as file:
+        assert file["features"].attrs["slides"] == f"{names[2]}.svs,{names[0]}.svs"
+    # feature files of other programs, which are only clustered, follow the same rule
+    assert command(*common, "--out", tmp_path / "c", "--samples", "all", "--frozen") == 0
+    assert command(tmp_path / "c" / "features", "--out", tmp_path / "d") == 0
+    with h5py.File(tmp_path / "d" / "centroids_patient" / "TCGA-AA-0001.h5") as file:
+        assert file["features"].attrs["slides"] == f"{names[0]}.svs"
+    with pytest.raises(InputError, match="none of the 5 samples stands for the tumour"):
+        command(*common, "--out", tmp_path / "e", "--samples", "03")
+
+
 def test_from_slides_to_files_that_the_cohort_reads(slides: Path, vit: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert (

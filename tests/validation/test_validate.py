@@ -13,7 +13,7 @@ from lifelines.utils import concordance_index
 from prime.cli import main
 from prime.errors import InputError
 from prime.predict.predict import score_patients
-from prime.validation.labelled import SERVED, curves, read_labelled
+from prime.validation.labelled import SERVED, read_labelled
 from prime.validation.performance import Draws, horizon_name
 from prime.validation.validate import usable_horizons, validate
 from tests.validation.conftest import Work, with_covariates
@@ -36,7 +36,7 @@ def test_only_patients_whom_the_model_did_not_fit_are_judged(work: Work, out: Pa
     steps = json.loads((out / "flow.json").read_text(encoding="utf-8"))["tasks"]["os"]
     assert [step["patients"] for step in steps] == [420, 140]
     assert steps[1]["reason"] == SERVED
-    scored = score_patients(work.model, work.store).set_index("patient_id")
+    scored = score_patients(work.model, work.store).patients.set_index("patient_id")
     np.testing.assert_allclose(judged["risk"], scored.loc[judged["patient_id"], "risk"], rtol=1e-5)
 
 
@@ -69,7 +69,7 @@ def test_patterns_groups_decisions_and_the_checklist_have_their_tables(out: Path
     assert c_index["n"].sum() == 140
     groups = pd.read_csv(out / "subgroups" / "subgroups.csv")
     assert {"age", "sex"} == set(groups["variable"])
-    assert {"below 50", "75 and above"} <= set(groups["group"])
+    assert {"0 to 50", "75 and above"} <= set(groups["group"])
     decisions = pd.read_csv(out / "decisions" / "decisions.csv")
     everyone = decisions[decisions["pattern"] == "everyone"]
     assert (everyone.groupby("horizon_days")["threshold"].count() == 40).all()
@@ -111,17 +111,17 @@ def test_a_binary_model_is_judged_at_its_own_horizon(work: Work, tmp_path: Path)
     assert np.isnan(found.loc["auc", "low"])
 
 
-def test_curves_are_read_back_from_the_columns(work: Work) -> None:
-    table = score_patients(work.model, work.store)
-    scored = table[table["status"] == "scored"].reset_index(drop=True)
-    ((mine, edges, curve),) = curves(scored)
-    assert mine.all()
-    head = work.model.heads["all"]
-    np.testing.assert_array_equal(edges.round(1), head.edges.round(1))
-    assert (np.diff(curve, axis=1) <= 0).all()
+def test_risks_are_those_of_the_predictions(work: Work) -> None:
     labelled = read_labelled(work.model, work.store)
-    np.testing.assert_allclose(labelled.chance(float(edges[1])), 1 - curve[labelled.rows, 0])
-    assert np.isnan(labelled.chance(float(edges[-2]) + 1)).all()
+    known = labelled.table["survival_12m"].to_numpy()
+    np.testing.assert_allclose(labelled.chance(YEAR), 1 - known)
+    assert np.isnan(labelled.chance(1e6)).all()
+    time, event, expected = labelled.followed()
+    whole = labelled.time <= time
+    assert (event == (labelled.event & whole)).all()
+    for i in range(0, 140, 13):
+        one = replace(labelled, table=labelled.table.iloc[[i]], time=time[[i]], event=event[[i]])
+        np.testing.assert_allclose(expected[i], -np.log1p(-one.chance(float(time[i]))[0]))
 
 
 def test_a_cohort_without_an_event_or_the_type_is_refused(work: Work) -> None:

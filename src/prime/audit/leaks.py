@@ -11,7 +11,7 @@ import numpy as np
 from prime.audit.findings import Finding
 from prime.audit.predictions import Predictions, persons
 from prime.errors import InputError, some
-from prime.files import read_json
+from prime.parsing import read_json
 from prime.store.store import Store
 
 MIN_NUMBERS = 16  # that differ from 0, of a patient's rows: fewer can be the same by chance

@@ -1,15 +1,36 @@
-"""TCGA barcodes: `TCGA-TSS-PART-SSV-PPA-PLATE-CENTER`.
+"""TCGA barcodes: `TCGA-TSS-PART-SSV-PPA-PLATE-CENTER`, or `TCGA-TSS-PART-SSV-PP-SLIDE` of a slide.
 
 TSS is the tissue source site, `TCGA-TSS-PART` the patient, SS the sample type and V its vial, PP the portion
-and A its analyte.
+and A its analyte. A slide is diagnostic (`DX1`) or a frozen section from the top, the middle or the bottom of
+the portion (`TS1`, `MS1`, `BS1`).
 """
 
 import re
-from collections.abc import Iterable
+from dataclasses import dataclass
 
 _PATIENT = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?=$|[-.])")
-_SAMPLE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}-([0-9]{2})([A-Z])?(?=$|[-.])")
-PREFERRED_TYPES = ("01", "03", "06")
+_ANYWHERE = re.compile(
+    r"(?<![A-Za-z0-9])(?P<patient>TCGA-[A-Za-z0-9]{2}-[A-Za-z0-9]{4})(?![A-Za-z0-9])"
+    r"(?:-(?P<type>[0-9]{2})[A-Za-z]?(?![A-Za-z0-9])"
+    r"(?:-[0-9]{2}[A-Za-z]?(?![A-Za-z0-9])(?:-(?P<section>DX|TS|MS|BS)[A-Za-z0-9]*|(?:-[A-Za-z0-9]{2,4}){2})?)?)?"
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The sample that a name states.
+
+    Attributes:
+        patient: 12 characters.
+        barcode: as far as the name has it.
+        type: two digits (01 primary, 06 metastatic, 10 to 19 normal, ...); None where absent.
+        section: DX of a diagnostic slide; TS, MS or BS of a frozen section; None of anything else.
+    """
+
+    patient: str
+    barcode: str
+    type: str | None
+    section: str | None
 
 
 def is_tcga(text: str) -> bool:
@@ -30,24 +51,15 @@ def site(barcode: str) -> str:
     return patient(barcode)[5:7]
 
 
-def sample_type(barcode: str) -> str | None:
-    """The sample type's two digits (01 primary, 06 metastatic, 10 to 19 normal, ...), None where absent."""
-    match = _SAMPLE.match(barcode)
-    return None if match is None else match.group(1)
+def sample(name: str) -> Sample | None:
+    """The first barcode in a name, of whatever file, row or report; None where there is none."""
+    match = _ANYWHERE.search(name)
+    if match is None:
+        return None
+    return Sample(match["patient"], match.group(), match["type"], match["section"])
 
 
-def preferred_sample(barcodes: Iterable[str]) -> str | None:
-    """The sample used for a patient: type 01, else 03, else 06; of several the lowest barcode.
-
-    The lowest barcode has the lowest vial, then portion, then aliquot, and is the same on every run.
-    None where no barcode has one of the three types (for example, only normal tissue).
-    """
-    by_type: dict[str, list[str]] = {}
-    for barcode in barcodes:
-        kind = sample_type(barcode)
-        if kind is not None:
-            by_type.setdefault(kind, []).append(barcode)
-    for kind in PREFERRED_TYPES:
-        if kind in by_type:
-            return min(by_type[kind])
-    return None
+def sample_type(name: str) -> str | None:
+    """The sample type of the first barcode in a name, two digits; None where absent."""
+    found = sample(name)
+    return None if found is None else found.type

@@ -129,8 +129,8 @@ def competing_table(rows: pd.DataFrame, task: str, endpoint: str) -> Table:
         "competing",
         f"{task} where {endpoint} can come first",
         "Cumulative incidence by Aalen-Johansen; 1 - Kaplan-Meier takes the competing events for censorings"
-        " and overstates it. Observed / expected: cumulative incidence over the mean predicted risk, with a 95%"
-        " bootstrap interval; a model that took them for censorings predicts too much.",
+        " and overstates it. Observed / expected: cumulative incidence over the mean predicted risk, with a"
+        " 95% bootstrap interval; a model that took them for censorings predicts too much.",
         rows,
         display,
     )

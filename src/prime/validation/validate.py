@@ -84,8 +84,7 @@ def validate(
     model = load_model(model_dir)
     labelled = read_labelled(model, store, cohort_names, device)
     horizons, notes = usable_horizons(labelled, years)
-    if model.checkpoint.manifest.get("recalibration_patients") == store.manifest["patients_sha256"]:
-        notes.append("the model was recalibrated on these patients: its calibration looks better than it is")
+    notes += _warnings(model, labelled)
     other = None if competing is None else read_competing(labelled, store, competing)
     sections = _sections(model, store, labelled, horizons, draws, notes)
     if other is not None:
@@ -108,6 +107,19 @@ def validate(
     for place, section in enumerate(sections):
         _write_section(section, out, place, facts)
     return write_report(out)
+
+
+def _warnings(model: FittedModel, labelled: Labelled) -> list[str]:
+    """What the judged patients served before."""
+    found: list[str] = []
+    fitted = set(model.checkpoint.manifest.get("recalibration", {}).get("patient_ids", ()))
+    recalibrated = int(labelled.table["patient_id"].astype(str).isin(fitted).sum())
+    if recalibrated:
+        found.append(f"the model was recalibrated on {recalibrated} of these patients: too good to be true")
+    seen = int((labelled.table["seen_in"] == "pretraining").sum())
+    if seen:
+        found.append(f"pretraining saw {seen} of these patients, without their outcomes")
+    return found
 
 
 def usable_horizons(labelled: Labelled, years: Sequence[float]) -> tuple[list[float], list[str]]:

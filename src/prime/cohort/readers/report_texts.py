@@ -5,12 +5,13 @@ from pathlib import Path
 import pandas as pd
 
 from prime.cohort.patient_names import patient_in
-from prime.cohort.source import SourceConfig, SourceTexts
+from prime.cohort.source import SourceTexts
 from prime.cohort.tables import read_table, require_columns
+from prime.cohort.tissue import SampledSource, sort_tissue
 from prime.errors import InputError, some
 
 
-class ReportTable(SourceConfig):
+class ReportTable(SampledSource):
     """A table of reports: the columns of their names, which begin with the patient, and of their texts."""
 
     patient_id: str = "patient_filename"
@@ -20,7 +21,8 @@ class ReportTable(SourceConfig):
 def report_texts(config: ReportTable, root: Path, where: str) -> SourceTexts:
     """Each patient's text, patients sorted.
 
-    The patient is found in a report's name by PATIENT_FROM. Several reports of a patient are joined with a
+    The patient is found in a report's name by PATIENT_FROM, and reports on samples that don't stand for the
+    tumour are left out, see `prime.cohort.tissue`. Several reports of a patient are joined with a
     line break, in file order. An empty text counts as missing, and is noted.
 
     Raises:
@@ -30,19 +32,18 @@ def report_texts(config: ReportTable, root: Path, where: str) -> SourceTexts:
     path = root / config.path
     table = read_table(path, where, text=True)
     require_columns(table, [config.patient_id, config.text], path, where)
+    names = _cells(table[config.patient_id])
+    patients = [_patient(name, row, config, f"{where}: {path}") for row, name in enumerate(names, start=1)]
+    tissue = sort_tissue(names, patients, config.tissue)
+    tissue.refuse_nothing(f"{where}: {path}")
     found: dict[str, list[str]] = {}
-    for row, (name, text) in enumerate(
-        zip(_cells(table[config.patient_id]), _cells(table[config.text]), strict=True), start=1
-    ):
-        patient = patient_in(name, where)
-        if patient is None:
-            raise InputError(f"{where}: {path}: row {row} has no patient in {config.patient_id}")
+    for patient, text in tissue.used(list(zip(patients, _cells(table[config.text]), strict=True))):
         found.setdefault(patient, []).append(text.strip())
     joined = {patient: "\n".join(text for text in texts if text) for patient, texts in sorted(found.items())}
     texts = {patient: text for patient, text in joined.items() if text}
     if not texts:
         raise InputError(f"{where}: {path}: every report is empty; check the column {config.text!r}")
-    notes: list[str] = []
+    notes = tissue.notes()
     several = sum(len(texts) > 1 for texts in found.values())
     if several:
         notes.append(f"{several:,} patients have several reports: joined")
@@ -50,6 +51,13 @@ def report_texts(config: ReportTable, root: Path, where: str) -> SourceTexts:
     if empty:
         notes.append(f"{len(empty):,} reports are empty ({some(empty)}): counted as missing")
     return SourceTexts(texts, len(table), f"{path.suffix[1:]} table: {len(table):,} reports", notes)
+
+
+def _patient(name: str, row: int, config: ReportTable, where: str) -> str:
+    patient = patient_in(name, where)
+    if patient is None:
+        raise InputError(f"{where}: row {row} has no patient in {config.patient_id}")
+    return patient
 
 
 def _cells(column: "pd.Series[str]") -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,8 +13,9 @@ from pydantic import Field
 
 from prime.cohort.patient_names import PATIENT_FROM, patient_in
 from prime.cohort.readers.registry import reader
-from prime.cohort.source import SourceConfig, SourceRows, kept_attributes
+from prime.cohort.source import SourceRows, kept_attributes
 from prime.cohort.tables import patient_ids, read_table
+from prime.cohort.tissue import SampledSource, of_tumour
 from prime.errors import InputError
 
 SUFFIXES = {"h5": (".h5", ".hdf5"), "pt": (".pt",)}
@@ -22,7 +24,7 @@ DATASETS = ("features", "feats", "patch_embeddings")
 SLIDE_TABLE_COLUMNS = (("PATIENT", "FILENAME"), ("case_id", "slide_id"))
 
 
-class TokenSource(SourceConfig):
+class TokenSource(SampledSource):
     """A folder of HDF5 or `.pt` feature files (TRIDENT, CLAM, STAMP, marugoto), one or more per patient."""
 
     file_pattern: str = "*"
@@ -51,6 +53,7 @@ def token_files(config: TokenSource, root: Path, where: str) -> list[Path]:
 def read_tokens(config: TokenSource, root: Path, where: str) -> SourceRows:
     """Read a folder of token files; a patient's slides are joined.
 
+    Which files of a patient are read `prime.cohort.tissue` says, by the barcodes in their names.
     Of more than max_tokens rows of a patient, evenly spaced ones are kept, the same on every run. An empty
     slide is noted and counts as missing.
 
@@ -61,7 +64,13 @@ def read_tokens(config: TokenSource, root: Path, where: str) -> SourceRows:
     """
     notes: list[str] = []
     files = _feature_files(config, root, where)
-    of_patient = _by_patient(config, root, files, where, notes)
+    of_patient, counts = of_tumour(
+        _by_patient(config, root, files, where, notes),
+        attrgetter("name"),
+        config.tissue,
+        f"{where}: {config.path}",
+    )
+    notes += counts
     first_path, first = _first_with_tokens(of_patient, config, where)
     return SourceRows(
         kind="sequence",

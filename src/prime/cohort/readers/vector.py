@@ -9,20 +9,27 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
+from prime.cohort import barcode
 from prime.cohort.readers.registry import reader
-from prime.cohort.source import SourceConfig, SourceRows, kept_attributes
+from prime.cohort.source import SourceRows, kept_attributes
 from prime.cohort.tables import patient_ids, read_table, require_columns
+from prime.cohort.tissue import SampledSource, Tissue, sort_tissue, without_normal
 from prime.errors import InputError
-from prime.files import read_json, read_text
+from prime.files import read_text
+from prime.parsing import read_json
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 MINIMUM_GENE_OVERLAP = 0.5
 
 
-class VectorSource(SourceConfig):
-    """A table with one or several rows per patient; each row is a vector of numbers."""
+class VectorSource(SampledSource):
+    """A table with one or several rows per patient; each row is a vector of numbers.
+
+    `sample_id`: the column with the barcode of a row's sample or slide, which is no feature.
+    """
 
     patient_id: str = "patient_id"
+    sample_id: str | None = None
     ignore: tuple[str, ...] = ()
     instances: Literal["mean", "tokens"] = "mean"
     group_size: int = Field(default=32, ge=1)
@@ -61,22 +68,28 @@ def inspect_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
 def read_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
     """Read a vector table.
 
-    NaN stays NaN (a later step imputes it). A row without any number counts as missing and is noted. With
-    `instances: mean`, the rows of a patient are averaged, NaN left out.
+    Rows of samples that don't stand for the tumour are left out, see `_of_tumour`. NaN stays NaN (a later
+    step imputes it). A row without any number counts as missing and is noted. With `instances: mean`, the
+    rows of a patient are averaged, NaN left out.
 
     Raises:
         InputError: a missing file or column, a column of text, an infinite or too large number, an empty
-            table, a patient id left empty, a feature without a group, or a gene overlap below a half.
+            table, a patient id left empty, a feature without a group, a gene overlap below a half, no sample
+            of the tumour, or two columns with barcodes of different samples.
     """
     path = root / config.path
     frame = read_table(path, where)
-    require_columns(frame, [config.patient_id, *config.ignore], path, where)
+    names = [config.patient_id, *([config.sample_id] if config.sample_id else []), *config.ignore]
+    labels = list(dict.fromkeys(names))
+    require_columns(frame, labels, path, where)
     ids = patient_ids(frame[config.patient_id], path, where)
-    features = frame.drop(columns=[config.patient_id, *config.ignore])
+    tissue = _of_tumour(frame, ids, config, f"{where}: {path}")
+    notes = tissue.notes()
+    kept = [not reason for reason in tissue.reasons]
+    ids, features = ids[kept], frame.loc[kept].drop(columns=labels)
     features.columns = features.columns.astype(str)
     values = _numbers(features, ids, path, where)
     names = list(features.columns)
-    notes: list[str] = []
     if config.gene_list is not None:
         notes.append(_gene_overlap(names, root / config.gene_list, where))
     groups = _groups(config, root, names, where, notes)
@@ -96,6 +109,47 @@ def read_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
     )
 
 
+def _of_tumour(frame: pd.DataFrame, ids: "pd.Series[str]", config: VectorSource, where: str) -> Tissue:
+    """The rows sorted by the barcodes in the column `sample_id`, else in that of the patients.
+
+    Ignored columns may hold barcodes too: unless `samples` or `frozen` is stated, they only leave out normal
+    tissue. Raises InputError where nothing is left, or where columns contradict each other.
+    """
+    patients = [str(name) for name in ids]
+    known = [barcode.sample(name) for name in patients]
+    owners = [name if item is None else item.patient for name, item in zip(patients, known, strict=True)]
+    stated = bool({"sample_id", "samples", "frozen"} & config.model_fields_set)
+    columns = [config.patient_id, *config.ignore] if config.sample_id is None else [config.sample_id]
+    if stated or any(item is not None and item.type is not None for item in known):
+        found = sort_tissue(_samples(frame, columns, where), owners, config.tissue)
+    else:
+        found = without_normal(_samples(frame, columns, where), owners)
+    found.refuse_nothing(where)
+    return found
+
+
+def _samples(frame: pd.DataFrame, columns: list[str], where: str) -> list[str]:
+    """The barcode of each row's sample, the longest of those in the columns; empty where there is none.
+
+    Raises InputError for a row in which two columns have different sample types.
+    """
+    found = [""] * len(frame)
+    for name in columns:
+        if pd.api.types.is_numeric_dtype(frame[name].dtype):
+            continue
+        for row, cell in enumerate(frame[name].astype(str)):
+            item = barcode.sample(cell)
+            if item is None or item.type is None:
+                continue
+            if found[row] and item.type != barcode.sample_type(found[row]):
+                raise InputError(
+                    f"{where}: row {row + 1} holds barcodes of two samples, {found[row]} and {item.barcode} "
+                    f"(column {name!r}); name the column of the row's own sample as sample_id"
+                )
+            found[row] = max(found[row], item.barcode, key=len)
+    return found
+
+
 def _numbers(features: pd.DataFrame, ids: "pd.Series[str]", path: Path, where: str) -> NDArray[np.float32]:
     """The features as float32 (rows, d). Raises InputError on text, infinite or too large numbers."""
     if features.shape[1] == 0:
@@ -113,8 +167,9 @@ def _numbers(features: pd.DataFrame, ids: "pd.Series[str]", path: Path, where: s
     bad = np.argwhere(np.abs(wide) > FLOAT32_MAX)
     if len(bad):
         row, column = bad[0]
+        number = int(features.index.to_numpy()[row]) + 1
         raise InputError(
-            f"{where}: {path}: column {features.columns[column]!r}, row {row + 1} (patient {ids.iloc[row]}) "
+            f"{where}: {path}: column {features.columns[column]!r}, row {number} (patient {ids.iloc[row]}) "
             f"is {wide[row, column]:g}; use a finite number that fits float32, or leave it empty"
         )
     return wide.astype(np.float32)

@@ -13,6 +13,7 @@ import yaml
 from prime.cohort import barcode
 from prime.cohort.config import ClinicalConfig, load_cohort
 from prime.cohort.endpoints import ClinicalTable, read_clinical
+from prime.cohort.tissue import TUMOUR, TissueRule
 from prime.encode.gdc.cases import COLUMNS, clinical_row, read_cases
 from prime.encode.gdc.kinds import KINDS
 from prime.encode.gdc.manifest import NAME, read_manifest
@@ -45,6 +46,7 @@ def build(
     features: dict[str, Path] | None = None,
     encoder: str = "minilm",
     name: str = "tcga",
+    rule: TissueRule = TUMOUR,
 ) -> BuildResult:
     """Align what `prime gdc fetch` left in `folder` by barcode, and write a cohort to `out`.
 
@@ -60,6 +62,7 @@ def build(
         features: what `prime encode` wrote, by kind: slides, rna, reports.
         encoder: the text encoder, for report texts that are not encoded yet.
         name: of the cohort.
+        rule: which samples of a patient are used.
 
     Raises:
         InputError: no manifest, no clinical data, or features that no reader reads.
@@ -69,7 +72,10 @@ def build(
         kind: source_settings(kind, path, encoder) | {"path": relative(path, out)}
         for kind, path in places.items()
     }
-    choices = select(read_manifest(folder / NAME), folder)
+    if rule != TUMOUR:
+        for settings in sources.values():
+            settings |= {"samples": list(rule.types) or "all", "frozen": rule.frozen}
+    choices = select(read_manifest(folder / NAME), folder, rule)
     if "slides" in places and named_by_slide(places["slides"], _slide_ids(choices)):
         sources["slides"]["slide_table"] = SLIDE_TABLE
     known, notes = ({} if clinical else _case_rows(folder)), []

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from prime.arguments import Above, Count, File, Folder, Words, about, whole
 from prime.encode.gdc.kinds import CLINICAL, DATA, DEFAULT_SERVER
+from prime.encode.tissue_options import TissueOptions
 from prime.errors import InputError
 
 if TYPE_CHECKING:
@@ -155,13 +156,14 @@ def build(
     ] = None,
     encoder: Annotated[str, about("Of report texts that are not encoded yet.", "NAME")] = "minilm",
     name: Annotated[str, about("The cohort's name.")] = "tcga",
+    tissue: TissueOptions = TissueOptions(),
 ) -> None:
     """Align fetched files by barcode and write a cohort."""
     from prime.encode.gdc.build import build as write_cohort
 
     named = {"slides": slides, "rna": rna, "reports": reports}
     features = {kind: path for kind, path in named.items() if path is not None}
-    made = write_cohort(folder, out, clinical, features, encoder, name)
+    made = write_cohort(folder, out, clinical, features, encoder, name, tissue.rule())
     used = ", ".join(f"{count:,} {kind}" for kind, count in sorted(made.used.items()))
     print(f"{out}: {made.patients:,} patients with {used or 'nothing'}; {made.complete:,} have all three")
     for reason, count in sorted(made.left_out.items()):

@@ -13,6 +13,7 @@ import requests
 import urllib3
 
 from prime.errors import InputError
+from prime.parsing import parse_json
 
 HITS_PER_REQUEST = 1000
 LONGEST_WAIT_S = 120.0
@@ -133,7 +134,7 @@ class Server:
 
         def attempt() -> dict[str, Any]:
             with self.response("POST", path, json=body) as found:
-                value: object = found.json()
+                value = _parsed(found.content, self.url)
             data = cast(dict[str, Any], value).get("data") if isinstance(value, dict) else None
             if not isinstance(data, dict):
                 raise InputError(f"{self.url}/{path}: an answer without `data`; is it a GDC server?")
@@ -169,6 +170,13 @@ class Server:
             )
 
 
+def _parsed(body: bytes, url: str) -> object:
+    try:
+        return parse_json(body, url)
+    except InputError as error:
+        raise TransientError(f"{url}: the answer is not JSON, or no plain one") from error
+
+
 def retry_after_s(header: str | None) -> float | None:
     """Seconds to wait by a Retry-After header: a number, or a date (RFC 9110, 10.2.3). None: unreadable."""
     if header is None:
@@ -192,8 +200,6 @@ def _described(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, requests.exceptions.SSLError):
         return f"the secure connection failed ({str(error)[:150]})"
-    if isinstance(error, requests.exceptions.JSONDecodeError):
-        return "the answer is not JSON"
     if isinstance(error, requests.ConnectionError | urllib3.exceptions.HTTPError):
         return "not reached, or the connection broke"
     return f"{type(error).__name__}: {str(error)[:150]}"

@@ -7,6 +7,7 @@ from cyclopts import Group, Parameter
 
 from prime.arguments import Folder, Licence, PatientFrom, TrainedOn, about
 from prime.encode.reports.options import ReadSettings, TokenSettings
+from prime.encode.tissue_options import TissueOptions
 from prime.errors import InputError
 from prime.job_pool import JobPool
 
@@ -24,6 +25,7 @@ def reports(
     *,
     out: Annotated[Folder, about("Folder of the outputs; finished patients are kept.")],
     patient_from: PatientFrom = None,
+    tissue: TissueOptions = TissueOptions(),
     name_column: Annotated[str, about("Column of names in a table.", "NAME")] = "patient_filename",
     text_column: Annotated[str, about("Column of texts in a table.", "NAME")] = "text",
     reading: Annotated[ReadSettings, Parameter(group=Group("Reading", sort_key=1))] = ReadSettings(),
@@ -48,15 +50,18 @@ def reports(
     from prime.cohort.patient_names import PATIENT_FROM
     from prime.encode.reports.encoder import open_encoder
     from prime.encode.reports.pipeline import ReportJob, encode_reports
-    from prime.encode.reports.sources import Columns, find_reports
-    from prime.encode.work import report
+    from prime.encode.reports.sources import Columns, find_reports, of_wanted_tissue
+    from prime.encode.work import report, say
 
     if tokens.long != "head" and tokens.overlap >= tokens.max_tokens - 2:
         raise InputError(f"--overlap {tokens.overlap}: must be below --max-tokens {tokens.max_tokens} - 2")
     opened = None if encoder is None else open_encoder(encoder, tokens, licence, trained_on)
     job = ReportJob(out, reading, outcome, opened, tokens, pool.threads, facts)
-    found = find_reports(inputs, out, Columns(name_column, text_column, patient_from or PATIENT_FROM))
+    columns = Columns(name_column, text_column, patient_from or PATIENT_FROM)
     console = Console()
+    found, counts = of_wanted_tissue(find_reports(inputs, out, columns), tissue.rule())
+    for line in counts:
+        say(console, line)
     failures, patients = encode_reports(found, job, pool)
     _say_what_to_read(job, console)
     return report(failures, patients, out, console)
@@ -66,7 +71,7 @@ def _say_what_to_read(job: "ReportJob", console: "Console") -> None:
     """What was changed and found, and what to write into the cohort file."""
     import pandas as pd
 
-    from prime.files import read_json
+    from prime.parsing import read_json
 
     table = pd.read_csv(job.out / "cleaning.csv")
     if len(table):

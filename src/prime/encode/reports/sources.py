@@ -6,8 +6,10 @@ from pathlib import Path
 
 from prime.cohort.patient_names import PATIENT_FROM, patient_in
 from prime.cohort.tables import read_table, require_columns
-from prime.encode.file_names import UNFIT, refuse_unfit_id
+from prime.cohort.tissue import TissueRule, sort_tissue
+from prime.encode.file_names import refuse_unfit_id
 from prime.errors import InputError
+from prime.file_names import file_name
 from prime.files import write_text
 
 TABLES = (".csv", ".tsv", ".xlsx", ".parquet")
@@ -25,12 +27,14 @@ class Report:
         name: of the report, unique.
         path: a `.pdf` or `.txt` file.
         kind: `pdf`, `text`, or `csv` for a row of a table, whose text was written to `path`.
+        stated: the name of the file, or in the table, in which the sample may be stated.
     """
 
     patient: str
     name: str
     path: Path
     kind: str
+    stated: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,16 @@ def find_reports(inputs: list[Path], out: Path, columns: Columns) -> list[Report
     return sorted(found, key=lambda report: (report.patient, report.name))
 
 
+def of_wanted_tissue(reports: list[Report], rule: TissueRule) -> tuple[list[Report], list[str]]:
+    """The reports on tissue that the rule wants, and counts by sample type.
+
+    Raises InputError where there are none.
+    """
+    tissue = sort_tissue([report.stated for report in reports], [report.patient for report in reports], rule)
+    tissue.refuse_nothing("encode reports")
+    return tissue.used(reports), tissue.notes()
+
+
 def _of_folder(folder: Path, columns: Columns) -> list[Report]:
     paths = sorted(
         path
@@ -88,7 +102,7 @@ def _of_folder(folder: Path, columns: Columns) -> list[Report]:
 
 def _of_file(path: Path, name: str, columns: Columns) -> Report:
     kind = "pdf" if path.suffix.lower() == ".pdf" else "text"
-    return Report(_patient(path.name, columns, str(path)), name, path, kind)
+    return Report(_patient(path.name, columns, str(path)), name, path, kind, path.name)
 
 
 def _patient(name: str, columns: Columns, where: str) -> str:
@@ -105,15 +119,15 @@ def _of_table(path: Path, out: Path, columns: Columns) -> list[Report]:
     found: list[Report] = []
     seen: Counter[str] = Counter()
     for row, (cell, text) in enumerate(zip(table[columns.name], table[columns.text], strict=True), start=1):
-        name = str(cell).strip()
-        patient = _patient(name, columns, f"{path}: row {row}")
-        name = UNFIT.sub("_", name)
+        stated = str(cell).strip()
+        patient = _patient(stated, columns, f"{path}: row {row}")
+        name = file_name(stated)
         seen[name] += 1
         if seen[name] > 1:
             name = f"{name}-{seen[name]}"
         target = out / ROWS / f"{name}.txt"
         _keep_row(target, str(text))
-        found.append(Report(patient, name, target, "csv"))
+        found.append(Report(patient, name, target, "csv", stated))
     return found
 
 

@@ -12,7 +12,14 @@ from prime.cohort.tables import patient_ids, read_table, require_columns
 from prime.encode.rna.genes import GeneList, align, base_id, mostly_symbols, refuse_twice
 from prime.encode.rna.options import MatrixOptions
 from prime.encode.rna.symbols import read_symbols
-from prime.encode.rna.units import check_unit, detect_unit, refuse_bad_numbers, to_tpm
+from prime.encode.rna.units import (
+    check_unit,
+    detect_unit,
+    refuse_missing,
+    refuse_negative,
+    silent_rows,
+    to_tpm,
+)
 from prime.errors import InputError
 
 ID_COLUMNS = ("patient_id", "identifier", "gene_id")
@@ -26,15 +33,23 @@ class Matrix:
     genes: list[str]
     values: NDArray[np.float64]
 
+    def rows(self, places: Sequence[int]) -> "Matrix":
+        """The samples at these places."""
+        return Matrix([self.samples[place] for place in places], self.genes, self.values[list(places)])
+
 
 @dataclass(frozen=True)
 class TpmMatrix:
-    """TPM (n, G) float64 by a list of genes, NaN where one is missing; the unit found, and why."""
+    """TPM (n, G) float64 by a list of genes, NaN where one is missing; the unit found, and why.
+
+    `silent`: of each sample without any expression, what it has instead.
+    """
 
     samples: list[str]
     tpm: NDArray[np.float64]
     unit: str
     reason: str
+    silent: dict[str, str]
 
 
 def matrix_genes(path: Path, options: MatrixOptions) -> list[str]:
@@ -43,20 +58,29 @@ def matrix_genes(path: Path, options: MatrixOptions) -> list[str]:
 
 
 def read_tpm(path: Path, options: MatrixOptions, genes: GeneList) -> TpmMatrix:
-    """Read a matrix, find or check its unit, and convert it to TPM of the listed genes.
+    """Read a matrix and convert it to TPM of the listed genes. Raises InputError, see both steps."""
+    return tpm_of(read_matrix(path, options, genes), options, genes, str(path))
 
-    The unit is found, and counts are normalised, over all genes of the matrix.
-    Raises InputError for a malformed table, an id twice, a missing or negative number, a unit that is unknown
-    or contradicts the numbers, counts without lengths, symbols without --symbols, or too few genes.
+
+def tpm_of(matrix: Matrix, options: MatrixOptions, genes: GeneList, source: str) -> TpmMatrix:
+    """Find or check the unit of a matrix, and convert it to TPM of the listed genes.
+
+    The unit is found, and counts are normalised, over all genes of the matrix; samples without any expression
+    have no say in it.
+    Raises InputError for a missing or negative number, a unit that is unknown or contradicts the numbers,
+    counts without lengths, symbols without --symbols, too few genes, or no sample with expression.
     """
-    matrix = read_matrix(path, options, genes)
-    source = str(path)
-    refuse_bad_numbers(matrix.values, matrix.samples, matrix.genes, source)
+    refuse_missing(matrix.values, matrix.samples, matrix.genes, source)
+    silent = silent_rows(matrix.values)
+    heard = matrix.rows([row for row in range(len(matrix.samples)) if row not in silent])
+    if not heard.samples:
+        raise InputError(f"{source}: no sample has any expression ({silent[0]})")
     if options.unit is None:
-        unit, reason = detect_unit(matrix.values, source)
+        unit, reason = detect_unit(heard.values, source)
     else:
         unit, reason = options.unit, "declared"
-    check_unit(matrix.values, unit, matrix.samples, source)
+    refuse_negative(heard.values, unit, heard.samples, matrix.genes, source)
+    check_unit(heard.values, unit, heard.samples, source)
     names, values = matrix.genes, matrix.values
     if unit == "counts":
         if options.lengths is None:
@@ -68,11 +92,16 @@ def read_tpm(path: Path, options: MatrixOptions, genes: GeneList) -> TpmMatrix:
     else:
         values = to_tpm(values, unit)
     names = _as_listed(names, options, genes, source)
-    return TpmMatrix(matrix.samples, align(names, values, genes, source), unit, reason)
+    silent = silent_rows(values) | silent
+    what = {matrix.samples[row]: f"{source}: {why}" for row, why in silent.items()}
+    return TpmMatrix(matrix.samples, align(names, values, genes, source), unit, reason, what)
 
 
 def read_matrix(path: Path, options: MatrixOptions, genes: GeneList | None) -> Matrix:
-    """Read the table, transposed if samples are columns. Raises InputError, see `read_tpm`."""
+    """Read the table, transposed if samples are columns.
+
+    Raises InputError for a malformed table, an id twice, text, or if it is not clear where the genes are.
+    """
     table = read_table(path, "expression matrix")
     id_column = _id_column(table, options, path)
     labels = patient_ids(table[id_column], path, "expression matrix")

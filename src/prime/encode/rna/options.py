@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from prime.arguments import Count, File, Folder, Licence, PatientFrom, TrainedOn, Whole, about
+from prime.encode.tissue_options import TissueOptions
 from prime.errors import InputError
 
 SLICES = {
@@ -21,7 +22,7 @@ class MatrixOptions:
     """The user's description of a matrix; None: it is found out."""
 
     unit: Annotated[
-        Literal["tpm", "counts", "log2-tpm", "ln-tpm", "log10-tpm"] | None,
+        Literal["tpm", "counts", "log2-tpm", "ln-tpm", "log10-tpm", "log2-tpm-0.001"] | None,
         about("Unit of the matrix (found out)."),
     ] = None
     lengths: Annotated[File | None, about("gene_id,length in base pairs, for counts.")] = None
@@ -70,6 +71,7 @@ class RnaOptions:
         Path | None, about("Patient of each file: patient_id,path (from the folder).", "FILE.csv")
     ] = None
     patient_from: PatientFrom = None
+    tissue: TissueOptions = TissueOptions()
     matrix: MatrixOptions = MatrixOptions()
 
     @property

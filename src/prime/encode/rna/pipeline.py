@@ -143,7 +143,7 @@ def _first_step(
 ) -> RnaRun:
     """Read all patients and choose genes. Raises InputError where the list has not the `expected` length."""
     pattern = options.patient_from or PATIENT_FROM
-    opened = open_source(source, options.matrix, pattern, options.mapping)
+    opened = open_source(source, options.matrix, pattern, options.mapping, options.tissue.rule())
     genes = choose_genes(opened, path)
     if expected is not None and len(genes.names) != expected:
         raise InputError(
@@ -199,7 +199,8 @@ def _second_step(
     done, failures = run_pieces(pieces, encoder, out, settings, run.pool, "encode")
     write_text(out / GENES, "".join(f"{name}\n" for name in run.kept))
     write_json(out / RECORD, attributes)
-    run.say(f"unit: {run.profiles.unit} ({run.profiles.reason})")
+    for line in (*run.profiles.notes, f"unit: {run.profiles.unit} ({run.profiles.reason})"):
+        run.say(line)
     if done and columns is not None:
         _write_vectors(done, columns, out / TABLE)
     if done:

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from prime.cohort.patient_names import patient_in
 from prime.cohort.tables import patient_ids, read_table, require_columns
+from prime.cohort.tissue import TUMOUR, TissueRule, sort_tissue
 from prime.encode.file_names import refuse_equal_names, refuse_unfit_id
 from prime.errors import InputError
 
@@ -13,11 +15,27 @@ SUFFIXES = (".tsv", ".tsv.gz")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-def star_files(folder: Path, pattern: str, mapping: Path | None) -> dict[str, Path]:
-    """Each patient's STAR-Counts file below the folder, patients sorted.
+@dataclass(frozen=True)
+class Owned:
+    """Samples that are used, one a patient.
+
+    Attributes:
+        places: position of each patient's sample among those that were given; patients sorted.
+        notes: counts by sample type.
+    """
+
+    places: dict[str, int]
+    notes: list[str]
+
+
+def star_files(
+    folder: Path, pattern: str, mapping: Path | None, rule: TissueRule = TUMOUR
+) -> tuple[dict[str, Path], list[str]]:
+    """Each patient's STAR-Counts file below the folder, patients sorted, and counts by sample type.
 
     The patient is found in the file's name by `pattern`; or in `mapping`, a table patient_id,path with paths
-    from the folder, and then only the files in it are taken.
+    from the folder, and then only the files in it are taken. Its column `sample`, where it has one, holds the
+    barcodes that `rule` goes by, else the names do.
     Raises InputError: no file, a name without patient, two files of a patient, an id that cannot name a file.
     """
     if mapping is not None:
@@ -25,21 +43,36 @@ def star_files(folder: Path, pattern: str, mapping: Path | None) -> dict[str, Pa
         require_columns(table, ["patient_id", "path"], mapping, "--mapping")
         names = [str(name).strip() for name in table["path"]]
         owners = [str(name) for name in patient_ids(table["patient_id"], mapping, "--mapping")]
-        _refuse_unusable(owners, names, str(mapping))
-        return dict(sorted(zip(owners, (folder / name for name in names), strict=True)))
+        stated = [str(name).strip() for name in table["sample"]] if "sample" in table.columns else names
+        owned = one_each(stated, owners, rule, str(mapping))
+        return {owner: folder / names[place] for owner, place in owned.places.items()}, owned.notes
     found = sorted(p for p in folder.rglob("*") if p.name.lower().endswith(SUFFIXES) and p.is_file())
     if not found:
         raise InputError(
             f"{folder}: no .tsv or .tsv.gz file; give a folder of STAR-Counts files, or a matrix"
         )
-    owners = owners_of([path.name for path in found], pattern, str(folder))
-    return dict(sorted(zip(owners, found, strict=True)))
+    names = [path.name for path in found]
+    owned = one_each(names, owners_of(names, pattern, str(folder)), rule, str(folder))
+    return {owner: found[place] for owner, place in owned.places.items()}, owned.notes
+
+
+def one_each(names: Sequence[str], owners: Sequence[str], rule: TissueRule, source: str) -> Owned:
+    """One sample of each patient, by the barcodes in the names, as `prime gdc build` chooses it.
+
+    Raises InputError: nothing is left, two samples of a patient that no barcode tells apart, or an id that
+    cannot name a file.
+    """
+    tissue = sort_tissue(names, owners, rule, single=True)
+    tissue.refuse_nothing(source)
+    places = tissue.used(range(len(names)))
+    _refuse_unusable([owners[place] for place in places], [names[place] for place in places], source)
+    return Owned({owners[place]: place for place in sorted(places, key=owners.__getitem__)}, tissue.notes())
 
 
 def owners_of(names: Sequence[str], pattern: str, source: str) -> list[str]:
     """The patient of each file or sample by its name: the first group of the pattern that matched.
 
-    Raises InputError: a name without one, a patient twice, or a patient whose id cannot name a file.
+    Raises InputError for a name without one.
     """
     owners: list[str] = []
     for name in names:
@@ -52,7 +85,6 @@ def owners_of(names: Sequence[str], pattern: str, source: str) -> list[str]:
                 " patient_id,path, or let prime gdc build sort the files"
             )
         owners.append(owner)
-    _refuse_unusable(owners, names, source)
     return owners
 
 
@@ -62,8 +94,8 @@ def _refuse_unusable(owners: Sequence[str], names: Sequence[str], source: str) -
         refuse_unfit_id(owner, source)
         if owner in first:
             raise InputError(
-                f"{source}: patient {owner} has two samples, {first[owner]!r} and {name!r}; keep one (primary"
-                " tumour first, as prime gdc build does), by removing the other or by --mapping"
+                f"{source}: patient {owner} has two samples, {first[owner]!r} and {name!r}; keep one, by"
+                " removing the other or by --mapping"
             )
         first[owner] = name
     refuse_equal_names(first)

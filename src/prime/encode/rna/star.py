@@ -15,6 +15,8 @@ NEEDED = ("gene_id", "gene_name", "tpm_unstranded")
 GZIP = b"\x1f\x8b"
 HEAD = 10_000  # bytes, enough for the comment and the header
 HIGHEST_SUM = 1.05e6  # of TPM over genes, with a margin for rounding
+LOWEST_SUM = 5e5  # of TPM over the genes of a nearly complete list; those of FPKM are lower
+TELLING_GENES = 10_000  # the sum over fewer genes says nothing about the unit
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ def read_star(path: Path) -> StarFile:
     """Read one file, without the N_ rows, the _PAR_Y copies, and the versions of ids.
 
     Raises InputError where the file is empty, damaged or cut off within a row, lacks a column, has a gene
-    twice or a TPM that is negative or no number, or its TPM sum to more than a million.
+    twice or a TPM that is negative or no number, no gene is expressed, or its TPM sum to more than a million,
+    or over 10,000 genes to less than half of it.
     """
     lines = [(n, line) for n, line in enumerate(_lines(path), 1) if line and not line.startswith("#")]
     if not lines:
@@ -78,7 +81,23 @@ def read_star(path: Path) -> StarFile:
     total = sum(values)
     if total > HIGHEST_SUM:
         raise InputError(f"{path}: tpm_unstranded sums to {total:,.0f}, over 1,000,000: not TPM")
+    if total == 0:
+        raise InputError(f"{path}: no gene is expressed, every tpm_unstranded is 0; leave the file out")
+    if len(ids) >= TELLING_GENES and total < LOWEST_SUM:
+        raise InputError(
+            f"{path}: tpm_unstranded sums to {total:,.0f} only over {len(ids):,} genes, where TPM sum to a"
+            " million: the file is cut off or holds another unit; download it again"
+        )
     return StarFile(ids, symbols, np.array(values))
+
+
+def line_count(path: Path) -> int:
+    """Lines of a file, packed or not; 0 where it cannot be read."""
+    try:
+        data = path.read_bytes()
+        return (gzip.decompress(data) if data[:2] == GZIP else data).count(b"\n")
+    except (OSError, EOFError, zlib.error):
+        return 0
 
 
 def star_profile(path: Path, genes: GeneList) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from cyclopts import Group, Parameter
 
 from prime.arguments import Folder, PatientFrom, about
 from prime.encode.slides.options import ClusterOptions, EncoderOptions, TileOptions
+from prime.encode.tissue_options import TissueOptions
 from prime.errors import InputError
 from prime.job_pool import JobPool
 
@@ -26,6 +27,7 @@ def slides(
         Path | None, about("Patient of each slide: PATIENT,FILENAME or case_id,slide_id.", "TABLE")
     ] = None,
     patient_from: PatientFrom = None,
+    tissue: TissueOptions = TissueOptions(),
     tiles: Annotated[TileOptions, Parameter(group=Group("Tiles", sort_key=1))] = TileOptions(),
     encoding: Annotated[EncoderOptions, Parameter(group=Group("Encoding", sort_key=2))] = EncoderOptions(),
     clustering: Annotated[
@@ -37,9 +39,11 @@ def slides(
     from rich.console import Console
 
     _need_openslide()
+    from prime.encode.slides.inputs import SlideInputs
     from prime.encode.slides.pipeline import encode_slides
 
-    return encode_slides(inputs, out, slide_table, patient_from, tiles, encoding, clustering, pool, Console())
+    found = SlideInputs(inputs, slide_table, patient_from, tissue.rule())
+    return encode_slides(found, out, tiles, encoding, clustering, pool, Console())
 
 
 def _need_openslide() -> None:

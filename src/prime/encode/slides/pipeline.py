@@ -1,18 +1,20 @@
 """From slides to centroids: every slide's tiles are encoded, then each patient's or slide's are clustered."""
 
-from collections.abc import Sequence
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
 
+from prime.cohort.tissue import of_tumour
 from prime.encode.slides.centroid_stage import centroid_pieces, centroid_settings, make_centroids
 from prime.encode.slides.encoders import find_encoder
 from prime.encode.slides.encoders.interface import EncoderChoice
+from prime.encode.slides.feature_files import WHERE
 from prime.encode.slides.filters import TissueTests
-from prime.encode.slides.inputs import InputFile, by_patient, find_inputs
+from prime.encode.slides.inputs import InputFile, SlideInputs, by_patient, find_inputs
 from prime.encode.slides.options import ClusterOptions, EncoderOptions, TileOptions
 from prime.encode.slides.slide_stage import SlideJob, SlideSettings, check_encoder, encode_slide, slide_pieces
 from prime.encode.work import Piece, facts_of, report, run_pieces, say
@@ -26,10 +28,8 @@ SHOWN = 20  # counts are printed of so many slides at most; slides.csv has those
 
 
 def encode_slides(
-    inputs: Sequence[Path],
+    inputs: SlideInputs,
     out: Path,
-    slide_table: Path | None,
-    patient_from: str | None,
     tiles: TileOptions,
     encoding: EncoderOptions,
     clustering: ClusterOptions,
@@ -41,8 +41,11 @@ def encode_slides(
     Returns the exit status, 1 where a slide or patient failed. Raises InputError for what concerns all
     slides: inputs, encoder, patients.
     """
-    found, are_features = find_inputs(inputs, out)
-    patients = by_patient(found, slide_table, patient_from)
+    found, are_features = find_inputs(inputs.named, out)
+    every = by_patient(found, inputs.slide_table, inputs.patient_from)
+    patients, counts = of_tumour(every, attrgetter("name"), inputs.tissue, WHERE)
+    for line in counts:
+        say(console, line)
     status = 0
     features = {item.name: item.path for item in found}
     if not are_features:

@@ -21,7 +21,7 @@ from prime.encode.slides.encoders.preprocessor import read_pixels
 from prime.encode.torch_setup import torch_device
 from prime.errors import InputError, first_line
 from prime.files import sha256_paths
-from prime.hub import ModelFiles, model_folder, recorded_name
+from prime.hub import OPENED, ModelFiles, model_folder, recorded_name
 
 FILES = ModelFiles(
     weights=("*.safetensors",),
@@ -161,12 +161,12 @@ def _model(folder: Path, name: str) -> Any:
 
     logging.disable_progress_bar()
     try:
-        config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+        config = AutoConfig.from_pretrained(str(folder), **OPENED)
         if config.model_type not in (*PREFIX_TOKENS, *CONVOLUTIONAL):
             known = ", ".join((*PREFIX_TOKENS, *CONVOLUTIONAL))
             raise InputError(f"{name}: model_type {config.model_type!r} in config.json; read are {known}")
         model, info = AutoModel.from_pretrained(
-            str(folder), config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
+            str(folder), config=config, use_safetensors=True, output_loading_info=True, **OPENED
         )
     except InputError:
         raise
