@@ -1,7 +1,7 @@
 """Predictions of a fitted model for patients whose outcome is known."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ import torch
 from prime.arrays import Flags, Floats, Indices
 from prime.errors import InputError
 from prime.evaluation.horizon_scores import HorizonCases
+from prime.evaluation.landmark import landmark
 from prime.evaluation.missingness import patterns
 from prime.predict.model_folder import FittedModel
 from prime.predict.predict import score_patients
@@ -35,6 +36,7 @@ class Labelled:
         time, event: (n,) follow-up in days; True = event observed. A task with a horizon is judged by its
             endpoint's follow-up too, so that nobody censored before the horizon is lost.
         left_out: how many patients were left out for each reason, in order.
+        landmark: days from which time is counted, for those followed beyond; predictions are conditional.
     """
 
     model: FittedModel
@@ -43,6 +45,7 @@ class Labelled:
     time: Floats
     event: Flags
     left_out: dict[str, int]
+    landmark: float = 0.0
 
     @property
     def task(self) -> TaskConfig:
@@ -71,17 +74,21 @@ class Labelled:
             known = self.table["probability"].to_numpy(dtype=np.float64)
             return known if days == self.task.horizon_days else found
         for calibration, pattern, rows in self.parts():
-            found[rows] = 1.0 - calibration.survival(self.risk[rows], np.array([days]), pattern)[:, 0]
+            at = np.array([self.landmark, self.landmark + days])
+            alive = calibration.survival(self.risk[rows], at, pattern)
+            found[rows] = 1.0 - alive[:, 1] / alive[:, 0]
         return found
 
     def followed(self) -> tuple[Floats, Flags, Floats]:
         """Follow-up cut off where curves end: time, event, and the hazard expected by then; (n,) each."""
         time, event, expected = self.time.copy(), self.event.copy(), np.empty(len(self.time))
         for calibration, pattern, rows in self.parts():
-            end = calibration.ends[-1]
+            end = calibration.ends[-1] - self.landmark
             event[rows] &= time[rows] <= end
             time[rows] = np.minimum(time[rows], end)
-            expected[rows] = calibration.hazard(time[rows], pattern) * np.exp(self.risk[rows])
+            before = calibration.hazard(np.array([self.landmark]), pattern)
+            hazard = calibration.hazard(self.landmark + time[rows], pattern) - before
+            expected[rows] = hazard * np.exp(self.risk[rows])
         return time, event, expected
 
     def cases(self, days: float) -> tuple[HorizonCases, Flags]:
@@ -123,6 +130,31 @@ def read_labelled(
     rows = np.flatnonzero(usable)
     kept = table.iloc[rows].reset_index(drop=True)
     return Labelled(model, kept, rows, outcome.time_days[rows], outcome.event[rows], left_out)
+
+
+def from_landmark(labelled: Labelled, days: float) -> Labelled:
+    """Only those followed for longer than so many days, and their time from then on.
+
+    Raises InputError for a task with a horizon, and where nobody with an event is left.
+    """
+    if labelled.task.horizon_days is not None:
+        raise InputError(
+            "--landmark: a model of a task with a horizon says nothing of later times"
+        )
+    found = landmark(labelled.time, days)
+    event = labelled.event[found.kept]
+    if not event.any():
+        raise InputError(f"--landmark: no event later than {days:g} days; name an earlier one")
+    short = int((~found.kept).sum())
+    return replace(
+        labelled,
+        table=labelled.table[found.kept].reset_index(drop=True),
+        rows=labelled.rows[found.kept],
+        time=found.time[found.kept],
+        event=event,
+        left_out={**labelled.left_out, "event or end of follow-up by the landmark": short},
+        landmark=days,
+    )
 
 
 def _reasons(model: FittedModel, store: Store, table: pd.DataFrame, names: Sequence[str]) -> dict[str, Flags]:

@@ -35,7 +35,7 @@ from prime.validation.competing import (
 )
 from prime.validation.decisions import decision_figure, decision_rows, decision_table
 from prime.validation.groups import patient_groups
-from prime.validation.labelled import Labelled, read_labelled
+from prime.validation.labelled import Labelled, from_landmark, read_labelled
 from prime.validation.performance import (
     YEAR,
     Draws,
@@ -71,18 +71,25 @@ def validate(
     cohort_names: Sequence[str] = (),
     draws: Draws | None = None,
     competing: str | None = None,
+    landmark_years: float | None = None,
     device: torch.device = CPU,
 ) -> Path:
     """Validate a model folder on the labelled patients of a store; write everything into `out`.
 
-    `competing` names an endpoint of the cohort whose event can come first. Returns the page.
+    `competing` names an endpoint of the cohort whose event can come first; with `landmark_years`, only those
+    followed for longer are judged, and their risks from then on. Returns the page.
 
     Raises InputError for a damaged model folder, a cohort that cannot be scored, has no
-    outcome or no event, a competing endpoint that is none, and horizons of which none can be judged.
+    outcome or no event, a competing endpoint that is none or together with a landmark, and
+    horizons of which none can be judged.
     """
     started, draws = time.perf_counter(), draws or Draws()
     model = load_model(model_dir)
+    if competing is not None and landmark_years is not None:
+        raise InputError("--competing and --landmark: give one of the two")
     labelled = read_labelled(model, store, cohort_names, device)
+    if landmark_years is not None:
+        labelled = from_landmark(labelled, landmark_years * YEAR)
     horizons, notes = usable_horizons(labelled, years)
     notes += _warnings(model, labelled)
     other = None if competing is None else read_competing(labelled, store, competing)
@@ -112,6 +119,10 @@ def validate(
 def _warnings(model: FittedModel, labelled: Labelled) -> list[str]:
     """What the judged patients served before."""
     found: list[str] = []
+    if labelled.landmark:
+        found.append(
+            f"patients followed beyond {horizon_name(labelled.landmark)}, risks and time from then on"
+        )
     fitted = set(model.checkpoint.manifest.get("recalibration", {}).get("patient_ids", ()))
     recalibrated = int(labelled.table["patient_id"].astype(str).isin(fitted).sum())
     if recalibrated:
