@@ -166,13 +166,14 @@ def write_store(folder: Path, patients: int = 60, seed: int = 0, present: float 
     have = rng.random((patients, 3)) < present
     have[np.arange(patients), rng.integers(0, 3, patients)] = True
     (folder / "tiles").mkdir(parents=True)
+    time = 1000 * np.exp(-factors[:, 0]) * rng.exponential(size=patients)
+    time = np.where(time > LAST_DAY, LAST_DAY * (1 + LAST_DAY / np.maximum(time, 1)) / 2, time)  # no ties
     pd.DataFrame(
         {
             "id": ids,
             "type": [("A", "B", "C")[i % 3] for i in range(patients)],
             "hospital": [f"h{i // 3 % 12:02d}" for i in range(patients)],
-            "t": np.minimum(1000 * np.exp(-factors[:, 0]) * rng.exponential(size=patients), LAST_DAY).round(1)
-            + 1,
+            "t": time.round(1) + 1,
             "e": rng.integers(0, 2, patients),
         }
     ).to_csv(folder / "clinical.csv", index=False)

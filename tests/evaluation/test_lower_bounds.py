@@ -12,6 +12,7 @@ from prime.evaluation.lower_bounds import (
     label_quantiles,
     miscoverage,
     possible_labels,
+    time_at_depth,
 )
 
 ENDS = np.linspace(0.01, 40, 400)
@@ -31,11 +32,6 @@ def depth(believed: Floats, time: Floats) -> Floats:
     return -np.expm1(-np.interp(time, np.append(0, ENDS), np.append(0, HAZARD)) * np.exp(believed))
 
 
-def time_at_depth(depth: float, factor: Floats) -> Floats:
-    """When curves with these hazard ratios have fallen so far."""
-    return np.interp(-np.log1p(-depth) / np.maximum(factor, 1e-12), np.append(0, HAZARD), np.append(0, ENDS))
-
-
 @pytest.mark.parametrize("factor", [1.0, 0.4, 2.0, 0.0])
 def test_the_bound_is_outlived_as_often_as_promised(factor: float) -> None:
     """With right curves, with curves too much alike or too far apart, and with one for everybody."""
@@ -43,7 +39,7 @@ def test_the_bound_is_outlived_as_often_as_promised(factor: float) -> None:
     quantiles = depth_quantiles(depth(factor * risk, time), death_weights(time, event))
     new, death, seen, died = patients(20_000, 1)
     for level in (0.1, 0.2):
-        bound = time_at_depth(depth_at(level, quantiles), np.exp(factor * new))
+        bound = time_at_depth(depth_at(level, quantiles), ENDS, HAZARD, np.exp(factor * new))
         share = float((death < bound).mean())
         assert abs(share - level) < 0.015
         assert abs(miscoverage(bound, seen, died) - share) < 0.01
@@ -78,6 +74,14 @@ def test_deaths_are_weighted_by_those_who_are_still_followed() -> None:
     time, event = np.array([1.0, 2.0, 2.0, 3.0]), np.array([True, False, False, True])
     np.testing.assert_allclose(death_weights(time, event), [1, 0, 0, 3])
     np.testing.assert_array_equal(death_weights(time, np.ones(4, dtype=bool)), 1)
+
+
+def test_times_at_a_depth() -> None:
+    factor = np.array([0.5, 1.0, 3.0])
+    found = time_at_depth(0.3, ENDS, HAZARD, factor)
+    np.testing.assert_allclose(1 - np.exp(-0.2 * found * factor), 0.3, atol=1e-9)
+    np.testing.assert_array_equal(time_at_depth(1.0, ENDS, HAZARD, factor), ENDS[-1])
+    np.testing.assert_array_equal(time_at_depth(0.0, ENDS, HAZARD, factor), 0)
 
 
 @pytest.mark.parametrize("sharp", [0.3, 1.0, 3.0])

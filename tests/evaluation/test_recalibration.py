@@ -6,8 +6,7 @@ import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prime.evaluation.recalibration import hazard_recalibration, known_by, through_points
-from prime.evaluation.step_curves import step_survival
+from prime.evaluation.recalibration import HorizonMap, bent, hazard_recalibration, known_by, through_points
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -39,18 +38,22 @@ def test_patients_known_at_the_horizon_weigh_for_those_who_are_not() -> None:
 @given(st.integers(0, 10_000))
 def test_bent_curves_pass_through_the_points_and_fall(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    bins, n = int(rng.integers(2, 7)), 5
-    edges = np.array([-np.inf, *np.sort(rng.choice(np.arange(1, 100), bins - 1, replace=False)), np.inf])
-    hazards = rng.random((n, bins)) * (rng.random((n, bins)) < 0.8)
-    survival = np.cumprod(1 - 0.9 * hazards, axis=1)
-    days = np.sort(rng.choice(np.arange(1.0, 100.0), 3, replace=False))
-    at_days = step_survival(edges, survival, days, interpolate=True)
-    wanted = np.sort(rng.uniform(0.05, 1, (n, 3)), axis=1)[:, ::-1]
-    bent = through_points(edges, survival, days, at_days, wanted)
-    assert (np.diff(bent, axis=1) <= 1e-12).all()
-    assert ((bent >= 0) & (bent <= 1)).all()
-    for column, edge in enumerate(edges[1:]):
-        if edge in days:
-            np.testing.assert_allclose(bent[:, column], wanted[:, list(days).index(edge)])
-    again = through_points(edges, survival, days, at_days, at_days)
-    np.testing.assert_allclose(again, survival, atol=1e-12)
+    times = np.sort(rng.choice(np.arange(1.0, 100.0), 6, replace=False))
+    hazards = rng.random((5, 6)) * (rng.random((5, 6)) < 0.8)
+    curve = np.cumprod(1 - 0.9 * hazards, axis=1)
+    places = np.sort(rng.choice(6, 3, replace=False))
+    days, at_days = times[places], curve[:, places]
+    wanted = np.sort(rng.uniform(0.05, 1, (5, 3)), axis=1)[:, ::-1]
+    found = through_points(times, curve, days, at_days, wanted)
+    assert (np.diff(found, axis=1) <= 1e-12).all()
+    assert ((found >= 0) & (found <= 1)).all()
+    np.testing.assert_allclose(found[:, places], wanted)
+    np.testing.assert_allclose(through_points(times, curve, days, at_days, at_days), curve, atol=1e-12)
+
+
+def test_maps_that_would_raise_survival_again_are_held_down() -> None:
+    low, high = (HorizonMap(d, np.array([0.0, 1.0]), np.array([r, r])) for d, r in ((10.0, 0.6), (20.0, 0.3)))
+    days, curve = np.array([5.0, 10.0, 20.0, 30.0]), np.array([[0.9, 0.8, 0.6, np.nan]])
+    found = bent(days, curve, (low, high), curve[:, 1:3])
+    np.testing.assert_allclose(found[0, :3], [0.4 ** (np.log(0.9) / np.log(0.8)), 0.4, 0.4])
+    assert np.isnan(found[0, 3])

@@ -37,6 +37,7 @@ def test_sites_with_few_events_are_put_together() -> None:
 
 def test_words_that_share_a_number_are_said_in_short() -> None:
     assert shared_words(["Stage IIA", "Stage II", "Stage IIB"]) == "Stage II"
+    assert shared_words(["a", "b", "c", "d"]) == "a, b, c ..."
     assert shared_words(["yes", "true"]) == "yes, true"
 
 

@@ -1,6 +1,6 @@
 """Recalibration to local patients: its numbers, what it leaves as it is, and when it is refused."""
 
-import re
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +13,12 @@ from prime.errors import InputError
 from prime.evaluation.horizon_scores import observed_expected
 from prime.predict.model_folder import load_model
 from prime.predict.predict import score_patients
+from prime.predict.recalibration import Method
 from prime.validation.labelled import Labelled, read_labelled
+from prime.validation.performance import Draws
 from prime.validation.recalibrate import fit_recalibration, isotonic_map, recalibrate
+from prime.validation.validate import validate
 from tests.validation.conftest import Work
-
-RANKS = ["risk", "percentile"]
 
 
 def command(work: Work, out: Path, *more: str) -> list[str]:
@@ -31,25 +32,31 @@ def test_the_new_folder_predicts_with_other_survival_and_the_same_order(
 ) -> None:
     assert main(command(work, tmp_path / "new", "--method", method)) == 0
     new = load_model(tmp_path / "new")
-    assert new.recalibration is not None
-    before, after = score_patients(work.model, work.store).patients, score_patients(new, work.store).patients
-    pd.testing.assert_frame_equal(before[RANKS], after[RANKS])
+    facts = new.checkpoint.manifest["recalibration"]
+    assert facts["patients"] == 140
+    before = score_patients(work.model, work.store).patients
+    after = score_patients(new, work.store).patients
     assert before.columns.tolist() == after.columns.tolist()
-    days = [name for name in before if re.fullmatch(r"survival_[\d.]+m", str(name))]
-    old, bent = before[days].to_numpy(dtype=float), after[days].to_numpy(dtype=float)
-    assert (np.isnan(old) == np.isnan(bent)).all()
-    assert np.nanmax(np.abs(old - bent)) > 1e-3
-    assert (np.diff(bent, axis=1)[~np.isnan(bent[:, 1:])] <= 0).all()
+    risks = facts["slope"] * before["risk"]
+    np.testing.assert_allclose(after["risk"], risks, atol=0.2)  # softened beyond training patients
+    np.testing.assert_allclose(after["percentile"], before["percentile"], atol=2)
+    hazard = [-np.log(table["survival_12m"]) for table in (before, after)]
+    ratio = np.exp(facts["intercept"] + after["risk"] - before["risk"])
+    np.testing.assert_allclose(hazard[1], hazard[0] * ratio, rtol=1e-6)
+    assert abs(facts["intercept"]) > 1e-3
+    for low, high in (("risk_low", "risk_high"), ("survival_12m_low", "survival_12m_high")):
+        assert (after[low] <= after[high]).all()
 
 
-def test_events_expected_become_those_observed(work: Work, tmp_path: Path) -> None:
-    recalibrate(work.model_dir, work.store, tmp_path / "new", "intercept")
-    labelled = read_labelled(load_model(tmp_path / "new"), work.store)
-    _, event, own = labelled.followed()
-    old_event, old_own = read_labelled(work.model, work.store).followed()[1:]
-    off = abs(-np.log(own).sum() / event.sum() - 1)
-    assert off < 0.03  # exact at the days of the curve, nearly so in between
-    assert off < abs(-np.log(old_own).sum() / old_event.sum() - 1)
+@pytest.mark.parametrize("method", ["intercept", "slope"])
+def test_events_expected_become_those_observed(work: Work, tmp_path: Path, method: Method) -> None:
+    frame = work.store.patients
+    harsher = replace(work.store, patients=frame.assign(os_time_days=0.6 * frame["os_time_days"]))
+    recalibrate(work.model_dir, harsher, tmp_path / "new", method)
+    _, event, expected = read_labelled(load_model(tmp_path / "new"), harsher).followed()
+    assert expected.sum() == pytest.approx(event.sum(), rel=0.02)
+    _, old_event, old = read_labelled(work.model, harsher).followed()
+    assert old.sum() < 0.8 * old_event.sum()
 
 
 def test_a_recalibrated_folder_is_whole_and_is_not_recalibrated_again(work: Work, tmp_path: Path) -> None:
@@ -59,10 +66,9 @@ def test_a_recalibrated_folder_is_whole_and_is_not_recalibrated_again(work: Work
         recalibrate(out, work.store, tmp_path / "third")
     with pytest.raises(InputError, match="holds something"):
         recalibrate(work.model_dir, work.store, out)
-    text = (out / "recalibration.json").read_text(encoding="utf-8")
-    (out / "recalibration.json").write_text(text.replace("slope", "slop", 1), encoding="utf-8")
-    with pytest.raises(InputError, match=r"damaged model folder: recalibration\.json"):
-        load_model(out)
+    validate(out, work.store, tmp_path / "val", (1,), draws=Draws(0))
+    notes = json.loads((tmp_path / "val" / "performance" / "manifest.json").read_text(encoding="utf-8"))
+    assert any("recalibrated on 140 of these" in note for note in notes["notes"])
 
 
 def test_too_few_events_are_refused_with_what_would_do(
@@ -81,24 +87,19 @@ def test_too_few_events_are_refused_with_what_would_do(
 
 def test_a_model_that_ranks_the_wrong_way_round_is_not_recalibrated(work: Work) -> None:
     labelled = read_labelled(work.model, work.store)
-    order, back = np.argsort(labelled.risk), np.argsort(-labelled.risk)
-    table = labelled.table.copy()
-    table.iloc[order] = table.iloc[back].to_numpy()
-    days = [name for name in table if re.fullmatch(r"survival_[\d.]+m", str(name))]
-    table[days] = table[days].astype(float)
-    wrong = Labelled(labelled.task, table, labelled.rows, 50 + 100 * order.argsort(), np.ones(140, bool), {})
-    right = replace(wrong, table=labelled.table, time=3000.0 - 20 * np.argsort(order))
-    assert fit_recalibration(right, "slope", "x").slope > 0
+    place = np.argsort(np.argsort(labelled.risk))
+    everyone = np.ones(140, dtype=bool)
+    right = replace(labelled, time=500.0 - 3 * place, event=everyone)
+    assert fit_recalibration(right, "slope", "x")[0].slope > 0
     with pytest.raises(InputError, match="the lower their predicted risk"):
-        fit_recalibration(replace(right, time=100.0 + 20 * np.argsort(order)), "slope", "x")
+        fit_recalibration(replace(right, time=80.0 + 3 * place), "slope", "x")
 
 
 def test_a_binary_model_gets_other_probabilities(work: Work, tmp_path: Path) -> None:
     found = recalibrate(work.binary_dir, work.store, tmp_path / "new", "intercept", ("C",))
-    assert found.horizon_days == 400
     before = score_patients(load_model(work.binary_dir), work.store).patients
     after = score_patients(load_model(tmp_path / "new"), work.store).patients
-    pd.testing.assert_frame_equal(before[RANKS], after[RANKS])
+    np.testing.assert_allclose(before["risk"], after["risk"])
     odds = [p["probability"] / (1 - p["probability"]) for p in (before, after)]
     np.testing.assert_allclose(odds[1] / odds[0], np.exp(found.intercept))
     labelled = read_labelled(load_model(tmp_path / "new"), work.store)
@@ -112,34 +113,32 @@ def test_isotonic_maps_calibrate_at_their_horizons(work: Work, binary: bool) -> 
     """Many copies of the patients, with times drawn anew, are enough for the method."""
     model = load_model(work.binary_dir) if binary else work.model
     few = read_labelled(model, work.store)
-    rng, many = np.random.default_rng(0), np.tile(np.arange(len(few.time)), 8)
-    chance = few.chance(400 if binary else 365.25)[many]
-    time = rng.exponential(365 / -np.log1p(-np.sqrt(chance)))
+    days = 400 if binary else 365.25
+    rng, many = np.random.default_rng(0), np.tile(np.arange(140), 8)
+    time = rng.exponential(days / -np.log1p(-np.sqrt(few.chance(days)[many])))
     censored = rng.exponential(1500, len(many))
     labelled = Labelled(
-        few.task, few.table.iloc[many].reset_index(drop=True), few.rows[many], np.minimum(time, censored),
+        model, few.table.iloc[many].reset_index(drop=True), few.rows[many], np.minimum(time, censored),
         time <= censored, {},
     )  # fmt: skip
-    found = fit_recalibration(labelled, "isotonic", "x")
-    assert len(found.maps) == (1 if binary else 2)
-    days = found.maps[0].horizon_days
+    found, prognosis = fit_recalibration(labelled, "isotonic", "x")
+    assert found.map_days[0] == days
+    new = replace(model, prognosis=prognosis)
+    bent = score_patients(new, work.store).patients
+    names = [name for name in bent if str(name).startswith(("risk", "percentile", "why_"))]
     before, _ = labelled.cases(days)
-    bent = replace(before, chance=found.maps[0](before.chance))
-    assert observed_expected(bent).value == pytest.approx(1, abs=0.05)
+    pd.testing.assert_frame_equal(bent[names], score_patients(model, work.store).patients[names])
+    table = bent.iloc[labelled.rows].reset_index(drop=True)
+    after, _ = replace(labelled, model=new, table=table).cases(days)
+    assert observed_expected(after).value == pytest.approx(1, abs=0.05)
     assert abs(observed_expected(before).value - 1) > 0.2
-    assert (np.diff(found.maps[0].observed) >= 0).all()
-    assert min(found.maps[0].observed) > 0
-    assert max(found.maps[0].observed) < 1
-    edges, curve = (np.array([-np.inf, np.inf]), 1 - chance[:, None]) if binary else _curve(few)
-    bent_curve = found(edges, curve)
-    assert (np.diff(bent_curve, axis=1) <= 1e-12).all()
-
-
-def _curve(labelled: Labelled) -> tuple[np.ndarray, np.ndarray]:
-    from prime.validation.labelled import curves
-
-    ((_, edges, curve),) = curves(labelled.table)
-    return edges, curve
+    if not binary:
+        curve = bent[["survival_12m", "survival_36m"]].to_numpy()
+        assert (curve[:, 0] >= curve[:, 1]).all()
+        half = bent["median_months"] < 12
+        assert half.any()
+        assert (bent.loc[half, "survival_12m"] <= 0.5 + 1e-9).all()
+        assert (bent.loc[bent["median_months"] > 12, "survival_12m"] >= 0.5 - 1e-9).all()
 
 
 def test_an_isotonic_map_pools_those_out_of_order() -> None:

@@ -12,8 +12,9 @@ from lifelines.utils import concordance_index
 
 from prime.cli import main
 from prime.errors import InputError
+from prime.predict.model_folder import load_model
 from prime.predict.predict import score_patients
-from prime.validation.labelled import SERVED, curves, read_labelled
+from prime.validation.labelled import SERVED, from_landmark, read_labelled
 from prime.validation.performance import Draws, horizon_name
 from prime.validation.validate import usable_horizons, validate
 from tests.validation.conftest import Work, with_covariates
@@ -69,7 +70,7 @@ def test_patterns_groups_decisions_and_the_checklist_have_their_tables(out: Path
     assert c_index["n"].sum() == 140
     groups = pd.read_csv(out / "subgroups" / "subgroups.csv")
     assert {"age", "sex"} == set(groups["variable"])
-    assert {"below 50", "75 and above"} <= set(groups["group"])
+    assert {"0 to 50", "75 and above"} <= set(groups["group"])
     decisions = pd.read_csv(out / "decisions" / "decisions.csv")
     everyone = decisions[decisions["pattern"] == "everyone"]
     assert (everyone.groupby("horizon_days")["threshold"].count() == 40).all()
@@ -111,17 +112,46 @@ def test_a_binary_model_is_judged_at_its_own_horizon(work: Work, tmp_path: Path)
     assert np.isnan(found.loc["auc", "low"])
 
 
-def test_curves_are_read_back_from_the_columns(work: Work) -> None:
-    table = score_patients(work.model, work.store).patients
-    scored = table[table["status"] == "scored"].reset_index(drop=True)
-    ((mine, edges, curve),) = curves(scored)
-    assert mine.all()
-    head = work.model.heads["all"]
-    np.testing.assert_array_equal(edges.round(1), head.edges.round(1))
-    assert (np.diff(curve, axis=1) <= 0).all()
+def test_risks_are_those_of_the_predictions(work: Work) -> None:
     labelled = read_labelled(work.model, work.store)
-    np.testing.assert_allclose(labelled.chance(float(edges[1])), 1 - curve[labelled.rows, 0])
-    assert np.isnan(labelled.chance(float(edges[-2]) + 1)).all()
+    known = labelled.table["survival_12m"].to_numpy()
+    np.testing.assert_allclose(labelled.chance(YEAR), 1 - known)
+    assert np.isnan(labelled.chance(1e6)).all()
+    time, event, expected = labelled.followed()
+    whole = labelled.time <= time
+    assert (event == (labelled.event & whole)).all()
+    for i in range(0, 140, 13):
+        one = replace(labelled, table=labelled.table.iloc[[i]], time=time[[i]], event=event[[i]])
+        np.testing.assert_allclose(expected[i], -np.log1p(-one.chance(float(time[i]))[0]))
+
+
+def test_from_a_landmark_on_risks_are_conditional_on_having_reached_it(work: Work, tmp_path: Path) -> None:
+    whole = read_labelled(work.model, work.store)
+    late = from_landmark(whole, 200.0)
+    kept = whole.time > 200
+    assert len(late.time) == kept.sum() < 140
+    assert late.left_out["event or end of follow-up by the landmark"] == (~kept).sum()
+    np.testing.assert_array_equal(late.time, whole.time[kept] - 200)
+    alive = [1 - whole.chance(day)[kept] for day in (200.0, 500.0)]
+    np.testing.assert_allclose(late.chance(300.0), 1 - alive[1] / alive[0])
+    _, event, expected = late.followed()
+    _, whole_event, before = whole.followed()
+    earlier = -np.log1p(-whole.chance(200.0)[kept])
+    np.testing.assert_allclose(expected, before[kept] - earlier, atol=1e-9)
+    assert (event == whole_event[kept]).all()
+    validate(work.model_dir, work.store, tmp_path, (1,), draws=Draws(0), landmark_years=0.5)
+    notes = json.loads((tmp_path / "performance" / "manifest.json").read_text(encoding="utf-8"))["notes"]
+    assert any("followed beyond 0.5 years" in note for note in notes)
+
+
+def test_a_landmark_that_cannot_be_is_refused(work: Work, tmp_path: Path) -> None:
+    labelled = read_labelled(work.model, work.store)
+    with pytest.raises(InputError, match="no event later"):
+        from_landmark(labelled, 1e6)
+    with pytest.raises(InputError, match="says nothing of later times"):
+        from_landmark(read_labelled(load_model(work.binary_dir), work.store), 100)
+    with pytest.raises(InputError, match="one of the two"):
+        validate(work.model_dir, work.store, tmp_path, competing="pfi", landmark_years=1)
 
 
 def test_a_cohort_without_an_event_or_the_type_is_refused(work: Work) -> None:

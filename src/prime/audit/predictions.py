@@ -9,7 +9,7 @@ import pandas as pd
 
 from prime.arrays import Flags, Floats, Indices
 from prime.cohort import barcode
-from prime.cohort.tables import refuse_shifted
+from prime.cohort.tables import read_table
 from prime.errors import InputError, some
 
 NAMES: dict[str, tuple[str, ...]] = {
@@ -27,6 +27,8 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
     "epoch": ("epoch",),
 }
 SETTING = ("method", "init", "mode", "train_on", "share", "task")  # of prime evaluate
+WHERE = "predictions"
+TRUTH = {"True": "1", "False": "0"}
 PATTERN, WHOLE = "pattern", "all"
 PREDICTIONS, PARTS = "predictions.csv", Path("cache") / "parts"
 
@@ -107,14 +109,7 @@ def _read(path: Path) -> tuple[pd.DataFrame, str]:
             )
         return pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True), str(path / PARTS)
     file = path / PREDICTIONS if path.is_dir() else path
-    if not file.is_file():
-        raise InputError(f"{file}: no such file")
-    try:
-        frame = pd.read_csv(file, dtype=dict.fromkeys(NAMES["patient_id"], str), low_memory=False)
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{file}: not a csv file in UTF-8 ({error})") from None
-    refuse_shifted(frame, str(file))
-    return frame, str(file)
+    return read_table(file, WHERE, text=True), str(file)
 
 
 def _columns(frame: pd.DataFrame, asked: dict[str, str], source: str) -> dict[str, str]:
@@ -174,13 +169,17 @@ def _binary(frame: pd.DataFrame) -> bool:
 
 def _one_bin(frame: pd.DataFrame) -> Flags:
     """Rows of binary tasks of prime evaluate: one time bin that ends at the horizon."""
-    first = np.isfinite(frame["edge_days_1"].to_numpy(dtype=np.float64))
-    second = frame["edge_days_2"].isna().to_numpy() if "edge_days_2" in frame else np.ones(len(frame), bool)
-    return first & second
+    first, second = (
+        np.isfinite(pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64))
+        if name in frame
+        else np.zeros(len(frame), dtype=np.bool_)
+        for name in ("edge_days_1", "survival_2")
+    )
+    return first & ~second
 
 
 def _numbers(frame: pd.DataFrame, column: str, source: str) -> pd.Series:
-    values = pd.to_numeric(frame[column].map(lambda v: int(v) if isinstance(v, bool) else v), errors="coerce")
+    values = pd.to_numeric(frame[column].astype(str).replace(TRUTH), errors="coerce")
     wrong = ~np.isfinite(values.to_numpy(dtype=np.float64))
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])

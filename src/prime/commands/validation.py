@@ -23,6 +23,7 @@ def validate(
     competing: Annotated[
         str | None, about("An endpoint whose event can come first, such as death.", "ENDPOINT")
     ] = None,
+    landmark: Annotated[Above | None, about("Judge who is followed beyond, from then on.", "YEARS")] = None,
     bootstrap: Annotated[int, whole(0), about("Draws of the intervals; 0 for none.")] = 200,
     seed: Annotated[Whole, about("Of the draws.")] = 0,
     root: Root = None,
@@ -41,7 +42,7 @@ def validate(
     load_model(model)  # before any packing
     packed = open_cohort_store(load_cohort(cohort, root), store)
     draws = Draws(bootstrap, seed)
-    print(judge(model, packed, out, horizons, cohort_name, draws, competing, device))
+    print(judge(model, packed, out, horizons, cohort_name, draws, competing, landmark, device))
 
 
 def recalibrate(

@@ -56,6 +56,25 @@ def depth_at(level: float, quantiles: Floats) -> float:
     return float(np.interp(level, LEVELS, quantiles))
 
 
+def time_at_depth(depth: float, ends: Floats, hazard: Floats, factor: Floats) -> Floats:
+    """When curves exp(-H(t) * factor) have fallen by a depth.
+
+    Args:
+        depth: in [0, 1].
+        ends: (T,) rising times.
+        hazard: (T,) the cumulative baseline hazard H there, linear between, 0 at time 0.
+        factor: (n,) hazard ratios.
+
+    Returns:
+        (n,) times; the last end where a curve has not fallen so far by then.
+    """
+    with np.errstate(divide="ignore"):
+        wanted = -np.log1p(-min(depth, 1.0)) / factor
+    grid, heights = np.append(0.0, ends), np.append(0.0, hazard)
+    strict = np.maximum.accumulate(heights + np.arange(len(heights)) * 1e-15)
+    return np.interp(wanted, strict, grid)
+
+
 def miscoverage(bound: Floats, time: Floats, event: Flags) -> float:
     """The estimated share of patients who die before their bound: bound, time, event (n,).
 

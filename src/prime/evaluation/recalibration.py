@@ -5,6 +5,8 @@ Res. 2016, for the Poisson regression; Steyerberg et al., Stat. Med. 2004, for t
 slope; Zadrozny and Elkan, KDD 2002, for isotonic maps.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from prime.arrays import Flags, Floats
@@ -56,7 +58,32 @@ def known_by(time: Floats, event: Flags, horizon: float) -> tuple[Flags, Floats]
     return label, np.divide(1.0, free, out=np.zeros(len(time)), where=known)
 
 
-def through_points(edges: Floats, survival: Floats, days: Floats, at_days: Floats, wanted: Floats) -> Floats:
+@dataclass(frozen=True)
+class HorizonMap:
+    """A rising map of predicted risks by some day, linear between (k,) risks and constant beyond them."""
+
+    days: float
+    predicted: Floats
+    observed: Floats
+
+    def __call__(self, chance: Floats) -> Floats:
+        """What predicted risks become, in any shape."""
+        return np.interp(chance, self.predicted, self.observed)
+
+
+def bent(days: Floats, curve: Floats, maps: tuple[HorizonMap, ...], at_maps: Floats) -> Floats:
+    """Survival curves (n, h) at days (h,) that have, at the days of the maps, the survival that they give.
+
+    at_maps (n, q): the curves' own survival at the days of the q maps, which rise. Where later maps would
+    raise survival again, it stays.
+    """
+    own = np.maximum(at_maps, LEAST_HAZARD)
+    wanted = np.stack([1.0 - each(1.0 - own[:, k]) for k, each in enumerate(maps)], axis=1)
+    falling = np.maximum(np.minimum.accumulate(wanted, axis=1), LEAST_HAZARD)
+    return through_points(days, curve, np.array([each.days for each in maps]), own, falling)
+
+
+def through_points(times: Floats, survival: Floats, days: Floats, at_days: Floats, wanted: Floats) -> Floats:
     """Survival curves bent so that they have the wanted values at some days: (n, T) to (n, T).
 
     Between two of the days, and before the first, the log of the curve is stretched; beyond the last one it
@@ -64,7 +91,7 @@ def through_points(edges: Floats, survival: Floats, days: Floats, at_days: Float
     stretched, and the fall wanted comes at the second of them.
 
     Args:
-        edges: (T + 1,) days of the curves; survival: (n, T) at the end of each bin.
+        times: (T,) days; survival: (n, T) of the curves there, NaN where it is not known.
         days: (q,) increasing. at_days: (n, q) the curves' own values at them, above 0.
         wanted: (n, q), above 0, not increasing along days.
     """
@@ -73,9 +100,9 @@ def through_points(edges: Floats, survival: Floats, days: Floats, at_days: Float
     fall, goal = np.diff(before, axis=1), np.diff(after, axis=1)
     stretch = np.divide(goal, fall, out=np.ones_like(goal), where=fall < 0)
     log = np.log(np.maximum(survival, np.finfo(np.float64).tiny))
-    place = np.minimum(np.searchsorted(days, edges[1:], side="left"), len(days) - 1)
+    place = np.minimum(np.searchsorted(days, times, side="left"), len(days) - 1)
     result = np.empty_like(log)
     for column, k in enumerate(place.tolist()):
-        near = k + 1 if edges[column + 1] >= days[k] else k
+        near = k + 1 if times[column] >= days[k] else k
         result[:, column] = after[:, near] + stretch[:, k] * (log[:, column] - before[:, near])
     return np.exp(np.minimum(result, 0.0))

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from prime.errors import InputError, first_line
 from prime.evaluation.next_test import Shift
+from prime.evaluation.recalibration import HorizonMap
 from prime.files import replacing, sha256_file, write_json
 from prime.methods.statistics.annotations import AnnotationModel
 from prime.methods.statistics.blocks import BlockEncoder, Imputer
@@ -36,8 +37,7 @@ from prime.model.checkpoint import (
 from prime.parsing import read_json
 from prime.predict.array_tree import Arrays, put_together, take_apart
 from prime.predict.prognosis import Calibration, HeadDraws, Prognosis, TokenMap
-from prime.predict.recalibration import RECALIBRATION, Recalibration
-from prime.sealed import DIGESTS, read_sealed, require_files
+from prime.sealed import read_sealed, require_files
 from prime.settings.evaluation import ReadoutConfig, TaskConfig
 from prime.settings.strict import Strict
 from prime.store.ranges import Range
@@ -48,7 +48,7 @@ DAMAGE = (SafetensorError, ValidationError, AttributeError, KeyError, TypeError,
 MAKE_ONE = "make a model folder with prime fit"
 PARTS = (  # the classes that a head may be made of
     AnnotationModel, Annotations, BlockEncoder, CalibratedScore, Calibration, Centred, CohortHead,
-    CovariateScale, FeatureMap, HeadDraws, Imputer, NormalScores, Prognosis, Range, RidgeModel, Shift,
+    CovariateScale, FeatureMap, HeadDraws, HorizonMap, Imputer, NormalScores, Prognosis, RidgeModel, Shift,
     Standard, TokenMap, WithinType,
 )  # fmt: skip
 
@@ -80,14 +80,12 @@ class FittedModel:
         description: what the head is for.
         prognosis: the head.
         ranges: of each source's features among the patients that it was fitted on.
-        recalibration: what fits the predicted survival to another place; None where there is none.
     """
 
     checkpoint: Checkpoint
     description: HeadDescription
     prognosis: Prognosis
     ranges: dict[str, Range]
-    recalibration: Recalibration | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -106,11 +104,7 @@ def save_model(folder: Path, model: FittedModel, manifest: dict[str, Any]) -> No
     with replacing(folder / ARRAYS) as temporary:
         save_file(arrays, temporary)
     write_json(folder / HEAD, {**model.description.model_dump(mode="json"), "head": described})
-    files = [ARRAYS, HEAD]
-    if model.recalibration is not None:
-        write_json(folder / RECALIBRATION, model.recalibration.model_dump(mode="json"))
-        files.append(RECALIBRATION)
-    digests = {WEIGHTS: weights, **{name: sha256_file(folder / name) for name in files}}
+    digests = {WEIGHTS: weights, **{name: sha256_file(folder / name) for name in (ARRAYS, HEAD)}}
     save_description(folder, model.checkpoint.model, model.checkpoint.config, manifest, digests)
 
 
@@ -121,8 +115,7 @@ def load_model(folder: Path) -> FittedModel:
     if not (folder / HEAD).is_file() or not (folder / MANIFEST).is_file():
         raise InputError(f"{folder}: no {HEAD} and {MANIFEST} here; {MAKE_ONE}")
     manifest = read_sealed(folder / MANIFEST, KIND, REMEDY)
-    bent = [RECALIBRATION] if RECALIBRATION in manifest[DIGESTS] else []
-    require_files(folder, manifest, (WEIGHTS, CONFIG, ARRAYS, HEAD, *bent), KIND, REMEDY)
+    require_files(folder, manifest, (WEIGHTS, CONFIG, ARRAYS, HEAD), KIND, REMEDY)
     checkpoint = load_checkpoint(folder)
     try:
         described = read_json(folder / HEAD)
@@ -133,10 +126,9 @@ def load_model(folder: Path) -> FittedModel:
         ranges = {name: Range(*arrays.pop(f"range.{name}")) for name in checkpoint.scaling}
         prognosis = put_together(head, arrays, PARTS)
         _require_rising(prognosis)
-        recalibration = Recalibration.model_validate(read_json(folder / RECALIBRATION)) if bent else None
     except DAMAGE as error:
         raise InputError(f"{folder}: damaged model folder ({first_line(error)}); {REMEDY}") from None
-    return FittedModel(checkpoint, description, prognosis, ranges, recalibration)
+    return FittedModel(checkpoint, description, prognosis, ranges)
 
 
 def _require_numbers(arrays: Arrays) -> None:

@@ -14,7 +14,6 @@ from prime.arrays import Flags, Floats, Indices
 from prime.evaluation.lower_bounds import depth_at, possible_labels
 from prime.files import replacing, write_csv
 from prime.predict.asked import MONTH, Asked
-from prime.predict.curves import probability, survival_at, time_at
 from prime.predict.inputs import observed_modalities, require_inputs
 from prime.predict.model_folder import FittedModel, load_model
 from prime.predict.patients import Patients, read_patients
@@ -109,14 +108,15 @@ def _survival_columns(
 ) -> dict[str, Floats]:
     """Median, bound and survival of patients of one calibration."""
     risk, low, high = risks
-    reached = survival_at(model, calibration, pattern, risk, calibration.ends[-1:])[:, 0] <= 0.5
-    median = time_at(model, calibration, pattern, risk, 0.5) / MONTH
+    reached = calibration.survival(risk, calibration.ends[-1:], pattern)[:, 0] <= 0.5
+    median = calibration.time_at(0.5, risk, pattern) / MONTH
     depth = depth_at(1 - asked.level, model.prognosis.bounds[pattern])
+    outlived = calibration.time_at(depth, risk, pattern) / MONTH
     found = {"median_months": np.where(reached, median, np.nan)}
-    found[asked.outlived] = time_at(model, calibration, pattern, risk, depth) / MONTH
+    found[asked.outlived] = outlived
     # Low and high ends of survival: a high risk is a low survival.
     for end, value in (("", risk), ("_low", high), ("_high", low)):
-        curve = survival_at(model, calibration, pattern, value, asked.days)
+        curve = calibration.survival(value, asked.days, pattern)
         found |= {month_name(m) + end: curve[:, i] for i, m in enumerate(asked.months)}
     return found
 
@@ -130,7 +130,7 @@ def _probability_columns(
 ) -> dict[str, Floats]:
     """Probabilities of patients of one calibration."""
     names = ("probability", "probability_low", "probability_high")
-    return {n: probability(model, calibration, pattern, r) for n, r in zip(names, risks, strict=True)}
+    return {n: calibration.probability(r, pattern) for n, r in zip(names, risks, strict=True)}
 
 
 def _score_part(model: FittedModel, patients: Patients, asked: Asked, table: pd.DataFrame) -> None:
@@ -202,8 +202,7 @@ def score_patients(
     median_months (empty where survival does not fall to one half in the follow-up), the months that are
     outlived with the probability `asked.level`, and survival with its interval at each of `asked.months`
     (empty beyond the follow-up); for a binary task the probability of the event with its interval, and the
-    labels that can't be ruled out. Last `why_NAME`, the share of each modality in the risk. A recalibrated
-    model has the risks and percentiles of the one it came from; the other numbers are bent.
+    labels that can't be ruled out. Last `why_NAME`, the share of each modality in the risk.
 
     `top`: how many features a patient stand in the reasons; 0 for no reasons. Raises InputError where the
     cohort's sources are not the model's.

@@ -16,7 +16,9 @@ from scipy.special import expit
 from prime.arrays import Flags, Floats, Indices
 from prime.downstream.embeddings import EmbeddingCache
 from prime.downstream.token_blocks import PatientFeatures, token_blocks
+from prime.evaluation.lower_bounds import time_at_depth
 from prime.evaluation.next_test import Shift
+from prime.evaluation.recalibration import HorizonMap, bent
 from prime.methods.statistics.blocks import BlockEncoder
 from prime.methods.statistics.calibrated import CalibratedScore
 from prime.methods.statistics.cohort_heads import CohortHead
@@ -62,6 +64,7 @@ class Calibration:
         ends: (T,) days at which the baseline hazards are known; (1,) of no meaning for a binary task.
         scores: by pattern, a slope and a baseline, from scores of patients whom the head was fitted without.
         reference: by pattern, (101,) percentiles of the risks of those patients.
+        maps: what the risks by some days become in another place, rising days; none where it is not bent.
     """
 
     patients: int
@@ -69,6 +72,7 @@ class Calibration:
     ends: Floats
     scores: dict[str, CalibratedScore]
     reference: dict[str, Floats]
+    maps: tuple[HorizonMap, ...] = ()
 
     def risk(self, score: Floats, pattern: str) -> Floats:
         """Log hazard ratio (log odds ratio) to the average patient of the calibration: (n,) to (n,)."""
@@ -81,9 +85,26 @@ class Calibration:
         found = np.interp(days, np.append(0.0, self.ends), heights)
         return np.where(days > self.ends[-1], np.nan, found)
 
+    def survival(self, risk: Floats, days: Floats, pattern: str) -> Floats:
+        """Survival (n, h) of risks (n,) at days (h,); NaN beyond what follow-up tells."""
+        curve = np.exp(-self.hazard(days, pattern) * np.exp(risk)[:, None])
+        if not self.maps:
+            return curve
+        known = np.array([each.days for each in self.maps])
+        return bent(days, curve, self.maps, np.exp(-self.hazard(known, pattern) * np.exp(risk)[:, None]))
+
+    def time_at(self, depth: float, risk: Floats, pattern: str) -> Floats:
+        """Days (n,) by which the curves of risks (n,) have fallen by a depth; the last end where later."""
+        if not self.maps:
+            return time_at_depth(depth, self.ends, self.scores[pattern].model.hazard, np.exp(risk))
+        fallen = 1.0 - self.survival(risk, self.ends, pattern)
+        rows = (np.interp(depth, np.append(0.0, row), np.append(0.0, self.ends)) for row in fallen)
+        return np.fromiter(rows, dtype=np.float64, count=len(risk))
+
     def probability(self, risk: Floats, pattern: str) -> Floats:
         """Of the event by the horizon, (n,), for a binary task."""
-        return expit(self.scores[pattern].model.hazard[0] + risk)
+        chance = expit(self.scores[pattern].model.hazard[0] + risk)
+        return self.maps[0](chance) if self.maps else chance
 
     def percentile(self, risk: Floats, pattern: str) -> Floats:
         """Where risks (n,) stand among those of the calibration, 0 to 100."""

@@ -6,7 +6,6 @@ import pandas as pd
 from prime.arrays import Flags, Floats, Indices
 from prime.evaluation.next_test import Shift, chance_of_crossing, expected_gain
 from prime.predict.asked import Asked
-from prime.predict.curves import probability, survival_at
 from prime.predict.model_folder import FittedModel
 from prime.predict.patients import Patients
 from prime.predict.prognosis import Calibration, pattern_of
@@ -90,6 +89,5 @@ def _chances(
     """Probabilities of the event by the horizon of the decision, in the shape (n, k) of the risks."""
     flat = risk.ravel()
     if model.description.task.horizon_days is not None:
-        return probability(model, calibration, pattern, flat).reshape(risk.shape)
-    curve = survival_at(model, calibration, pattern, flat, asked.decision_days)
-    return 1 - curve[:, 0].reshape(risk.shape)
+        return calibration.probability(flat, pattern).reshape(risk.shape)
+    return 1 - calibration.survival(flat, asked.decision_days, pattern)[:, 0].reshape(risk.shape)

@@ -42,16 +42,17 @@ def _data(store: Store, labelled: Labelled, horizons: Sequence[float]) -> dict[s
 
 
 def _methods(model: FittedModel, labelled: Labelled, groups: Sequence[str]) -> dict[str, str]:
-    recalibration = model.recalibration
+    recalibration = model.checkpoint.manifest.get("recalibration")
     bent = "the model was not updated"
     if recalibration is not None:
         bent = (
-            f"recalibrated ({recalibration.method}) on {recalibration.patients:,} patients of"
-            f" {recalibration.cohort} with {recalibration.events:,} events"
+            f"recalibrated ({recalibration['method']}) on {recalibration['patients']:,} patients of"
+            f" {recalibration['cohort']} with {recalibration['events']:,} events"
         )
     return {
         "12a": "all patients with a score and an outcome are used, none of them to fit the model",
-        "12c": "discrete-time survival heads on a frozen multimodal network pretrained without labels",
+        "12c": "ridge Cox or logistic regression on sources and on tokens of a network pretrained without"
+        " labels",
         "12d": f"performance within {', '.join(groups)}" if groups else "a single group of patients",
         "12e": ", ".join(metric.title for metric in HORIZON_METRICS) + ", net benefit; bootstrap intervals",
         "12f": bent,

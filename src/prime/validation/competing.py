@@ -188,9 +188,9 @@ def competing_decision_figure(labelled: Labelled, other: Competing, horizons: Se
         x = 100 * found.threshold
         everybody = np.where(found.treat_all < -0.05, np.nan, found.treat_all)
         series = (
-            Series("model", x, found.net_benefit, kind="step"),
-            Series("act on all", x, everybody, kind="step", colour="#7F7F7F"),
-            Series("act on nobody", x, np.zeros(len(x)), kind="step", colour="#000000"),
+            Series("model", x, found.net_benefit),
+            Series("act on all", x, everybody, colour="#7F7F7F"),
+            Series("act on nobody", x, np.zeros(len(x)), colour="#000000"),
         )
         panels.append(Panel(horizon_name(days), "threshold, %", "net benefit", series))
     return Figure(

@@ -129,9 +129,9 @@ def decision_figure(rows: pd.DataFrame) -> Figure:
                 "threshold, %",
                 "net benefit",
                 (
-                    Series("model", x, *drawn, kind="step"),
-                    Series("act on all", x, shown_all, kind="step", colour="#7F7F7F"),
-                    Series("act on nobody", x, np.zeros(len(x)), kind="step", colour="#000000"),
+                    Series("model", x, *drawn),
+                    Series("act on all", x, shown_all, colour="#7F7F7F"),
+                    Series("act on nobody", x, np.zeros(len(x)), colour="#000000"),
                 ),
                 notes=(counts,),
             )

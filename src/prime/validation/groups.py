@@ -53,9 +53,9 @@ def _values(item: Any) -> dict[str, float] | None:
 
 
 def shared_words(texts: list[str]) -> str:
-    """`Stage II` of Stage II, Stage IIA and Stage IIB, else all of them."""
-    first = min(texts, key=len)
-    return first if all(text.startswith(first) for text in texts) else ", ".join(texts)
+    """`Stage II` of Stage II, Stage IIA and Stage IIB: those that hold no other, at most three."""
+    kept = [text for text in texts if not any(other != text and other in text for other in texts)]
+    return ", ".join(kept[:3]) + (" ..." if len(kept) > 3 else "")
 
 
 def _covariate(name: str, values: Floats, words: dict[float, str]) -> Names:
@@ -64,7 +64,7 @@ def _covariate(name: str, values: Floats, words: dict[float, str]) -> Names:
         return np.array(["" if np.isnan(v) else words.get(v, f"{v:g}") for v in values.tolist()], dtype=str)
     cuts = np.array(AGE_BANDS) if name.lower().startswith("age") else np.quantile(known, [1 / 3, 2 / 3])
     cuts = np.unique(cuts)
-    labels = [f"below {cuts[0]:g}"]
+    labels = [f"0 to {cuts[0]:g}" if name.lower().startswith("age") else f"-inf to {cuts[0]:g}"]
     labels += [f"{low:g} to {high:g}" for low, high in pairwise(cuts.tolist())]
     labels.append(f"{cuts[-1]:g} and above")
     place = np.searchsorted(cuts, values, side="right")

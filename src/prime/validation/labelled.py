@@ -1,20 +1,20 @@
 """Predictions of a fitted model for patients whose outcome is known."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from prime.arrays import Flags, Floats, Indices
 from prime.errors import InputError
 from prime.evaluation.horizon_scores import HorizonCases
-from prime.evaluation.step_curves import own_time_survival, step_survival
-from prime.predict.asked import MONTH, Asked
+from prime.evaluation.landmark import landmark
+from prime.evaluation.missingness import patterns
 from prime.predict.model_folder import FittedModel
-from prime.predict.predict import month_name, score_patients
+from prime.predict.predict import score_patients
+from prime.predict.prognosis import Calibration
 from prime.sealed import DIGESTS
 from prime.settings.evaluation import TaskConfig
 from prime.splits.outcomes import read_outcome
@@ -22,7 +22,6 @@ from prime.store.manifest import PATIENTS
 from prime.store.store import Store
 
 CPU = torch.device("cpu")
-GRID = Asked(tuple(float(month) for month in range(3, 301, 3)))  # at which curves are read
 SERVED = "served the model's fit"
 
 
@@ -31,46 +30,66 @@ class Labelled:
     """The n patients of a cohort who have both a score and an outcome.
 
     Attributes:
-        task: of the model.
+        model: that made the scores.
         table: n rows of `score_patients`, in the order of the store.
         rows: (n,) their positions in the store.
         time, event: (n,) follow-up in days; True = event observed. A task with a horizon is judged by its
             endpoint's follow-up too, so that nobody censored before the horizon is lost.
         left_out: how many patients were left out for each reason, in order.
+        landmark: days from which time is counted, for those followed beyond; predictions are conditional.
     """
 
-    task: TaskConfig
+    model: FittedModel
     table: pd.DataFrame
     rows: Indices
     time: Floats
     event: Flags
     left_out: dict[str, int]
+    landmark: float = 0.0
+
+    @property
+    def task(self) -> TaskConfig:
+        """What the model predicts."""
+        return self.model.description.task
 
     @property
     def risk(self) -> Floats:
         """(n,), higher = worse."""
         return self.table["risk"].to_numpy(dtype=np.float64)
 
+    def parts(self) -> Iterator[tuple[Calibration, str, Indices]]:
+        """Patients of one calibration and pattern: both, and their positions among the n."""
+        types = self.table["cohort"].to_numpy(dtype=str)
+        seen = self.table["pattern"].to_numpy(dtype=str)
+        for name, keep in patterns(list(self.model.modalities)).items():
+            label = "+".join(m for m, kept in zip(self.model.modalities, keep, strict=True) if kept)
+            mine = np.flatnonzero(seen == label)
+            for calibration, rows in self.model.prognosis.by_calibration(types[mine]):
+                yield calibration, name, mine[rows]
+
     def chance(self, days: float) -> Floats:
         """(n,) predicted risk of the event within so many days; NaN where the model does not say."""
+        found = np.full(len(self.table), np.nan)
         if self.task.horizon_days is not None:
             known = self.table["probability"].to_numpy(dtype=np.float64)
-            return known if days == self.task.horizon_days else np.full(len(known), np.nan)
-        found = np.full(len(self.table), np.nan)
-        for mine, edges, curve in curves(self.table):
-            if days <= edges[-2]:
-                found[mine] = 1.0 - step_survival(edges, curve, np.array([days]), interpolate=True)[:, 0]
+            return known if days == self.task.horizon_days else found
+        for calibration, pattern, rows in self.parts():
+            at = np.array([self.landmark, self.landmark + days])
+            alive = calibration.survival(self.risk[rows], at, pattern)
+            found[rows] = 1.0 - alive[:, 1] / alive[:, 0]
         return found
 
     def followed(self) -> tuple[Floats, Flags, Floats]:
-        """Follow-up cut off where each predicted curve ends: time, event and S(time), (n,) each."""
-        time, event, own = self.time.copy(), self.event.copy(), np.ones(len(self.time))
-        for mine, edges, curve in curves(self.table):
-            end = edges[-2]
-            event[mine] &= time[mine] <= end
-            time[mine] = np.minimum(time[mine], end)
-            own[mine] = own_time_survival(edges, curve, time[mine])
-        return time, event, own
+        """Follow-up cut off where curves end: time, event, and the hazard expected by then; (n,) each."""
+        time, event, expected = self.time.copy(), self.event.copy(), np.empty(len(self.time))
+        for calibration, pattern, rows in self.parts():
+            end = calibration.ends[-1] - self.landmark
+            event[rows] &= time[rows] <= end
+            time[rows] = np.minimum(time[rows], end)
+            before = calibration.hazard(np.array([self.landmark]), pattern)
+            hazard = calibration.hazard(self.landmark + time[rows], pattern) - before
+            expected[rows] = hazard * np.exp(self.risk[rows])
+        return time, event, expected
 
     def cases(self, days: float) -> tuple[HorizonCases, Flags]:
         """What is judged at a horizon, and which of the n patients that is."""
@@ -78,41 +97,13 @@ class Labelled:
         known = ~np.isnan(chance)
         return HorizonCases(self.time, self.event, self.risk, chance, days).take(known), known
 
-    def last_day(self) -> float:
-        """The last day for which the model predicts everybody's survival. Raises InputError where none is."""
-        ends = [float(edges[-2]) for _, edges, _ in curves(self.table)]
-        if not ends:
-            raise InputError(
-                "the model has a single, open time bin and predicts no survival; fit it with more bins"
-            )
-        return min(ends)
-
-
-def curves(table: pd.DataFrame) -> list[tuple[Flags, Floats, Floats]]:
-    """Patients who have survival probabilities at the same days: who, edges (T + 1,), survival (m, T).
-
-    The last bin is open; survival at its end is not known, and is given as that at its beginning.
-    """
-    days = {month_name(month): month * MONTH for month in GRID.months}
-    names = [name for name in days if name in table]
-    values = table[names].to_numpy(dtype=np.float64)
-    known = ~np.isnan(values)
-    found: list[tuple[Flags, Floats, Floats]] = []
-    for pattern in np.unique(known, axis=0):
-        if pattern.any():
-            mine: Flags = (known == pattern).all(axis=1)
-            inner = values[mine][:, pattern]
-            edges = [-np.inf, *(days[name] for name, has in zip(names, pattern, strict=True) if has), np.inf]
-            found.append((mine, np.array(edges), np.column_stack([inner, inner[:, -1]])))
-    return found
-
 
 def read_labelled(
     model: FittedModel, store: Store, cohort_names: Sequence[str] = (), device: torch.device = CPU
 ) -> Labelled:
     """Score a cohort and keep who has an outcome; `cohort_names` are the cancer types to use, none for all.
 
-    Patients of the very table that the model was fitted on are left out, as far as their cancer type served.
+    Patients who served the fit are left out, with all others of their cancer types in its clinical table.
 
     Raises InputError for an unknown cancer type, a cohort without the model's endpoint or its sources, and
     where nobody, or nobody with an event, is left.
@@ -124,10 +115,10 @@ def read_labelled(
     if unknown:
         there = ", ".join(sorted(set(cohort.tolist())))
         raise InputError(f"--cohort-name: no patient of {', '.join(unknown)}; the cohort has {there}")
-    table = score_patients(model, store, device, GRID).patients
+    table = score_patients(model, store, device).patients
     left_out = {reason: count for reason, count in outcome.left_out.items() if count}
     usable = outcome.usable
-    for reason, out in _reasons(model, store, table, cohort, cohort_names).items():
+    for reason, out in _reasons(model, store, table, cohort_names).items():
         if (usable & out).any():
             left_out[reason] = int((usable & out).sum())
         usable = usable & ~out
@@ -138,16 +129,40 @@ def read_labelled(
         )
     rows = np.flatnonzero(usable)
     kept = table.iloc[rows].reset_index(drop=True)
-    return Labelled(task, kept, rows, outcome.time_days[rows], outcome.event[rows], left_out)
+    return Labelled(model, kept, rows, outcome.time_days[rows], outcome.event[rows], left_out)
 
 
-def _reasons(
-    model: FittedModel, store: Store, table: pd.DataFrame, cohort: NDArray[np.str_], names: Sequence[str]
-) -> dict[str, Flags]:
+def from_landmark(labelled: Labelled, days: float) -> Labelled:
+    """Only those followed for longer than so many days, and their time from then on.
+
+    Raises InputError for a task with a horizon, and where nobody with an event is left.
+    """
+    if labelled.task.horizon_days is not None:
+        raise InputError("--landmark: a model of a task with a horizon says nothing of later times")
+    found = landmark(labelled.time, days)
+    event = labelled.event[found.kept]
+    if not event.any():
+        raise InputError(f"--landmark: no event later than {days:g} days; name an earlier one")
+    short = int((~found.kept).sum())
+    return replace(
+        labelled,
+        table=labelled.table[found.kept].reset_index(drop=True),
+        rows=labelled.rows[found.kept],
+        time=found.time[found.kept],
+        event=event,
+        left_out={**labelled.left_out, "event or end of follow-up by the landmark": short},
+        landmark=days,
+    )
+
+
+def _reasons(model: FittedModel, store: Store, table: pd.DataFrame, names: Sequence[str]) -> dict[str, Flags]:
     """Further reasons to leave patients of the store out, (P,) bool each."""
+    cohort = store.patients["cohort"].to_numpy(dtype=str)
     same = model.checkpoint.manifest.get("patients") == store.manifest[DIGESTS][PATIENTS]
+    # of the same table and types, whom the fit left out are no sample: those with an unknown label, say
+    fitted = (table["seen_in"] == "fitting").to_numpy() | (same & np.isin(cohort, model.description.cohorts))
     return {
         "of another cancer type": ~np.isin(cohort, names) if names else np.zeros(len(cohort), dtype=np.bool_),
-        SERVED: np.isin(cohort, model.description.cohorts) & same,
+        SERVED: fitted,
         "without a score": (table["status"] != "scored").to_numpy(),
     }

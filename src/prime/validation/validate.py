@@ -21,8 +21,6 @@ from prime.render.figure import Figure
 from prime.render.results import write_results
 from prime.render.tables import Table
 from prime.report import write_report
-from prime.sealed import DIGESTS
-from prime.store.manifest import PATIENTS
 from prime.store.store import Store
 from prime.validation.calibration_figure import calibration_figure
 from prime.validation.checklist import checklist
@@ -37,7 +35,7 @@ from prime.validation.competing import (
 )
 from prime.validation.decisions import decision_figure, decision_rows, decision_table
 from prime.validation.groups import patient_groups
-from prime.validation.labelled import Labelled, read_labelled
+from prime.validation.labelled import Labelled, from_landmark, read_labelled
 from prime.validation.performance import (
     YEAR,
     Draws,
@@ -73,22 +71,27 @@ def validate(
     cohort_names: Sequence[str] = (),
     draws: Draws | None = None,
     competing: str | None = None,
+    landmark_years: float | None = None,
     device: torch.device = CPU,
 ) -> Path:
     """Validate a model folder on the labelled patients of a store; write everything into `out`.
 
-    `competing` names an endpoint of the cohort whose event can come first. Returns the page.
+    `competing` names an endpoint of the cohort whose event can come first; with `landmark_years`, only those
+    followed for longer are judged, and their risks from then on. Returns the page.
 
     Raises InputError for a damaged model folder, a cohort that cannot be scored, has no
-    outcome or no event, a competing endpoint that is none, and horizons of which none can be judged.
+    outcome or no event, a competing endpoint that is none or together with a landmark, and
+    horizons of which none can be judged.
     """
     started, draws = time.perf_counter(), draws or Draws()
     model = load_model(model_dir)
+    if competing is not None and landmark_years is not None:
+        raise InputError("--competing and --landmark: give one of the two")
     labelled = read_labelled(model, store, cohort_names, device)
+    if landmark_years is not None:
+        labelled = from_landmark(labelled, landmark_years * YEAR)
     horizons, notes = usable_horizons(labelled, years)
-    of_model = model.checkpoint.manifest.get("recalibration_patients")
-    if of_model == store.manifest[DIGESTS][PATIENTS]:
-        notes.append("the model was recalibrated on these patients: its calibration looks better than it is")
+    notes += _warnings(model, labelled)
     other = None if competing is None else read_competing(labelled, store, competing)
     sections = _sections(model, store, labelled, horizons, draws, notes)
     if other is not None:
@@ -111,6 +114,23 @@ def validate(
     for place, section in enumerate(sections):
         _write_section(section, out, place, facts)
     return write_report(out)
+
+
+def _warnings(model: FittedModel, labelled: Labelled) -> list[str]:
+    """What the judged patients served before."""
+    found: list[str] = []
+    if labelled.landmark:
+        found.append(
+            f"patients followed beyond {horizon_name(labelled.landmark)}, risks and time from then on"
+        )
+    fitted = set(model.checkpoint.manifest.get("recalibration", {}).get("patient_ids", ()))
+    recalibrated = int(labelled.table["patient_id"].astype(str).isin(fitted).sum())
+    if recalibrated:
+        found.append(f"the model was recalibrated on {recalibrated} of these patients: too good to be true")
+    seen = int((labelled.table["seen_in"] == "pretraining").sum())
+    if seen:
+        found.append(f"pretraining saw {seen} of these patients, without their outcomes")
+    return found
 
 
 def usable_horizons(labelled: Labelled, years: Sequence[float]) -> tuple[list[float], list[str]]:
