@@ -14,7 +14,7 @@ from prime.catalogue.losses import LOSSES
 from prime.cohort.config import CohortConfig
 from prime.downstream.grid import Evaluation
 from prime.downstream.networks import CheckpointTemplate
-from prime.model.checkpoint import save_description, save_network
+from prime.model.checkpoint import WEIGHTS, save_description, save_network
 from prime.model.prime import Prime, random_prime
 from prime.pretraining.losses.interface import TrainingData
 from prime.pretraining.network import OpaqueBatch, PretrainingModel
@@ -244,10 +244,10 @@ def write_checkpoint(folder: Path, store: Store, seen: list[str], seed: int = 0)
     config = experiment().model_copy(update={"seed": seed})
     model = random_prime(input_spec(store), config.model, seed)
     folder.mkdir(parents=True)
-    save_network(folder, model, fit_scalings(store, np.arange(len(store.patients)), 5.0))
+    weights = save_network(folder, model, fit_scalings(store, np.arange(len(store.patients)), 5.0))
     half = len(seen) // 2
     manifest = {"train_patients": seen[:half], "validation_patients": seen[half:]}
-    save_description(folder, model, config.model_dump(mode="json"), manifest)
+    save_description(folder, model, config.model_dump(mode="json"), manifest, {WEIGHTS: weights})
     return folder
 
 

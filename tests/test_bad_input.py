@@ -244,7 +244,7 @@ KINDS = [
         "yaml syntax", raw("cohort.yaml", b"name: [a\nroot: ."), "refused", ("cohort.yaml", "not a YAML file")
     ),
     Kind(
-        "yaml not UTF-8", raw("cohort.yaml", b"name: \xff\xfe\x41"), "refused", ("cohort.yaml", "not a YAML")
+        "yaml not UTF-8", raw("cohort.yaml", b"name: \xff\xfe\x41"), "refused", ("cohort.yaml", "not UTF-8")
     ),
     Kind("yaml no mapping", raw("cohort.yaml", b"- a\n- b\n"), "refused", ("expected a mapping", "list")),
     Kind(

@@ -131,10 +131,10 @@ def test_exit_statuses(
 
 def test_our_own_mistakes_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> int:
-        raise FileNotFoundError(2, "No such file", "x")
+        raise KeyError("x")
 
     monkeypatch.setattr("prime.settings.template.experiment_template", fail)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(KeyError):
         main(["config"])
 
 

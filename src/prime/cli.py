@@ -3,6 +3,7 @@
 import errno
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 from cyclopts.help import format_usage
@@ -17,11 +18,13 @@ from prime.encode.gdc.command import build, fetch, query
 from prime.encode.reports.command import reports
 from prime.encode.rna.command import rna
 from prime.encode.slides.command import slides
-from prime.errors import InputError
+from prime.errors import InputError, bounded, first_line
+from prime.files import writing_below
 from prime.libraries import quiet_libraries
 from prime.plain_help import PlainHelp
+from prime.standard_output import patient_streams
 
-FILE_TROUBLE = (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)
+DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EMFILE)
 HELP = ("--help", "-h")
 LAST = 100  # in the list of commands
 PLAIN = Parameter(  # options are words alone: no --no-NAME, no JSON; lists are extended, else the last counts
@@ -61,16 +64,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status: 0, 1 (a part failed), 2 (bad input), 130 (Ctrl-C)."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        with patient_streams():
+            return _answered(words)
+    except OSError as error:  # what was left to print could not be printed
+        say(f"error: {error.filename}: {error.strerror}")
+        return 2
+
+
+def _answered(words: Sequence[str]) -> int:
+    """Run one command; what the user can mend is said in one line."""
+    try:
         return run(words)
     except CycloptsError as error:
-        say(f"error: {_message(error)}")
+        say(f"error: {bounded(_message(error))}")
         say(usage(words))
     except InputError as error:
-        say(f"error: {error}")
+        say(f"error: {bounded(str(error))}")
     except OSError as error:
-        if not isinstance(error, FILE_TROUBLE) and error.errno != errno.ENOSPC:
+        if error.filename is None and error.errno not in DISK_TROUBLE:
             raise
-        say(f"error: {error.filename}: {error.strerror}")
+        name = "" if error.filename is None else f"{error.filename}: "
+        say(f"error: {bounded(name)}{error.strerror or first_line(error)}")
+    except MemoryError as error:
+        say(f"error: not enough memory ({first_line(error)}); take fewer patients or a smaller batch")
     except KeyboardInterrupt:
         say("stopped; the same command goes on where it can")
         return 130
@@ -84,7 +100,9 @@ def run(words: Sequence[str]) -> int:
     if command == app.help_print and not set(HELP) & set(words):
         raise CycloptsError(f"a COMMAND is missing: {', '.join(_below(app, words))}")
     quiet_libraries()
-    return command(*bound.args, **bound.kwargs) or 0
+    out = bound.arguments.get("out")
+    with writing_below(*([out] if isinstance(out, Path) else [])):
+        return command(*bound.args, **bound.kwargs) or 0
 
 
 def _below(app: App, words: Sequence[str]) -> list[str]:

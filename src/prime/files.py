@@ -3,34 +3,102 @@
 import hashlib
 import json
 import os
-import uuid
+import re
+import stat
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 
 from prime.errors import InputError
+from prime.leftovers import hidden_name, sweep
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 LOCK = ".lock"
 
 
+_folders: ContextVar[tuple[Path, ...]] = ContextVar("folders", default=())
+
+
+@contextmanager
+def writing_below(*folders: Path) -> Generator[None]:
+    """Within the block, files are written below these folders, those of blocks around it, and the cache."""
+    token = _folders.set((*_folders.get(), *map(_absolute, folders)))
+    try:
+        yield
+    finally:
+        _folders.reset(token)
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # `..` taken away; a folder that is a link stays the user's choice
+
+
 @contextmanager
 def replacing(path: Path) -> Generator[Path]:
-    """Yield a temporary path beside `path`; on success it is renamed onto `path`, on failure removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    """Yield a temporary path beside `path`; on success it is renamed onto `path`, on failure removed.
+
+    What killed processes left in the folder is removed.
+
+    Raises:
+        InputError: `path` is something else than a file (a folder, a device, a link), lies outside the
+            folders of `writing_below`, or cannot be written: no place, no permission, no such folder.
+    """
+    require_place(path)
+    temporary = hidden_name(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
         yield temporary
         os.replace(temporary, path)
+    except Exception as error:
+        if (trouble := _trouble(error, path, temporary)) is not None:
+            raise InputError(f"{path}: cannot be written ({trouble})") from None
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def require_place(path: Path) -> None:
+    """Raise InputError where `path` is no file's place, or outside the folders of `writing_below`."""
+    allowed = _folders.get()
+    if allowed and not any(_absolute(path).is_relative_to(folder) for folder in (*allowed, cache_folder())):
+        raise InputError(f"{path}: lies outside {', '.join(map(str, allowed))}; nothing is written there")
+    try:
+        mode = path.lstat().st_mode
+    except OSError:  # not there yet, or it cannot be looked at: writing says why
+        return
+    if not stat.S_ISREG(mode):
+        kind = "folder" if stat.S_ISDIR(mode) else "link" if stat.S_ISLNK(mode) else "device, pipe or socket"
+        raise InputError(f"{path}: is a {kind}, and no file can be put in its place; name a file")
+
+
+def _trouble(error: Exception, path: Path, temporary: Path) -> str | None:
+    """What the file system has against writing `path`; None where the error is about something else.
+
+    Libraries report a full disk each in their own way: the file that they left is tried.
+    """
+    if isinstance(error, InputError):
+        return None
+    if isinstance(error, OSError) and error.strerror is not None:
+        about = error.filename in (None, str(temporary), str(path), *map(str, path.parents))
+        return error.strerror if about else None
+    if stated := re.search(r"\(os error (\d+)\)", str(error)):  # as libraries in Rust say it
+        return os.strerror(int(stated[1]))
+    try:
+        with temporary.open("ab") as file:
+            file.write(bytes(2**16))
+            os.fsync(file.fileno())
+    except OSError as found:
+        return found.strerror
+    return None
 
 
 @contextmanager
@@ -54,6 +122,11 @@ def sole_process(folder: Path, wait: bool = False) -> Generator[None]:
         yield
     finally:
         lock.release()
+
+
+def cache_folder() -> Path:
+    """The user's cache folder: `PRIME_CACHE`, else `~/.cache/prime`."""
+    return Path(os.environ.get("PRIME_CACHE") or "~/.cache/prime").expanduser()
 
 
 def read_text(path: Path, where: str = "") -> str:
@@ -81,24 +154,16 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=False, default=str) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON from `path`. Raises InputError where it is missing or not JSON."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a JSON file ({error})") from None
-
-
 def write_csv(path: Path, frame: "pd.DataFrame", **options: Any) -> None:
     """Write a table without its index, atomically; `options` are those of `DataFrame.to_csv`."""
     with replacing(path) as temporary:
         frame.to_csv(temporary, index=False, **options)
 
 
-def write_npy(path: Path, values: NDArray[Any]) -> None:
+def write_npy(path: Path, values: "NDArray[Any]") -> None:
     """Write an array as .npy, atomically."""
+    import numpy as np
+
     with replacing(path) as temporary:
         np.save(temporary, values, allow_pickle=False)
 

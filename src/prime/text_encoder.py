@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prime.errors import InputError, first_line
-from prime.files import read_json, sha256_paths
+from prime.files import sha256_paths
 from prime.hub import OPENED, ModelFiles, model_folder
+from prime.parsing import read_json
 
 
 @dataclass(frozen=True)

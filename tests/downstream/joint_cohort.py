@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from prime.cohort.config import CohortConfig
 from prime.downstream.grid import Evaluation
 from prime.files import sha256_file
+from prime.sealed import write_sealed
 from prime.settings.experiment import ExperimentConfig
 from prime.store.packing import pack
 from prime.store.store import Store
@@ -138,5 +139,6 @@ def with_features(
             values[start : start + length] = np.abs(wild.round())
         np.save(folder / f"{source}.npy", values)
         manifest["sources"][source]["sha256"] = sha256_file(folder / f"{source}.npy")
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+        manifest["sha256"][f"{source}.npy"] = manifest["sources"][source]["sha256"]
+    write_sealed(folder / "manifest.json", manifest, manifest["sha256"])
     return Store.open(folder)

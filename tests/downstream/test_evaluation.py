@@ -1,6 +1,7 @@
 """evaluate(): the tables it writes, what it does again and what not, and what it refuses."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
@@ -22,11 +23,14 @@ from prime.downstream import networks as networks_module
 from prime.downstream import probe_fits as probes_module
 from prime.downstream import scoring as scoring_module
 from prime.downstream.grid import Evaluation, evaluate
+from prime.downstream.networks import CheckpointTemplate
 from prime.errors import InputError
 from prime.evaluation.averages import CONSTANT
 from prime.evaluation.missingness import patterns
+from prime.files import writing_below
 from prime.model import checkpoint as checkpoint_module
 from prime.settings.experiment import ExperimentConfig
+from prime.splits.folds import Fold
 from prime.store.store import Store
 
 FOLD_COLUMNS = (
@@ -46,6 +50,22 @@ TABLES = (
 
 def probes(**changes: Any) -> ExperimentConfig:
     return evaluation_settings(**{"modes": ["lp"], "inits": ["pretrained"], **changes})
+
+
+@pytest.mark.parametrize("name", ["x/../../../evil", "T" * 230, "a\0b", "..", "/etc"])
+def test_a_cancer_type_is_no_path(evaluation_store: Store, tmp_path: Path, name: str) -> None:
+    frame = evaluation_store.patients.replace({"cohort": {"A": name}})
+    store = replace(evaluation_store, patients=frame)
+    settings = evaluation_settings(
+        modes=["lp"], inits=["scratch"], cohorts=[name], bootstrap=0, fold_count=2, probe={"components": 2}
+    )
+    with writing_below(tmp_path / "out"):
+        folds = evaluate(store, settings, None, tmp_path / "out")
+    assert set(folds["cohort"]) == {name}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    template = CheckpointTemplate(f"{tmp_path}/runs/{{cohort}}")
+    fold = Fold(name, 0, *[np.arange(1)] * 3)
+    assert Path(os.path.normpath(template(0, fold))).parent == tmp_path / "runs"
 
 
 def everyone(store: Store) -> list[str]:

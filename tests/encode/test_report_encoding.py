@@ -28,8 +28,8 @@ from prime.encode.reports.encoder import (
 from prime.encode.reports.pipeline import ReportJob, encode_reports
 from prime.encode.reports.sources import Columns, find_reports
 from prime.errors import InputError
-from prime.files import read_json
 from prime.job_pool import JobPool
+from prime.parsing import read_json
 
 WORDS = [f"w{number}" for number in range(40)]
 LONG = " ".join(WORDS)

@@ -15,7 +15,7 @@ from prime.cli import run
 from prime.cohort.readers.tokens import TokenSource, read_tokens
 from prime.cohort.readers.vector import VectorSource, read_vector
 from prime.errors import InputError
-from prime.files import read_json
+from prime.parsing import read_json
 
 TCGA = Path(__file__).resolve().parents[2] / ".." / "shared" / "tcga" / "bulkrnabert"
 GENES = [f"ENSG{i:011d}" for i in range(40)]

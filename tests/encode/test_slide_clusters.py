@@ -19,6 +19,17 @@ from prime.encode.work import Piece
 from prime.errors import InputError
 
 Rows = NDArray[np.float32]
+
+
+@pytest.mark.parametrize("patient", ["../../../evil", "a/b", "/abs", "a.b", "x" * 230, "a\\b"])
+def test_a_patient_of_a_slide_table_is_no_path(tmp_path: Path, patient: str) -> None:
+    trident(tmp_path / "in" / "s1.h5", *bag(3))
+    (tmp_path / "slides.csv").write_text(f"PATIENT,FILENAME\n{patient},s1.h5\n")
+    found, _ = find_inputs([tmp_path / "in"], tmp_path / "out")
+    with pytest.raises(InputError, match=r"slides\.csv: patient .* cannot name a file"):
+        by_patient(found, tmp_path / "slides.csv", None)
+
+
 SETTINGS = ClusterOptions(4)
 
 

@@ -9,7 +9,14 @@ from prime.arrays import Indices
 from prime.methods.statistics import annotations as module
 from prime.methods.statistics.annotations import PARTS, SHARED, fit_annotations, out_of_fold
 from prime.methods.statistics.blocks import Blocks, fit_imputer
-from prime.methods.statistics.design import Design, filled, predict_annotations, within_type
+from prime.methods.statistics.design import (
+    Design,
+    FeatureMap,
+    filled,
+    predict_annotations,
+    scale_covariates,
+)
+from prime.methods.statistics.examples import Population
 from prime.methods.statistics.within_type import LEAST_PATIENTS
 
 Floats = NDArray[np.float64]
@@ -92,11 +99,12 @@ def test_predictions_out_of_fold_are_those_of_the_other_parts() -> None:
 def test_as_features_they_have_standard_deviation_one() -> None:
     x, types, table = made()
     training = np.arange(0, 90, 2)
-    found = predict_annotations(x, types, table, SCALE, training, 0)
-    assert found is not None
-    np.testing.assert_allclose(found.training[training].std(axis=0), 1)
+    made_of = predict_annotations(x, types, table, SCALE, training, 0)
+    assert made_of is not None
+    found, everyone = made_of
+    np.testing.assert_allclose(everyone[training].std(axis=0), 1)
     raw = out_of_fold(x[training], types[training], table[training], SCALE, 0)
-    np.testing.assert_allclose(found.training[training], raw / raw.std(axis=0))
+    np.testing.assert_allclose(everyone[training], raw / raw.std(axis=0))
     others = np.arange(1, 90, 2)
     model = fit_annotations(x[training], types[training], table[training], SCALE)
     np.testing.assert_allclose(
@@ -113,8 +121,8 @@ def test_annotations_of_others_do_not_matter() -> None:
     after = predict_annotations(moved, types, changed, SCALE, training, 0)
     assert before is not None
     assert after is not None
-    np.testing.assert_array_equal(after.training[training], before.training[training])
-    np.testing.assert_array_equal(after(x, types), before(x, types))
+    np.testing.assert_array_equal(after[1][training], before[1][training])
+    np.testing.assert_array_equal(after[0](x, types), before[0](x, types))
 
 
 def test_where_no_annotation_is_known_there_are_none() -> None:
@@ -126,8 +134,8 @@ def test_where_no_annotation_is_known_there_are_none() -> None:
     unknown[:60, 1] = table[:60, 1]
     found = predict_annotations(x, types, unknown, SCALE, training, 0)
     assert found is not None
-    assert (found(x, types)[:, 0] == 0).all()
-    assert (found(x, types)[:, 1] != 0).all()
+    assert (found[0](x, types)[:, 0] == 0).all()
+    assert (found[0](x, types)[:, 1] != 0).all()
 
 
 # The features of a ridge ------------------------------------------------------------------------------------
@@ -141,10 +149,13 @@ def design(impute: bool, training: Indices) -> Design:
     blocks = Blocks(np.where(there, x, 0.0), there, types, np.array(["a", "a", "b"]))
     imputer = fit_imputer(blocks.take(training)) if impute else None
     whole = filled(blocks, imputer)
-    annotations = predict_annotations(whole, types, table, SCALE, training, 0)
-    covariates = within_type(table, types, training)
+    found = predict_annotations(whole, types, table, SCALE, training, 0)
+    assert found is not None
+    columns = {"stage": table[:, 0], "age": table[:, 1]}
+    people = Population(types, {}, columns, training)
     owner = ("a", "a", "b", "covariates", "covariates", "annotations", "annotations")
-    return Design(blocks, imputer, covariates, annotations, owner, np.ones(7))
+    features = FeatureMap({}, imputer, scale_covariates(people), found[0], owner, np.ones(7))
+    return features.of_blocks(people, blocks, found[1])
 
 
 @pytest.mark.parametrize("impute", [False, True])
@@ -155,8 +166,8 @@ def test_training_patients_differ_from_others_in_annotations_alone(impute: bool)
     np.testing.assert_array_equal(own[:, :5], seen[:, :5])
     assert (own[:, 5:] != seen[:, 5:]).all()
     assert own.shape == (70, 7)
-    assert found.annotations is not None
-    np.testing.assert_array_equal(own[:, 5:], found.annotations.training[training])
+    assert found.annotated is not None
+    np.testing.assert_array_equal(own[:, 5:], found.annotated[training])
 
 
 def test_labelled_patients_whom_the_design_was_not_fitted_on_have_their_annotations_predicted() -> None:
@@ -175,20 +186,23 @@ def test_a_hidden_source_is_filled_in_or_zero_and_predicts_annotations_so() -> N
     for impute in (False, True):
         found = design(impute, training)
         seen = found.features(rows, ("b",))
-        assert found.annotations is not None
-        np.testing.assert_array_equal(seen[:, 5:], found.annotations(seen[:, :3], found.blocks.types[rows]))
+        assert found.map.annotations is not None
+        np.testing.assert_array_equal(
+            seen[:, 5:], found.map.annotations(seen[:, :3], found.blocks.types[rows])
+        )
         has = found.blocks.there[rows, 2]
         assert (seen[has, :2] != 0).all() == impute
         assert (seen[~has, :3] == 0).all()
         hidden = found.blocks.take(rows).keep(("b",))
-        np.testing.assert_array_equal(seen[:, :3], filled(hidden, found.imputer))
+        np.testing.assert_array_equal(seen[:, :3], filled(hidden, found.map.imputer))
         np.testing.assert_array_equal(seen[:, 3:5], found.covariates[rows])
 
 
 def test_covariates_are_z_scores_within_the_type_of_training_patients() -> None:
     _, types, table = made()
     training = np.arange(0, 90, 2)[np.arange(45) != 7]
-    found = within_type(table, types, training)
+    people = Population(types, {}, {"stage": table[:, 0], "age": table[:, 1]}, training)
+    found = scale_covariates(people)(people.covariates, types)
     for name in "AB":
         own = table[training][types[training] == name]
         if len(own) < LEAST_PATIENTS:

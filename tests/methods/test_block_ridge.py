@@ -11,9 +11,9 @@ from prime.arrays import Indices
 from prime.catalogue.methods import METHODS
 from prime.errors import InputError
 from prime.methods.interface import JointModel
-from prime.methods.statistics.blocks import encode_blocks, fit_imputer
+from prime.methods.statistics.blocks import fit_blocks, fit_imputer
 from prime.methods.statistics.cohort_heads import CohortHead, EndpointLabels
-from prime.methods.statistics.design import Design, filled, predict_annotations, within_type
+from prime.methods.statistics.design import Design, filled, predict_annotations, scale_covariates
 from prime.methods.statistics.examples import Population
 from prime.settings.methods import ComparisonConfig
 
@@ -70,7 +70,7 @@ def test_features_are_blocks_covariates_and_annotations_with_their_scales(name: 
     found = design(name, components=3, sizes={"notes": 2}, word_counts=["notes"], **scales)
     settings: Any = model(name).settings
     people = population()
-    blocks = encode_blocks(people, {"genes": 3, "notes": 2}, 0.5, ("notes",))
+    _, blocks = fit_blocks(people, {"genes": 3, "notes": 2}, 0.5, ("notes",))
     np.testing.assert_array_equal(found.blocks.values, blocks.values)
     imputer = fit_imputer(blocks.take(TRAINING)) if settings.impute else None
     rows = np.setdiff1d(np.arange(COUNT), TRAINING)
@@ -78,14 +78,14 @@ def test_features_are_blocks_covariates_and_annotations_with_their_scales(name: 
     owner, scale = ["genes"] * 3 + ["notes"] * 2, [0.2] * 3 + [0.7] * 2
     table = np.stack(list(people.covariates.values()), axis=1)
     if METHODS[name].covariates:
-        parts.append(within_type(table, TYPES, TRAINING))
+        parts.append(scale_covariates(people)(people.covariates, TYPES))
         owner, scale = [*owner, "covariates", "covariates"], [*scale, 1.0, 1.0]
     if settings.annotations:
         own = predict_annotations(parts[0], TYPES, table, np.array([0.2] * 3 + [0.7] * 2), TRAINING, 0)
         assert own is not None
-        parts.append(own(parts[0], TYPES))
+        parts.append(own[0](parts[0], TYPES))
         owner, scale = [*owner, "annotations", "annotations"], [*scale, 0.5, 0.5]
-    assert found.owner == tuple(owner)
+    assert found.map.owner == tuple(owner)
     np.testing.assert_array_equal(found.scale, scale)
     features = found.features(rows, ("genes", "notes"))
     np.testing.assert_allclose(features, np.concatenate(parts, axis=1)[rows], rtol=1e-12)
@@ -94,8 +94,8 @@ def test_features_are_blocks_covariates_and_annotations_with_their_scales(name: 
 def test_annotations_that_the_cohort_lacks_are_left_out() -> None:
     for wanted, count in ((["stage", "grade"], 1), (["grade"], 0), ([], 0)):
         found = design("block_ridge", annotations=wanted)
-        assert found.owner.count("annotations") == count
-        assert (found.annotations is None) == (count == 0)
+        assert found.map.owner.count("annotations") == count
+        assert (found.map.annotations is None) == (count == 0)
 
 
 def test_what_decides_blocks_and_designs_is_told() -> None:

@@ -9,7 +9,7 @@ from scipy.stats import norm
 from sklearn.feature_extraction.text import TfidfTransformer
 
 from prime.arrays import Indices
-from prime.methods.statistics.blocks import Blocks, encode_blocks, fit_block, fit_imputer
+from prime.methods.statistics.blocks import Blocks, encode_blocks, fit_block, fit_blocks, fit_imputer
 from prime.methods.statistics.examples import Population
 from prime.methods.statistics.gaussian import fill_missing, fit_covariance
 
@@ -122,7 +122,22 @@ def test_fewer_components_where_there_are_no_more() -> None:
 
 
 def encoded(training: Indices, sources: dict[str, tuple[Indices, Floats]] | None = None) -> Blocks:
-    return encode_blocks(population(sources or made(), training), COUNTS, 0.5, ("words",))
+    return fit_blocks(population(sources or made(), training), COUNTS, 0.5, ("words",))[1]
+
+
+def test_encoders_give_anybody_the_blocks_of_their_population() -> None:
+    people = population(made(), np.arange(100))
+    encoders, blocks = fit_blocks(people, COUNTS, 0.5, ("words",))
+    again = encode_blocks(people, encoders)
+    np.testing.assert_array_equal(again.values, blocks.values)
+    np.testing.assert_array_equal(again.there, blocks.there)
+    fewer = {name: read for name, read in people.sources.items() if name != "words"}
+    without = encode_blocks(replace(people, sources=fewer), encoders)
+    hidden = blocks.owner == "words"
+    assert hidden.any()
+    assert (without.owner == blocks.owner).all()
+    assert not without.there[:, hidden].any()
+    np.testing.assert_array_equal(without.values[:, ~hidden], blocks.values[:, ~hidden])
 
 
 def test_blocks_stand_side_by_side_and_are_zero_where_a_source_is_missing() -> None:

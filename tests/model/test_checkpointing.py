@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 from made_up import inputs, make_batch, model_config, patterns_without_nothing
+from safetensors.torch import load_file, save_file
 
 from prime.errors import InputError
-from prime.model.checkpoint import Checkpoint, load_checkpoint, save_description, save_network
+from prime.files import sha256_file
+from prime.model.checkpoint import WEIGHTS, Checkpoint, load_checkpoint, save_description, save_network
 from prime.model.prime import Prime
+from prime.sealed import write_sealed
 from prime.store.inputs import InputSpec, require_same_inputs
 from prime.store.scaling import SourceScaling
 
@@ -33,8 +36,8 @@ def saved(tmp_path: Path) -> tuple[Path, Checkpoint]:
     }
     first = next(iter(scaling))
     scaling[first] = replace(scaling[first], own={})
-    save_network(tmp_path, model, scaling)
-    save_description(tmp_path, model, {"seed": 3}, {"version": "x"})
+    digest = save_network(tmp_path, model, scaling)
+    save_description(tmp_path, model, {"seed": 3}, {"version": "x"}, {WEIGHTS: digest})
     return tmp_path, Checkpoint(model.eval(), scaling, {"seed": 3}, {"version": "x"})
 
 
@@ -46,7 +49,7 @@ def test_round_trip(saved: tuple[Path, Checkpoint]) -> None:
         assert torch.equal(loaded.model(batch).fused, original.model(batch).fused)
     assert loaded.model.inputs == original.model.inputs
     assert loaded.model.config == original.model.config
-    assert (loaded.config, loaded.manifest) == (original.config, original.manifest)
+    assert (loaded.config, loaded.manifest["version"]) == (original.config, "x")
     assert not loaded.model.training
     for name, scaling in original.scaling.items():
         assert np.array_equal(loaded.scaling[name].centre, scaling.centre)
@@ -94,6 +97,61 @@ def test_a_damaged_checkpoint_is_one_clear_error(saved: tuple[Path, Checkpoint],
     with pytest.raises(InputError, match="damaged checkpoint") as caught:
         load_checkpoint(folder)
     assert "\n" not in str(caught.value)
+
+
+def reseal(folder: Path) -> None:
+    """Checksums anew, as of somebody who knows how the folder is sealed."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    names = manifest["sha256"]
+    write_sealed(folder / "manifest.json", manifest, {name: sha256_file(folder / name) for name in names})
+
+
+@pytest.mark.parametrize("change", ["config", "manifest", "no digests", "no digest", "no seal", "weights"])
+def test_an_edited_checkpoint_is_refused(saved: tuple[Path, Checkpoint], change: str) -> None:
+    folder, original = saved
+    path = folder / ("config.json" if change == "config" else "manifest.json")
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if change == "config":
+        found["experiment"]["seed"] = 4
+    elif change == "manifest":
+        found["version"] = "y"
+    elif change == "no digests":
+        found["sha256"] = {}
+    elif change == "no digest":
+        del found["sha256"]["config.json"]
+        write_sealed(path, found, found["sha256"])
+        found = json.loads(path.read_text(encoding="utf-8"))
+    elif change == "no seal":
+        del found["seal"]
+    else:
+        save_network(folder, original.model, {n: replace(s, clip=4.0) for n, s in original.scaling.items()})
+    path.write_text(json.dumps(found), encoding="utf-8")
+    with pytest.raises(InputError, match=r"damaged checkpoint|not the manifest of a checkpoint"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("part", ["weight", "centre", "scale", "negative", "own", "clip", "width"])
+def test_numbers_that_are_none_are_refused_whatever_the_checksums_say(
+    saved: tuple[Path, Checkpoint], part: str
+) -> None:
+    folder, _ = saved
+    tensors = load_file(folder / "model.safetensors")
+    key = {
+        "weight": next(name for name in tensors if name.startswith("model.")),
+        "centre": "scaling.genes.centre",
+        "own": "scaling.genes.own_scale",
+        "clip": "scaling.genes.clip",
+    }.get(part, "scaling.genes.scale")
+    if part == "negative":
+        tensors[key] = -tensors[key]
+    elif part == "width":
+        tensors[key] = tensors[key][1:]
+    else:
+        tensors[key].view(-1)[0] = float("nan")
+    save_file(tensors, folder / "model.safetensors")
+    reseal(folder)
+    with pytest.raises(InputError, match="damaged checkpoint"):
+        load_checkpoint(folder)
 
 
 def test_a_missing_checkpoint_says_what_to_give(tmp_path: Path) -> None:

@@ -2,21 +2,32 @@
 
 import json
 import shutil
+from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 from prime.cohort.config import load_cohort
 from prime.demo.simulate import simulate
 from prime.errors import InputError
-from prime.predict import predict as predict_module
+from prime.files import sha256_file
+from prime.predict import patients as patients_module
+from prime.predict.array_tree import take_apart
+from prime.predict.asked import Asked
 from prime.predict.fit import fit
 from prime.predict.model_folder import load_model
-from prime.predict.predict import day_name, median_interval, percentile, predict
+from prime.predict.patients import read_patients
+from prime.predict.predict import Predictions, score_patients
+from prime.predict.predict import predict as write_predictions
+from prime.predict.reasons import feature_contributions, modality_values
 from prime.pretraining.loop import pretrain
+from prime.sealed import write_sealed
 from prime.settings.experiment import ExperimentConfig, load_experiment
 from prime.store.packing import pack
 from prime.store.store import Store
@@ -33,7 +44,26 @@ def make_store(folder: Path, patients: int, seed: int) -> Store:
     """A simulated cohort without reports, packed."""
     path = simulate(folder, patients, seed)
     drop(path, "report")
+    add_covariates(path, seed)
     return Store.open(pack(load_cohort(path), folder / "store", progress=False))
+
+
+def add_covariates(path: Path, seed: int) -> None:
+    """Age and stage for three patients in four."""
+    table = pd.read_csv(path.parent / "clinical.csv")
+    rng = np.random.default_rng(seed)
+    known = rng.random((2, len(table))) < 0.75
+    table["age"] = np.where(known[0], rng.integers(30, 90, len(table)), np.nan)
+    table["stage"] = np.where(known[1], rng.integers(1, 5, len(table)), np.nan)
+    table.to_csv(path.parent / "clinical.csv", index=False)
+    value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    value["clinical"]["covariates"] = ["age", "stage"]
+    path.write_text(yaml.safe_dump(value, sort_keys=False), encoding="utf-8")
+
+
+def predict(model: Path, store: Store, out: Path, **options: Any) -> pd.DataFrame:
+    """The table of patients alone."""
+    return write_predictions(model, store, out, **options).patients
 
 
 def drop(path: Path, modality: str, source: str | None = None) -> None:
@@ -87,17 +117,20 @@ def test_every_patient_is_listed_with_what_was_used(work: Path, tmp_path: Path) 
     scored = table[~nothing]
     only_rna = scored[scored["pattern"] == "rna"]
     assert (only_rna["imputed"] == "image").all()
-    days = [c for c in table if str(c).startswith("s_")]
-    heads = load_model(work / "model").heads  # one a pattern, each with its own days
-    for pattern, curve in zip(scored["pattern"], scored[days].to_numpy(dtype=float), strict=True):
+    curves = scored[["survival_12m", "survival_36m", "survival_60m"]].to_numpy(dtype=float)
+    for curve in curves:
         known = curve[~np.isnan(curve)]
-        assert len(known) == len(heads["all" if "+" in pattern else pattern].edges) - 2 > 0
+        assert len(known)
         assert (np.diff(known) <= 0).all()
         assert ((known > 0) & (known < 1)).all()
     assert scored["percentile"].between(0, 100).all()
+    assert (scored["risk_low"] < scored["risk"]).all()
+    assert (scored["risk"] < scored["risk_high"]).all()
+    assert (scored["survival_12m_low"] < scored["survival_12m_high"]).all()
+    assert (scored["outlives_90_months"] > 0).all()
     written = pd.read_csv(tmp_path / "preds.csv")
     assert written.columns.tolist() == table.columns.tolist()
-    np.testing.assert_allclose(written["risk"], table["risk"], rtol=1e-5)
+    np.testing.assert_allclose(written["risk"], table["risk"].astype(float), rtol=1e-5)
 
 
 def test_a_source_that_nobody_has_may_be_left_out(work: Path, tmp_path: Path) -> None:
@@ -133,7 +166,7 @@ def test_how_many_are_embedded_at_once_changes_no_score(
     work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = predict(work / "model", new_patients(work), tmp_path / "a.csv")
-    monkeypatch.setattr(predict_module, "AT_ONCE", 7)
+    monkeypatch.setattr(patients_module, "AT_ONCE", 7)
     parts = predict(work / "model", new_patients(work), tmp_path / "b.csv")
     pd.testing.assert_frame_equal(whole, parts, rtol=1e-5)
 
@@ -147,21 +180,22 @@ def test_a_model_of_one_cancer_type_says_so(work: Path, tmp_path: Path) -> None:
     assert (scored.loc[scored["cohort"] == "SIMC", "reason"] == "").all()
 
 
-@pytest.mark.parametrize("heads", ["shared", "per_pattern"])
-def test_the_saved_model_is_the_fitted_one(work: Path, tmp_path: Path, heads: str) -> None:
+@pytest.mark.parametrize("mode", ["lp_shared", "lp_shared_annotated", "lp_shared_clinical"])
+def test_the_saved_model_is_the_fitted_one(work: Path, tmp_path: Path, mode: str) -> None:
     store = Store.open(work / "cohort" / "store")
-    settings = config(work, f"evaluate.probe.missing_heads={heads}")
-    fitted = fit(store, settings, work / "run", ("all",), tmp_path / "model")
+    fitted = fit(store, config(work), work / "run", ("all",), tmp_path / "model", mode=mode)
     loaded = load_model(tmp_path / "model")
-    assert set(loaded.heads) == {"all", "image", "rna"}
-    assert len(set(loaded.description.heads.values())) == (1 if heads == "shared" else 3)
-    for pattern, head in fitted.heads.items():
-        again = loaded.heads[pattern]
-        assert bool((again.weight == head.weight).all())
-        assert bool((again.bias == head.bias).all())
-        np.testing.assert_array_equal(again.edges, head.edges)
-        np.testing.assert_array_equal(loaded.reference[pattern], fitted.reference[pattern])
-        assert (np.diff(loaded.reference[pattern]) >= 0).all()
+    assert loaded.description == fitted.description
+    before, after = (take_apart(model.prognosis) for model in (fitted, loaded))
+    assert before[0] == after[0]
+    assert before[1].keys() == after[1].keys()
+    for name, values in before[1].items():
+        np.testing.assert_array_equal(values, after[1][name])
+        assert values.dtype == after[1][name].dtype
+    assert (fitted.prognosis.features.covariates is not None) == (mode == "lp_shared_clinical")
+    assert set(fitted.prognosis.bounds) == {"all", "image", "rna"}
+    one, two = (score_patients(model, new_patients(work)).patients for model in (fitted, loaded))
+    pd.testing.assert_frame_equal(one, two)
 
 
 def test_the_manifest_counts_patients_and_events(work: Path) -> None:
@@ -191,7 +225,7 @@ def test_unknown_cohort(work: Path, tmp_path: Path) -> None:
         fit(store, config(work), work / "run", ("SIMZ",), tmp_path / "model")
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "heads.safetensors", "head.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "head.safetensors", "head.json", "config.json"])
 def test_a_damaged_model_is_refused_and_refitted(work: Path, tmp_path: Path, name: str) -> None:
     folder = Path(shutil.copytree(work / "model", tmp_path / "model"))
     content = bytearray((folder / name).read_bytes())
@@ -202,6 +236,43 @@ def test_a_damaged_model_is_refused_and_refitted(work: Path, tmp_path: Path, nam
     assert not (tmp_path / "preds.csv").exists()
     fit(Store.open(work / "cohort" / "store"), config(work), work / "run", ("all",), folder)
     assert (folder / name).read_bytes() == (work / "model" / name).read_bytes()
+
+
+@pytest.mark.parametrize("digests", [{}, None, [], {"model.safetensors": "0"}])
+def test_a_model_without_checksums_is_refused(work: Path, tmp_path: Path, digests: object) -> None:
+    folder = Path(shutil.copytree(work / "model", tmp_path / "model"))
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "sha256": digests}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"damaged model folder|not the manifest of a model folder"):
+        load_model(folder)
+    write_sealed(folder / "manifest.json", manifest, digests if isinstance(digests, dict) else {})
+    with pytest.raises(InputError, match=r"damaged model folder: model\.safetensors"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "place", "value"),
+    [
+        ("head.head.shared", 0, float("nan")),
+        ("head.draws.shared", 3, float("inf")),
+        ("head.calibrations.0.ends", 1, -1.0),
+        ("head.calibrations.0.ends", 1, float("nan")),
+        ("head.calibrations.0.reference.0", 50, -1e9),
+        ("head.calibrations.0.scores.0.model.hazard", 1, 1e9),
+    ],
+)
+def test_heads_that_are_no_numbers_are_refused_whatever_the_checksums_say(
+    work: Path, tmp_path: Path, tensor: str, place: int, value: float
+) -> None:
+    folder = Path(shutil.copytree(work / "model", tmp_path / "model"))
+    tensors = load_file(folder / "head.safetensors")
+    tensors[tensor].view(-1)[place] = value
+    save_file(tensors, folder / "head.safetensors")
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    digests = manifest["sha256"] | {"head.safetensors": sha256_file(folder / "head.safetensors")}
+    write_sealed(folder / "manifest.json", manifest, digests)
+    with pytest.raises(InputError, match="damaged model folder"):
+        load_model(folder)
 
 
 def test_a_checkpoint_is_no_model(work: Path, tmp_path: Path) -> None:
@@ -236,34 +307,6 @@ def test_an_unknown_source_is_refused(work: Path, tmp_path: Path) -> None:
         predict(work / "model", packed(path), tmp_path / "preds.csv")
 
 
-@pytest.mark.parametrize(
-    ("survival", "expected"),
-    [([0.9, 0.5, 0.4, 0.1], (100.0, 200.0)), ([0.4, 0.3, 0.2, 0.1], (0.0, 100.0))],
-)
-def test_median_reached(survival: list[float], expected: tuple[float, float]) -> None:
-    edges = np.array([-np.inf, 100.0, 200.0, 300.0, np.inf])
-    assert median_interval(np.array(survival), edges) == expected
-
-
-@pytest.mark.parametrize("survival", [[0.9, 0.8, 0.7, 0.6], [0.9, 0.8, 0.7, 0.1]])
-def test_median_not_reached_before_the_open_bin(survival: list[float]) -> None:
-    after, by = median_interval(np.array(survival), np.array([-np.inf, 100.0, 200.0, 300.0, np.inf]))
-    assert after == 300.0
-    assert np.isnan(by)
-
-
-def test_percentiles() -> None:
-    reference = np.percentile(np.arange(1001.0), np.arange(101))
-    np.testing.assert_allclose(
-        percentile(np.array([-5.0, 0, 250, 1000, 2000]), reference), [0, 0, 25, 100, 100]
-    )
-
-
-@pytest.mark.parametrize(("days", "name"), [(365.0, "s_365"), (365.25, "s_365.2"), (90.5, "s_90.5")])
-def test_day_names(days: float, name: str) -> None:
-    assert day_name(days) == name
-
-
 # A binary task ----------------------------------------------------------------------------------------------
 
 TASKS = "evaluate.tasks=[{name: os, endpoint: os}, {name: early, endpoint: os, horizon_days: 700}]"
@@ -280,14 +323,20 @@ def early(work: Path) -> Path:
 def test_a_binary_model_gives_the_probability(work: Path, early: Path, tmp_path: Path) -> None:
     table = predict(early, new_patients(work), tmp_path / "preds.csv")
     assert table.columns.tolist() == [
-        "patient_id", "cohort", "status", "reason", "pattern", "imputed", "risk", "percentile", "probability"
+        "patient_id", "cohort", "status", "reason", "seen_in", "pattern", "imputed", "risk", "risk_low",
+        "risk_high", "percentile", "probability", "probability_low", "probability_high", "possible",
+        "why_image", "why_rna",
     ]  # fmt: skip
     scored = table[table["status"] == "scored"]
     assert 0 < len(scored) < len(table)
     assert scored["probability"].between(0, 1, inclusive="neither").all()
+    assert (scored["probability_low"] < scored["probability_high"]).all()
     assert table.loc[table["status"] != "scored", "probability"].isna().all()
-    np.testing.assert_allclose(scored["probability"], scored["risk"].astype(float) + 1)
+    assert set(scored["possible"]) <= {"either", "event", "no event", "neither"}
     assert scored["probability"].nunique() > 10
+    for _, same in scored.groupby(["cohort", "pattern"]):
+        order = same["risk"].astype(float).argsort().to_numpy()
+        assert (np.diff(same["probability"].to_numpy(dtype=float)[order]) >= 0).all()
     written = pd.read_csv(tmp_path / "preds.csv")
     np.testing.assert_allclose(written["probability"], table["probability"].astype(float), rtol=1e-5)
 
@@ -320,11 +369,151 @@ def test_the_first_task_unless_another_is_named(work: Path, early: Path, tmp_pat
         fit(store, config(work, TASKS), work / "run", ("all",), early, "os")
 
 
-def test_shared_heads_give_everyone_the_same_days(work: Path, tmp_path: Path) -> None:
+# What is said beside the risk -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def clinical(work: Path) -> Path:
     store = Store.open(work / "cohort" / "store")
-    fit(store, config(work, "evaluate.probe.missing_heads=shared"), work / "run", ("all",), tmp_path / "m")
-    table = predict(tmp_path / "m", new_patients(work), tmp_path / "preds.csv")
-    curves = table.loc[table["status"] == "scored", [c for c in table if str(c).startswith("s_")]]
-    assert curves.shape[1] == 3
-    assert curves.notna().all(axis=None)
-    assert (np.diff(curves.to_numpy(dtype=float), axis=1) <= 0).all()
+    fit(store, config(work), work / "run", ("all",), work / "clinical", mode="lp_shared_clinical")
+    return work / "clinical"
+
+
+def whole(model: Path, work: Path, out: Path, **options: Any) -> Predictions:
+    return write_predictions(model, new_patients(work), out, **options)
+
+
+@pytest.mark.parametrize("name", ["model", "early", "clinical"])
+def test_modalities_share_the_risk(
+    work: Path, early: Path, clinical: Path, tmp_path: Path, name: str
+) -> None:
+    table = whole(work / name, work, tmp_path / "p.csv").patients
+    scored = table[table["status"] == "scored"]
+    why = scored[[c for c in table if str(c).startswith("why_")]].astype(float)
+    assert ("why_clinical" in why) == (name == "clinical")
+    np.testing.assert_allclose(why.sum(axis=1), scored["risk"].astype(float), atol=1e-9)
+    lacking = ~scored["pattern"].str.contains("image")
+    assert lacking.any()
+    assert (why.loc[lacking, "why_image"] == 0).all()
+    assert (why.loc[~lacking, "why_image"] != 0).all()
+
+
+def test_the_share_of_a_modality_is_that_of_all_orders(work: Path, clinical: Path) -> None:
+    """The mean over all orders in which modalities and covariates could have come."""
+    model, store = load_model(clinical), new_patients(work)
+    ((patients, _),) = read_patients(model, store, torch.device("cpu"))
+    found = modality_values(model.prognosis, patients)
+    prognosis, scale = model.prognosis, len(model.prognosis.features.scale)
+    columns = np.array([owner == "covariates" for owner in prognosis.features.owner])
+    patient = int(patients.seen("all")[0])
+
+    def value(members: frozenset[str]) -> float:
+        names = sorted(members - {"clinical"})
+        one = np.array([patient])
+        if names:
+            pattern = "all" if len(names) == 2 else names[0]
+            x = patients.read(one, pattern)
+        else:
+            pattern, x = "all", np.zeros((1, len(prognosis.head.shared)))
+            x[:, :scale][:, columns] = patients.features.design.covariates[one]
+        if "clinical" not in members:
+            if not names:
+                return 0.0
+            x[:, :scale][:, columns] = 0.0
+        types = patients.types[one]
+        risk = prognosis.risks(prognosis.head(x, types), types, pattern)[0]
+        if not names:
+            risk -= prognosis.risks(prognosis.head(np.zeros_like(x), types), types, pattern)[0]
+        return float(risk)
+
+    shares = dict.fromkeys(("image", "rna", "clinical"), 0.0)
+    for order in permutations(shares):
+        for place, name in enumerate(order):
+            shares[name] += (value(frozenset(order[: place + 1])) - value(frozenset(order[:place]))) / 6
+    np.testing.assert_allclose(found[patient], list(shares.values()), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["model", "early", "clinical"])
+def test_features_account_for_the_whole_risk(
+    work: Path, early: Path, clinical: Path, tmp_path: Path, name: str
+) -> None:
+    found = whole(work / name, work, tmp_path / "p.csv", top=5)
+    assert found.reasons is not None
+    table = found.patients.set_index("patient_id")
+    scored = table[table["status"] == "scored"]
+    total = found.reasons.groupby("patient_id")["contribution"].sum()
+    np.testing.assert_allclose(total.loc[scored.index], scored["risk"].astype(float), atol=1e-9)
+    assert (found.reasons.groupby("patient_id").size() == 7).all()
+    kinds = found.reasons.groupby("patient_id")["source"].agg(set)
+    for patient, sources in kinds.items():
+        if "image" not in str(scored.loc[patient, "pattern"]):
+            assert not sources & {"slide_stats", "tiles"}
+    written = pd.read_csv(tmp_path / "p.reasons.csv")
+    assert written.columns.tolist() == ["patient_id", "source", "feature", "contribution"]
+
+
+def test_one_more_unit_of_a_feature_moves_the_risk_as_told(work: Path, tmp_path: Path) -> None:
+    """Blocks are the same for values scaled alike, so a unit of a block is told through the whole map."""
+    model, store = load_model(work / "model"), new_patients(work)
+    ((patients, population),) = read_patients(model, store, torch.device("cpu"))
+    every = feature_contributions(model.prognosis, patients, population, {}, 10_000)
+    tokens = every[every["source"] == "tokens"].groupby("position")["contribution"].sum()
+    blocks = every[~every["source"].isin(["tokens", ""])].groupby("position")["contribution"].sum()
+    patient = int(patients.seen("all")[0])
+    one = np.array([patient])
+    x = patients.read(one, "all")
+    weight = model.prognosis.head.own[str(patients.types[patient])]
+    size = len(model.prognosis.features.scale)
+    calibration = model.prognosis.calibrations.get(
+        str(patients.types[patient]), model.prognosis.calibrations[""]
+    )
+    slope = float(calibration.scores["all"].model.weight[0])
+    np.testing.assert_allclose(blocks[patient], slope * x[0, :size] @ weight[:size], atol=1e-9)
+    np.testing.assert_allclose(tokens[patient], slope * x[0, size:] @ weight[size:], atol=1e-9)
+
+
+def test_missing_tests_are_worth_something_and_never_less_than_nothing(work: Path, tmp_path: Path) -> None:
+    found = whole(work / "model", work, tmp_path / "p.csv")
+    lacking = found.patients[(found.patients["status"] == "scored") & (found.patients["imputed"] != "")]
+    tests = found.tests.merge(lacking[["patient_id", "imputed"]], on="patient_id")
+    assert len(tests) == len(found.tests) == len(lacking)
+    assert (tests["test"] == tests["imputed"]).all()
+    assert (tests["risk_low"] < tests["risk_high"]).all()
+    assert tests["group_changes"].between(0, 1).all()
+    assert (tests["gain"] >= -1e-12).all()
+    assert (tests["gain"] > 0).any()
+    assert pd.read_csv(tmp_path / "p.tests.csv")["patient_id"].nunique() == len(lacking)
+
+
+def test_horizons_and_levels_are_as_asked(work: Path, tmp_path: Path) -> None:
+    asked = Asked((6.0, 18.0), 0.8)
+    table = predict(work / "model", new_patients(work), tmp_path / "p.parquet", asked=asked)
+    plain = predict(work / "model", new_patients(work), tmp_path / "q.csv")
+    assert {"survival_6m", "survival_18m", "outlives_80_months"} <= set(table)
+    scored = table["status"] == "scored"
+    wide = plain.loc[scored, "risk_high"].astype(float) - plain.loc[scored, "risk_low"].astype(float)
+    narrow = table.loc[scored, "risk_high"].astype(float) - table.loc[scored, "risk_low"].astype(float)
+    assert (narrow < wide).all()
+    assert (table.loc[scored, "outlives_80_months"] >= plain.loc[scored, "outlives_90_months"]).all()
+    assert pd.read_parquet(tmp_path / "p.parquet").columns.tolist() == table.columns.tolist()
+    for months in ((), (0.0, 1.0), (2.0, 1.0)):
+        with pytest.raises(InputError, match="--horizons"):
+            Asked(months)
+    with pytest.raises(InputError, match="--level"):
+        Asked(level=1.0)
+    with pytest.raises(InputError, match="--threshold"):
+        Asked(threshold=0.0)
+
+
+def test_who_served_before_is_said(work: Path, tmp_path: Path) -> None:
+    """Patients of the fit, of pretraining alone, and new ones."""
+    store = Store.open(work / "cohort" / "store")
+    fit(store, config(work), work / "run", ("SIMC",), tmp_path / "model")
+    own = predict(tmp_path / "model", store, tmp_path / "own.csv").set_index("patient_id")
+    manifest = json.loads((tmp_path / "model" / "manifest.json").read_text(encoding="utf-8"))
+    assert set(own.index[own["seen_in"] == "fitting"]) == set(manifest["fitted_patients"])
+    rest = own[(own["cohort"] != "SIMC") & (own["status"] == "scored")]
+    assert (rest["seen_in"] == "pretraining").all()
+    new = predict(tmp_path / "model", new_patients(work), tmp_path / "new.csv")
+    ids = set(manifest["fitted_patients"]) | set(own.index)
+    assert (new.loc[~new["patient_id"].isin(ids), "seen_in"] == "").all()

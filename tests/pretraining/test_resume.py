@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from made_up import experiment
 
 from prime.errors import InputError
 from prime.files import sha256_file
+from prime.model.checkpoint import load_checkpoint
 from prime.pretraining.devices import Devices
 from prime.pretraining.loop import Pretraining, pretrain
 from prime.settings.experiment import ExperimentConfig
@@ -122,6 +125,46 @@ def test_a_finished_run_is_left_alone(
     interrupt(monkeypatch, "train_epoch", 0)
     pretrain(made_up_store, config, out)
     assert sha256_file(out / "model.safetensors") == before
+
+
+@pytest.mark.parametrize("damage", ["shape", "moment", "nan", "no model", "no weights", "list", "epoch"])
+def test_a_state_that_does_not_fit_is_one_clear_error(
+    made_up_store: Store, whole: tuple[ExperimentConfig, Path], tmp_path: Path, damage: str
+) -> None:
+    config, out = whole
+    folder = Path(shutil.copytree(out, tmp_path / "run"))
+    state = torch.load(folder / "state.pt", weights_only=True)
+    name = next(iter(state["model"]))
+    if damage == "shape":
+        state["model"][name] = state["model"][name].flatten()[:-1]
+    elif damage == "moment":
+        state["optimizer"]["state"][0]["exp_avg"] = torch.zeros(3)
+    elif damage == "nan":
+        state["model"][name] = state["model"][name] * float("nan")
+    elif damage == "no model":
+        del state["model"]
+    elif damage == "no weights":
+        del state["weights"]
+    elif damage == "list":
+        state["optimizer"]["state"] = [1]
+    else:
+        state["epoch"] = "two"
+    torch.save(state, folder / "state.pt")
+    with pytest.raises(InputError, match=r"state\.pt: damaged \(.*\); remove .* to start anew"):
+        pretrain(made_up_store, config, folder)
+
+
+def test_weights_that_were_changed_after_the_state_are_not_sealed_anew(
+    made_up_store: Store, whole: tuple[ExperimentConfig, Path], tmp_path: Path
+) -> None:
+    config, out = whole
+    folder = Path(shutil.copytree(out, tmp_path / "run"))
+    weights = bytearray((folder / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(bytes(weights))
+    pretrain(made_up_store, config, folder)
+    with pytest.raises(InputError, match=r"damaged checkpoint: model\.safetensors: its checksum"):
+        load_checkpoint(folder)
 
 
 @pytest.mark.parametrize("change", ["settings", "model", "seed", "exclusions"])

@@ -16,7 +16,7 @@ from prime.errors import InputError
 from prime.store import packing
 from prime.store.array_writer import HEADER_BYTES, ArrayWriter, TooLargeForFloat16
 from prime.store.packing import pack
-from prime.store.store import Store
+from prime.store.store import Store, _points_to
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TCGA = CHECKOUT / ".." / "shared" / "tcga"
@@ -291,7 +291,7 @@ def test_open_faults(packed: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, "store format 99, this version reads 2"),
+        ({"format": 99}, "store format 99, this version reads 3"),
         ({"sources": {"genes": {"kind": "vector"}}}, "damaged"),
     ],
 )
@@ -312,10 +312,63 @@ def test_truncated_arrays_are_refused(packed: Path) -> None:
     for name in ("genes.npy", "genes.index.npy"):
         (packed / name).write_bytes((packed / name).read_bytes()[:140])
     store = Store.open(packed)
-    with pytest.raises(InputError, match=r"genes\.npy: not a readable array"):
+    with pytest.raises(InputError, match=r"damaged store: genes\.npy: its checksum"):
         store.values("genes")
-    with pytest.raises(InputError, match=r"genes\.index\.npy: not a readable array"):
+    with pytest.raises(InputError, match=r"damaged store: genes\.index\.npy: its checksum"):
         store.index("genes")
+
+
+def test_rows_in_another_order_are_no_store_of_ours(packed: Path) -> None:
+    store = Store.open(packed)
+    before = np.array(store.values("tiles"))
+    times = (packed / "tiles.npy").stat()
+    values = np.load(packed / "tiles.npy", mmap_mode="r+")
+    values[:] = before[::-1]
+    values.flush()
+    os.utime(packed / "tiles.npy", ns=(times.st_atime_ns, times.st_mtime_ns))  # a copy that keeps the time
+    for opened in (store, Store.open(packed)):
+        with pytest.raises(InputError, match=r"damaged store: tiles\.npy: its checksum is not"):
+            opened.values("tiles")
+
+
+@pytest.mark.parametrize("change", ["dim", "groups", "modalities", "endpoints", "no digest", "no digests"])
+def test_an_edited_manifest_is_refused(packed: Path, change: str) -> None:
+    path = packed / "manifest.json"
+    manifest = json.loads(path.read_text())
+    if change == "dim":
+        manifest["sources"]["genes"]["dim"] = 3
+    elif change == "groups":
+        manifest["sources"]["genes"]["groups"] = [0, 0]
+    elif change == "modalities":
+        manifest["modalities"]["rna"], manifest["modalities"]["image"] = ["tiles", "slides"], ["genes"]
+    elif change == "endpoints":
+        manifest["endpoints"] = []
+    elif change == "no digest":
+        del manifest["sha256"]["tiles.npy"]
+    else:
+        manifest["sha256"] = {}
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="damaged store: its manifest is not as it was written"):
+        Store.open(packed)
+
+
+def test_damaged_sources_are_packed_again(packed: Path, root: Path) -> None:
+    before = np.array(Store.open(packed).values("tiles"))
+    damage(packed / "tiles.npy")
+    damage(packed / "slides.rows.parquet")
+    damage(packed / "genes.index.npy")
+    store = Store.open(pack(cohort(root), packed, progress=False))
+    store.verify()
+    assert np.array_equal(store.values("tiles"), before)
+
+
+@pytest.mark.parametrize(
+    "index", [[[0, 1], [1, 2]], [[0, 4], [0, -1]], [[2, 2], [0, 1]], [[-1, 1], [0, 2]], [[0, 3]]]
+)
+def test_an_index_stays_within_its_rows(index: list[list[int]]) -> None:
+    wrong = index != [[0, 1], [1, 2]]
+    assert _points_to(np.array(index), 2, 3) is not wrong
+    assert not _points_to(np.array(index, dtype=np.float64), len(index), 3)
 
 
 def test_out_must_be_a_folder(root: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from made_up import changed_store
 
 from prime.errors import InputError
-from prime.files import read_json
+from prime.parsing import read_json
 from prime.settings.experiment import ExperimentConfig, load_overrides
 from prime.splits.folds import Fold
 from prime.store.store import Store
@@ -66,14 +66,14 @@ def test_seed_and_exclusions_make_another_pretraining(study_store: Store, study_
 
 def test_other_data_are_another_pretraining(study_store: Store, study_config: Configure) -> None:
     config = study_config()
-    rows = {**study_store.manifest["index_sha256"], "words": "another"}
+    files = {**study_store.manifest["sha256"], "words.index.npy": "another"}
     stores = [
         study_store,
         changed_store(study_store, "cohort", [3], "C"),
         changed_store(study_store, "patient_id", [3], "somebody else"),
         changed_manifest(study_store, "words", sha256="another"),
         changed_manifest(study_store, "words", groups=[0, 0, 0, 0, 0, 0, 0, 1]),
-        replace(study_store, manifest={**study_store.manifest, "index_sha256": rows}),
+        replace(study_store, manifest={**study_store.manifest, "sha256": files}),
         replace(study_store, modalities={"image": ["tiles"], "other": ["genes", "words"]}),
     ]
     assert len({key(store, config) for store in stores}) == len(stores)

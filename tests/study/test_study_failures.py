@@ -14,8 +14,8 @@ from rich.console import Console
 from prime.cli import main
 from prime.downstream.grid import Evaluation
 from prime.errors import InputError
-from prime.files import read_json
 from prime.job_pool import JobPool
+from prime.parsing import read_json
 from prime.render.tables import ABSENT, Table
 from prime.settings.experiment import ExperimentConfig
 from prime.store.store import Store

@@ -47,6 +47,8 @@ TABLES = {
     "protocols": ["pretraining_saw_os", "pretraining_saw_early"],
     "sites": ["splits_os", "splits_early"],
     "same_site": ["same_site_os", "same_site_early"],
+    "intervals": ["intervals_os", "intervals_early"],
+    "next_test": ["next_test_os"],
     "sweep": ["sweep_model_queries_os", "sweep_model_queries_early"],
 }
 FIGURES = {

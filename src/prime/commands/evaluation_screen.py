@@ -11,7 +11,7 @@ from rich.table import Table
 from prime.downstream.differences import nearest, way
 from prime.evaluation.reported import PRIMARY, REPORTED
 from prime.evaluation.summary import FEW_PAIRS, MACRO, macro_table
-from prime.files import read_json
+from prime.parsing import read_json
 
 _BORDER = 3  # characters between two columns, and lines of a table without rows and headers
 _SHOWN = 8  # lines of a list before "and 3 more"

@@ -1,11 +1,13 @@
 """Commands for a model in use, and for a first look: fit, predict, demo, config."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from prime.arguments import Accelerator, ConfigFile, Count, Folder, Root, Settings, Threads, Words, about
 from prime.commands.shared import open_cohort_store, open_experiment_store, read_experiment, set_threads
 from prime.devices import device_of
+
+Mode = Literal["lp_shared", "lp_shared_annotated", "lp_shared_clinical"]
 
 
 def fit(
@@ -17,16 +19,17 @@ def fit(
     checkpoint: Annotated[Path, about("A pretraining run.", "RUN")],
     cohort_name: Annotated[Words, about("Cancer types to fit on, or all.", "NAME")],
     task: Annotated[str | None, about("A task of the experiment (its first).", "NAME")] = None,
+    mode: Annotated[Mode, about("What the head reads beside tokens and sources.")] = "lp_shared",
     out: Annotated[Folder, about("The model folder.")],
     accelerator: Accelerator = "auto",
 ) -> None:
-    """Fit a survival head on a whole cohort and save a model folder."""
+    """Fit a head over whole cohorts and save a model folder."""
     experiment = read_experiment(config, settings)
     set_threads(threads)
     from prime.predict.fit import fit as fit_head
 
     device = device_of(accelerator)
-    fit_head(open_experiment_store(experiment), experiment, checkpoint, cohort_name, out, task, device)
+    fit_head(open_experiment_store(experiment), experiment, checkpoint, cohort_name, out, task, device, mode)
     print(f"{out}: fitted; score new patients with prime predict --model {out}")
 
 
@@ -34,23 +37,36 @@ def predict(
     *,
     model: Annotated[Folder, about("Folder of prime fit.")],
     cohort: Annotated[Path, about("The patients.", "COHORT.yaml")],
-    out: Annotated[Path, about("The table to write.", "PREDS.csv")],
+    out: Annotated[Path, about("The table to write; .csv or .parquet.", "PREDS.csv")],
+    horizons: Annotated[tuple[float, ...], about("Months at which survival is given.", "MONTHS")] = (
+        12,
+        36,
+        60,
+    ),
+    level: Annotated[float, about("Of intervals, and of the months outlived.", "P")] = 0.9,
+    threshold: Annotated[float | None, about("Where a decision turns (the type's average).", "P")] = None,
+    reasons: Annotated[int, about("Features a patient to explain the risk by.", "N")] = 0,
     root: Root = None,
     store: Annotated[Folder | None, about("Where the cohort is packed.")] = None,
     threads: Threads = None,
     accelerator: Accelerator = "auto",
 ) -> None:
-    """Score new patients with whatever they have."""
+    """Score new patients with whatever they have, and say why and what a missing test could change."""
     set_threads(threads)
     from prime.cohort.config import load_cohort
+    from prime.files import require_place
+    from prime.predict.asked import Asked
     from prime.predict.model_folder import load_model
     from prime.predict.predict import predict as score
 
-    device = device_of(accelerator)
+    require_place(out)
+    asked, device = Asked(horizons, level, threshold), device_of(accelerator)
     load_model(model)  # before any packing
-    table = score(model, open_cohort_store(load_cohort(cohort, root), store), out, device)
-    scored = int((table["status"] == "scored").sum())
-    print(f"{out}: {scored:,} patients scored, {len(table) - scored:,} listed without a score")
+    found = score(model, open_cohort_store(load_cohort(cohort, root), store), out, device, asked, reasons)
+    scored = int((found.patients["status"] == "scored").sum())
+    left = len(found.patients) - scored
+    print(f"{out}: {scored:,} patients scored, {left:,} listed without a score")
+    print(f"{out.with_suffix(f'.tests{out.suffix}')}: what {len(found.tests):,} missing tests could change")
 
 
 def demo(

@@ -51,8 +51,8 @@ def _pattern_label(name: str) -> str:
 
 def plot_survival(predictions: pd.DataFrame, chosen: list[str], path: Path) -> None:
     """Predicted survival of a few patients, labelled with the modalities that were used and imputed."""
-    days = [column for column in predictions.columns if column.startswith("s_")]
-    at = [0.0, *(float(column[2:]) for column in days)]
+    known = [c for c in predictions if c.startswith("survival_") and c.endswith("m")]
+    at = [0.0, *(float(column.removeprefix("survival_").removesuffix("m")) for column in known)]
     records = predictions.set_index("patient_id").to_dict("index")
     series: list[Series] = []
     for patient in chosen:
@@ -61,10 +61,10 @@ def plot_survival(predictions: pd.DataFrame, chosen: list[str], path: Path) -> N
         label = f"{patient}: {str(row['pattern']).replace('+', ' + ')}"
         label += f" ({imputed} imputed)" if imputed else ""
         label += f", risk percentile {float(row['percentile']):.0f}"
-        series.append(Series(label, at, [1.0, *(float(row[column]) for column in days)]))
+        series.append(Series(label, at, [1.0, *(float(row[column]) for column in known)]))
     panel = Panel(
         "",
-        "days",
+        "months",
         "predicted probability of being alive",
         tuple(series),
         y_range=(0.0, 1.03),

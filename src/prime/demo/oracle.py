@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from prime.evaluation.metrics import concordance
 from prime.evaluation.missingness import patterns
 from prime.evaluation.summary import summarise
-from prime.files import read_json
+from prime.parsing import read_json
 from prime.store.store import Store
 
 

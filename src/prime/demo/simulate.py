@@ -41,7 +41,8 @@ from prime.demo.simulated_world import (
     write_report,
 )
 from prime.errors import InputError
-from prime.files import read_json, replacing, write_csv, write_json, write_text
+from prime.files import replacing, write_csv, write_json, write_text
+from prime.parsing import read_json
 from prime.progress import tracked
 
 MADE_BY = "prime simulate"

@@ -18,7 +18,9 @@ from prime.downstream.grid import evaluate
 from prime.errors import InputError
 from prime.evaluation.metrics import Score, concordance
 from prime.evaluation.summary import MACRO, primary_macro
-from prime.files import read_json, replacing, write_csv, write_text
+from prime.files import replacing, write_csv, write_text
+from prime.parsing import read_json
+from prime.predict.asked import Asked
 from prime.predict.fit import fit
 from prime.predict.predict import predict
 from prime.pretraining.loop import pretrain
@@ -27,6 +29,7 @@ from prime.store.opening import open_or_pack
 from prime.store.store import Store
 
 SEED, NEW_SEED = 0, 3
+CURVE = (3.0, 6.0, 12.0, 18.0, 24.0, 36.0, 48.0, 60.0)  # months of the predicted curves
 ROWS = {
     ("pretrained", "lp_missing"): "pretrained LP",
     ("pretrained", "ft_missing"): "pretrained FT",
@@ -103,7 +106,8 @@ def unseen_score(store: Store, predictions: pd.DataFrame, endpoint: str) -> Scor
 def _predict_unseen(out: Path, patients: int, endpoint: str, console: Console) -> None:
     cohort = _simulated(out / "unseen", patients, NEW_SEED)
     store = _store(cohort, out / "unseen_store", console)
-    predictions = predict(out / "model", store, out / "predictions.csv")
+    found = predict(out / "model", store, out / "predictions.csv", asked=Asked(CURVE), top=5)
+    predictions = found.patients
     plot_survival(predictions, _shown_patients(predictions), out / "survival_curves.svg")
     score = unseen_score(store, predictions, endpoint)
     every = (True,) * len(store.modalities)

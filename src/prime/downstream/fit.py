@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from prime.arrays import Indices
 from prime.downstream.data import EvaluationData
+from prime.file_names import file_name
 from prime.settings.evaluation import TaskConfig
 from prime.splits.folds import Fold
 from prime.splits.outcomes import Outcome
@@ -48,11 +49,11 @@ class Fit:
     def name(self) -> str:
         """The name of its part file."""
         numbers = "".join(str(fold.fold) for fold in self.folds)
-        cohort = self.folds[0].cohort.replace(">", "-to-")
+        cohort = file_name(self.folds[0].cohort.replace(">", "-to-"))
         share = "" if self.share == 1 else f"-{self.share:g}"
         whom = "" if self.train_on == "everyone" else f"-{self.train_on}"
         how = f"{self.init}-{self.mode}" if self.ours else self.method
-        return f"{how}-{self.task.name}-{cohort}{whom}{share}-fold{numbers}-seed{self.seed}"
+        return f"{how}-{file_name(self.task.name)}-{cohort}{whom}{share}-fold{numbers}-seed{self.seed}"
 
     @property
     def probes(self) -> bool:

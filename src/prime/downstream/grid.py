@@ -32,9 +32,11 @@ from prime.downstream.probe_fits import fit_probes
 from prime.downstream.scoring import COLUMNS, score_folds, write_tables
 from prime.downstream.token_blocks import TokenReading
 from prime.errors import InputError
-from prime.files import read_json, replacing, sha256_text
+from prime.file_names import file_name
+from prime.files import replacing, sha256_text
 from prime.methods.classical.block_ridge import SharedRidge
 from prime.model.checkpoint import MANIFEST
+from prime.parsing import parse_json, read_json
 from prime.progress import tracked
 from prime.provenance import source_digest
 from prime.settings.experiment import ExperimentConfig
@@ -96,7 +98,7 @@ class Evaluation:
         folds = self.scores()
         ids = self.store.patients["patient_id"].to_numpy(dtype=object)
         for (task, seed), drawn in self.plan.folds.items():
-            save_splits(self.out / "splits" / f"{task}-seed{seed}.json", drawn, ids)
+            save_splits(self.out / "splits" / f"{file_name(task)}-seed{seed}.json", drawn, ids)
         curves = max((self._curves(fit) for fit in self.fits), key=len)
         replicates = self.settings.bootstrap
         write_tables(self._by_cohort(), curves, folds, self.manifest(), self.out, replicates)
@@ -296,7 +298,7 @@ class Evaluation:
         found: dict[str, str] = {}
         for fit in (fit for fit in self.fits if not fit.ours and self.part_path(fit).is_file()):
             attrs = pd.read_parquet(self.part_path(fit), columns=["init"]).attrs
-            for fold, facts in json.loads(attrs.get("chosen", "{}")).items():
+            for fold, facts in parse_json(attrs.get("chosen", "{}"), "chosen").items():
                 if why := facts.get("not_fitted"):
                     where = f"{fit.folds[0].cohort} fold {fold} {fit.train_on} {fit.share:g} seed {fit.seed}"
                     found[f"{fit.method} {fit.task.name} {where}"] = why

@@ -12,10 +12,9 @@ import pandas as pd
 from prime.arrays import Flags, Floats, Indices
 from prime.downstream.data import EvaluationData
 from prime.downstream.fit import Fit, prediction_rows
-from prime.downstream.token_blocks import TokenBlocks, TokenReading
+from prime.downstream.token_blocks import PatientFeatures, TokenReading
 from prime.files import sha256_text
-from prime.methods.interface import JointModel
-from prime.methods.statistics.blocks import Blocks
+from prime.methods.interface import FittedBlocks, JointModel
 from prime.methods.statistics.calibrated import CalibratedScore, calibrate
 from prime.methods.statistics.cohort_heads import CohortHead, EndpointLabels, held_out_scores
 from prime.methods.statistics.design import Design
@@ -32,7 +31,7 @@ FindTested = Callable[[int, Fold], Indices]
 Made = TypeVar("Made")
 
 _KEPT = 64  # label-free results that a process keeps, the last ones
-_blocks: dict[str, Blocks] = {}
+_blocks: dict[str, FittedBlocks] = {}
 _designs: dict[str, Design] = {}
 
 
@@ -123,11 +122,11 @@ class JointFit:
         binary = outcome.horizon_days is not None
         mine = np.unique(np.concatenate([f.labelled for f in folds]))
         rows = [mine]
-        found = [_labels(outcome, mine, 1.0, binary)]
+        found = [labels_of(outcome, mine, 1.0, binary)]
         for name, weight in self.model.endpoints(self.fit.task.endpoint, binary).items():
             other = read_outcome(self.data.store, TaskConfig(name=name, endpoint=name))
             who = np.union1d(mine[other.usable[mine]], self._also(other, fold, folds))
-            found.append(_labels(other, who, weight, False))
+            found.append(labels_of(other, who, weight, False))
             rows.append(who)
         return found, np.unique(np.concatenate(rows))
 
@@ -154,40 +153,18 @@ def _kept(kept: dict[str, Made], facts: list[Any], make: Callable[[], Made]) -> 
     return kept[key]
 
 
-def _labels(outcome: Outcome, rows: Indices, weight: float, binary: bool) -> EndpointLabels:
+def labels_of(outcome: Outcome, rows: Indices, weight: float, binary: bool) -> EndpointLabels:
+    """Labels of all P patients at an endpoint, known for those of `rows` who have one."""
     known = np.zeros(len(outcome.usable), dtype=bool)
     known[rows] = True
     return EndpointLabels(weight, known & outcome.usable, outcome.time_days, outcome.event, binary)
 
 
 @dataclass(frozen=True)
-class _Features:
-    """What a head reads: the design, and blocks of tokens where there are any."""
-
-    design: Design
-    tokens: TokenBlocks | None
-
-    @property
-    def scale(self) -> Floats:
-        """(p,) of each feature."""
-        return self.design.scale if self.tokens is None else np.append(self.design.scale, self.tokens.scale)
-
-    def training(self, rows: Indices) -> Floats:
-        """Features (n, p) of patients who train."""
-        x = self.design.training(rows)
-        return x if self.tokens is None else np.concatenate([x, self.tokens(rows, "all")], axis=1)
-
-    def tested(self, rows: Indices, pattern: str, sources: tuple[str, ...]) -> Floats:
-        """Features (n, p) of patients who are tested under a pattern that leaves these sources."""
-        x = self.design.features(rows, sources)
-        return x if self.tokens is None else np.concatenate([x, self.tokens(rows, pattern)], axis=1)
-
-
-@dataclass(frozen=True)
 class _Fitted:
     """The head of one fold, calibrated on its own cohort."""
 
-    features: _Features
+    features: PatientFeatures
     head: CohortHead
     calibrated: CalibratedScore
 
@@ -204,7 +181,7 @@ def _fit_fold(joint: JointFit, fold: Fold) -> _Fitted:
     tokens = None
     if joint.tokens is not None:
         tokens = joint.tokens.blocks([fold, *joint.labelled(fold)], types, joint.training(fold))
-    features = _Features(joint.design(fold), tokens)
+    features = PatientFeatures(joint.design(fold), tokens)
     x = np.zeros((len(types), len(features.scale)))
     x[rows] = features.training(rows)
     binary = outcome.horizon_days is not None

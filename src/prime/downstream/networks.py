@@ -15,10 +15,12 @@ from safetensors.torch import load_file, save_file
 from prime.arrays import Indices
 from prime.downstream.data import EvaluationData
 from prime.downstream.embeddings import EmbeddingCache, embed
-from prime.files import replacing, sha256_file, sha256_text
+from prime.file_names import file_name
+from prime.files import replacing, sha256_text
 from prime.model.checkpoint import WEIGHTS, load_checkpoint
 from prime.model.prime import Prime, random_prime
 from prime.provenance import source_digest
+from prime.sealed import DIGESTS
 from prime.settings.experiment import ExperimentConfig
 from prime.splits.folds import Fold
 from prime.store.inputs import data_identity, input_spec, require_same_inputs
@@ -36,7 +38,7 @@ class CheckpointTemplate:
 
     def __call__(self, seed: int, fold: Fold) -> Path:
         """The folder."""
-        names = {"{seed}": seed, "{fold}": fold.fold, "{cohort}": fold.cohort}
+        names = {"{seed}": seed, "{fold}": fold.fold, "{cohort}": file_name(fold.cohort)}
         path = self.path
         for name, value in names.items():
             path = path.replace(name, str(value))
@@ -46,8 +48,7 @@ class CheckpointTemplate:
 @cache
 def weights_hash(folder: Path, changed: int) -> str:
     """The hash of a checkpoint's weights, after a check that it is whole; `changed`: its time of change."""
-    load_checkpoint(folder)
-    return sha256_file(folder / WEIGHTS)
+    return str(load_checkpoint(folder).manifest[DIGESTS][WEIGHTS])
 
 
 class Networks:

@@ -10,6 +10,7 @@ from prime.arrays import Floats, Indices
 from prime.downstream.embeddings import EmbeddingCache
 from prime.files import sha256_text
 from prime.methods.statistics.blocks import BlockEncoder, fit_block
+from prime.methods.statistics.design import Design
 from prime.methods.statistics.within_type import Types
 from prime.splits.folds import Fold
 
@@ -40,6 +41,29 @@ class TokenBlocks:
 
 
 @dataclass(frozen=True)
+class PatientFeatures:
+    """What a head reads of patients: their design, and blocks of tokens where there are any."""
+
+    design: Design
+    tokens: TokenBlocks | None
+
+    @property
+    def scale(self) -> Floats:
+        """(p,) of each feature."""
+        return self.design.scale if self.tokens is None else np.append(self.design.scale, self.tokens.scale)
+
+    def training(self, rows: Indices) -> Floats:
+        """Features (n, p) of patients who train."""
+        x = self.design.training(rows)
+        return x if self.tokens is None else np.concatenate([x, self.tokens(rows, "all")], axis=1)
+
+    def tested(self, rows: Indices, pattern: str, sources: tuple[str, ...]) -> Floats:
+        """Features (n, p) of patients who are tested under a pattern that leaves these sources."""
+        x = self.design.features(rows, sources)
+        return x if self.tokens is None else np.concatenate([x, self.tokens(rows, pattern)], axis=1)
+
+
+@dataclass(frozen=True)
 class TokenReading:
     """How a head reads tokens.
 
@@ -61,19 +85,27 @@ class TokenReading:
         if key not in _encoders:
             while len(_encoders) >= ENCODERS_KEPT:
                 _encoders.pop(next(iter(_encoders)))
-            _encoders[key] = _fit_encoders(cache, types, able, self.components)
+            _encoders[key] = fit_token_encoders(cache, types, able, self.components)
         encoders = _encoders[key]
-        width = sum(encoder.loadings.shape[1] for encoder in encoders)
-        return TokenBlocks(cache, types, encoders, np.full(width, self.scale))
+        return token_blocks(cache, types, encoders, self.scale)
 
 
 ENCODERS_KEPT = 16  # of the folds and seeds of an evaluation, in a process
 _encoders: dict[str, tuple[BlockEncoder, ...]] = {}
 
 
-def _fit_encoders(
+def token_blocks(
+    cache: EmbeddingCache, types: Types, encoders: tuple[BlockEncoder, ...], scale: float
+) -> TokenBlocks:
+    """The blocks of embedded patients, all with one scale."""
+    width = sum(encoder.loadings.shape[1] for encoder in encoders)
+    return TokenBlocks(cache, types, encoders, np.full(width, scale))
+
+
+def fit_token_encoders(
     cache: EmbeddingCache, types: Types, training: Indices, components: int
 ) -> tuple[BlockEncoder, ...]:
+    """An encoder of each block of the readout, from patients who train, without outcomes."""
     values = cache.take("all", training).astype(np.float64)  # (n, blocks, width)
     blocks = range(values.shape[1])
     return tuple(fit_block(values[:, b], types[training], components, SPECTRUM_POWER) for b in blocks)

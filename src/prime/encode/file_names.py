@@ -3,15 +3,19 @@
 import re
 from collections.abc import Iterable
 
-from prime.errors import InputError
+from prime.errors import InputError, cut
 
 UNFIT = re.compile(r'[\x00-\x1f/\\:*?"<>|]')  # no file name may have these on every operating system
+LONGEST = 200  # bytes; with a suffix and a hidden name beside it, most disks take 255
 
 
 def refuse_unfit_id(patient: str, where: str) -> None:
     """Raise InputError where a patient's id cannot name a file of which it is the part before the dot."""
-    if UNFIT.search(patient) or "." in patient:
-        raise InputError(f"{where}: patient {patient!r} cannot name a file; no dots, slashes or signs in it")
+    if UNFIT.search(patient) or "." in patient or not 0 < len(patient.encode()) <= LONGEST:
+        raise InputError(
+            f"{where}: patient {cut(patient)!r} cannot name a file; no dots, slashes or signs in it, and at"
+            f" most {LONGEST} letters"
+        )
 
 
 def refuse_equal_names(patients: Iterable[str]) -> None:

@@ -12,9 +12,11 @@ import pandas as pd
 from rich.console import Console
 
 from prime.errors import InputError
-from prime.files import read_json, sha256_text, write_csv, write_json
+from prime.file_names import file_name
+from prime.files import sha256_text, write_csv, write_json
 from prime.fingerprint import FileStamp, stamp
 from prime.job_pool import JobPool
+from prime.parsing import read_json
 from prime.progress import watched
 
 NOTES = ".encode"  # folder, in that of the outputs, with a note on each finished piece
@@ -47,9 +49,14 @@ def settings_hash(settings: Any) -> str:
     return sha256_text(json.dumps(settings, sort_keys=True))
 
 
+def _note(piece: Piece, out: Path) -> Path:
+    """The file that says that a piece is done."""
+    return out / NOTES / f"{file_name(piece.name)}.json"
+
+
 def is_done(piece: Piece, out: Path, settings: str) -> bool:
     """Whether the outputs exist and were made from the same contents with the same settings."""
-    note = out / NOTES / f"{piece.name}.json"
+    note = _note(piece, out)
     if not note.is_file() or not all(path.is_file() for path in (*piece.inputs, *piece.outputs)):
         return False
     try:
@@ -71,7 +78,7 @@ def _attempt(do: Do, piece: Piece, out: Path, settings: str) -> Failure | None:
         reason = " ".join(str(error).split()) or type(error).__name__
         return Failure(piece.name, reason)
     note = {"settings": settings, "inputs": [asdict(item) for item in stamps], "facts": facts}
-    write_json(out / NOTES / f"{piece.name}.json", note)
+    write_json(_note(piece, out), note)
     return None
 
 
@@ -102,7 +109,7 @@ def run_pieces(
     already = len(pieces) - len(todo)
 
     def finished() -> int:
-        notes = (out / NOTES / f"{piece.name}.json" for piece in todo)
+        notes = (_note(piece, out) for piece in todo)
         return already + sum(note.is_file() and note.stat().st_mtime_ns >= started for note in notes)
 
     with watched(finished, len(pieces), title):
@@ -125,7 +132,7 @@ def write_failures(failures: Sequence[Failure], path: Path) -> None:
 
 def facts_of(piece: Piece, out: Path) -> dict[str, Any]:
     """What `do` returned for a finished piece."""
-    return dict(read_json(out / NOTES / f"{piece.name}.json")["facts"])
+    return dict(read_json(_note(piece, out))["facts"])
 
 
 def say(console: Console, text: str, style: str | None = None) -> None:

@@ -23,6 +23,24 @@ def follow_up_times(time: NDArray[np.floating]) -> Floats:
     return times
 
 
+def entry_times(entry: NDArray[np.floating], time: Floats) -> Floats:
+    """Times of delayed entry as float64, as long as `time`; ValueError where one is not before its time."""
+    entries = finite_vector(entry, len(time), "entry")
+    if (entries >= time).any():
+        raise ValueError(f"entry has {int((entries >= time).sum())} values that are not before the time")
+    return entries
+
+
+def cause_vector(values: NDArray[np.integer], length: int) -> NDArray[np.int64]:
+    """Causes as int64 (0 = censored, else the number of the event); ValueError where they are not that."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu" or array.shape != (length,) or (array < 0).any():
+        raise ValueError(
+            f"cause must be whole numbers from 0, of shape ({length},), found {array.dtype} of {array.shape}"
+        )
+    return array.astype(np.int64)
+
+
 def bool_vector(values: NDArray[np.bool_], name: str) -> Flags:
     """The vector as it is; ValueError where it is not bool or not one vector."""
     array = np.asarray(values)

@@ -27,7 +27,7 @@ def fit_logistic(x: Floats, label: Flags, penalty: float) -> Floats:
     """
     design = np.column_stack([np.ones(len(x)), x - x.mean(axis=0)])  # (n, 1 + p)
     cost = np.append(0.0, np.full(x.shape[1], penalty))
-    return maximise(_likelihood(design, label, cost), design.shape[1]).point[1:]
+    return maximise(logistic_likelihood(design, label, cost), design.shape[1]).point[1:]
 
 
 def logistic_regression(label: Flags, x: Floats) -> tuple[float, float] | None:
@@ -39,7 +39,7 @@ def logistic_regression(label: Flags, x: Floats) -> tuple[float, float] | None:
     """
     centre, scale = x.mean(), x.std()
     design = np.column_stack([np.ones(len(x)), (x - centre) / scale])
-    found = finite_maximum(_likelihood(design, label, np.zeros(2)), 2)
+    found = finite_maximum(logistic_likelihood(design, label, np.zeros(2)), 2)
     if found is None:
         return None
     slope = float(found[1] / scale)
@@ -65,7 +65,7 @@ def separated(label: Flags, x: Floats) -> bool:
     return bool(high.min() >= low.max() or low.min() >= high.max())
 
 
-def _likelihood(design: Floats, label: Flags, cost: Floats) -> Callable[[Floats], Derivatives]:
+def logistic_likelihood(design: Floats, label: Flags, cost: Floats) -> Callable[[Floats], Derivatives]:
     """The log-likelihood of weights (q,) of design (n, q), less the sum of cost / 2 * weight^2, cost (q,)."""
 
     def likelihood(weight: Floats) -> Derivatives:

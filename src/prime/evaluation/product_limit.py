@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from prime.arrays import Floats
-from prime.evaluation.argument_checks import check_level, survival_arrays
+from prime.evaluation.argument_checks import check_level, entry_times, survival_arrays
 
 
 @dataclass(frozen=True)
@@ -54,18 +54,40 @@ class ProductLimit:
         return curve ** np.exp(-reach), curve ** np.exp(reach)
 
 
+def at_risk_at(times: NDArray[np.floating], at: Floats, entry: Floats | None = None) -> Floats:
+    """(q,) patients at risk at each of the times `at` (q,): those with entry < at <= time.
+
+    times (n,); entry (n,) when each came under observation, None where all did at the beginning.
+    """
+    here = len(times) - np.searchsorted(np.sort(times), at, side="left").astype(np.float64)
+    if entry is not None:
+        here -= len(times) - np.searchsorted(np.sort(entry), at, side="left")
+    return here
+
+
 def product_limit(
-    time: NDArray[np.floating], event: NDArray[np.bool_], censoring: bool = False
+    time: NDArray[np.floating],
+    event: NDArray[np.bool_],
+    censoring: bool = False,
+    entry: NDArray[np.floating] | None = None,
 ) -> ProductLimit:
     """The Kaplan-Meier curve of (n,) times and (n,) bool events; of the censoring times if `censoring`.
 
-    Events come before censorings at a tied time. Source: Kaplan and Meier, JASA 1958.
+    Events come before censorings at a tied time. With `entry` (n,), patients came under observation late
+    (left truncation): each is at risk in (entry, time]; a risk set of few early patients can then bring the
+    whole curve to zero. Sources: Kaplan and Meier, JASA 1958; Tsai, Jewell and Wang, Biometrika 1987, for
+    delayed entry.
+
+    Raises:
+        ValueError: shapes that disagree, event not bool, values that are not finite, or an entry that is not
+            before the patient's time.
     """
     times, events = survival_arrays(time, event)
+    late = None if entry is None else entry_times(entry, times)
     distinct, group = np.unique(times, return_inverse=True)
     total = np.bincount(group, minlength=len(distinct)).astype(np.float64)
     died = np.bincount(group, weights=events, minlength=len(distinct))
-    at_risk = len(times) - np.concatenate([[0.0], np.cumsum(total)[:-1]]) if len(times) else total
+    at_risk = at_risk_at(times, distinct, late)
     if censoring:
         at_risk, died = at_risk - died, total - died
     share = np.divide(died, at_risk, out=np.zeros_like(total), where=died > 0)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from prime.arrays import Floats
-from prime.methods.statistics.blocks import Blocks
+from prime.methods.statistics.blocks import BlockEncoder, Blocks
 from prime.methods.statistics.cohort_heads import FitHead
 from prime.methods.statistics.design import Design
 from prime.methods.statistics.examples import Examples, Population
@@ -16,6 +16,8 @@ from prime.settings.strict import Strict
 from prime.store.batch import Batch
 from prime.store.inputs import InputSpec
 from prime.store.vectors import PatientVectors
+
+FittedBlocks = tuple[dict[str, BlockEncoder], Blocks]
 
 
 class NoSettings(Strict):
@@ -93,8 +95,8 @@ class JointModel(ABC):
         """The settings that `encode` depends on, as JSON."""
 
     @abstractmethod
-    def encode(self, population: Population) -> Blocks:
-        """The blocks of everyone, from encoders fitted without outcomes on the training patients."""
+    def encode(self, population: Population) -> FittedBlocks:
+        """Encoders fitted without outcomes on the training patients, and everyone's blocks by them."""
 
     @property
     @abstractmethod
@@ -102,7 +104,7 @@ class JointModel(ABC):
         """The settings that `design` depends on beside those of `encode`, as JSON."""
 
     @abstractmethod
-    def design(self, population: Population, blocks: Blocks, seed: int) -> Design:
+    def design(self, population: Population, fitted: FittedBlocks, seed: int) -> Design:
         """The features of everyone, fitted without outcomes on the training patients."""
 
     @abstractmethod

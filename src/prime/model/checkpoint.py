@@ -7,18 +7,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from prime.errors import InputError, first_line
-from prime.files import read_json, replacing, write_json
+from prime.files import replacing, sha256_file, write_json
 from prime.model.prime import Prime
+from prime.parsing import parse_json, read_json
+from prime.sealed import read_sealed, require_files, write_sealed
 from prime.settings.model import ModelConfig
 from prime.store.inputs import InputSpec
 from prime.store.scaling import Scaling, SourceScaling
 
 WEIGHTS, CONFIG, MANIFEST = "model.safetensors", "config.json", "manifest.json"
+KIND, REMEDY = "checkpoint", "train it again or copy it anew"
 
 
 @dataclass(frozen=True)
@@ -62,37 +64,48 @@ def scaling_from(tensors: dict[str, torch.Tensor], sources: list[str]) -> Scalin
         clip, own = float(tensors[f"scaling.{name}.clip"]), dict[str, SourceScaling]()
         if (written := tensors.get(f"scaling.{name}.types")) is not None:
             centres, scales = (tensors[f"scaling.{name}.own_{part}"] for part in ("centre", "scale"))
-            for number, kind in enumerate(json.loads(bytes(written.tolist()))):
+            for number, kind in enumerate(parse_json(bytes(written.tolist()), "cancer types")):
                 parts = np.asarray(centres[number]), np.asarray(scales[number])
                 own[str(kind)] = SourceScaling(*parts, clip)
         scaling[name] = SourceScaling(centre, scale, clip, own)
     return scaling
 
 
-def save_network(folder: Path, model: Prime, scaling: Scaling) -> None:
-    """Write the weights and the scaling to `folder`/model.safetensors, atomically."""
+def save_network(folder: Path, model: Prime, scaling: Scaling) -> str:
+    """Write the weights and the scaling to `folder`/model.safetensors, atomically; returns its SHA-256."""
     tensors = {
         f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()
     }
     with replacing(folder / WEIGHTS) as temporary:
         save_file({**tensors, **scaling_tensors(scaling)}, temporary)
+        return sha256_file(temporary)
 
 
-def save_description(folder: Path, model: Prime, config: dict[str, Any], manifest: dict[str, Any]) -> None:
-    """Write config.json (experiment, model and inputs) and manifest.json."""
+def save_description(
+    folder: Path, model: Prime, config: dict[str, Any], manifest: dict[str, Any], digests: dict[str, str]
+) -> None:
+    """Write config.json (experiment, model and inputs) and manifest.json, which seals the folder.
+
+    `digests` are the checksums of the other files; without that of the weights there is nothing to load yet.
+    """
     described = {
         "model": model.config.model_dump(mode="json"),
         "inputs": model.inputs.model_dump(mode="json"),
         "experiment": config,
     }
     write_json(folder / CONFIG, described)
-    write_json(folder / MANIFEST, manifest)
+    write_sealed(folder / MANIFEST, manifest, {**digests, CONFIG: sha256_file(folder / CONFIG)})
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """Read a checkpoint folder. Raises InputError where it is missing, damaged or of another shape."""
+    """Read a checkpoint folder, only as it was written.
+
+    Raises InputError where it is missing, damaged, of another shape, or holds numbers that are none.
+    """
     if not (folder / WEIGHTS).is_file():
         raise InputError(f"{folder}: no {WEIGHTS} here; give the --out folder of a finished `prime pretrain`")
+    manifest = read_sealed(folder / MANIFEST, KIND, REMEDY)
+    require_files(folder, manifest, (WEIGHTS, CONFIG), KIND, REMEDY)
     described = read_json(folder / CONFIG)
     try:
         inputs = InputSpec.model_validate(described["inputs"])
@@ -102,7 +115,19 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         model.load_state_dict(state)
         scaling = scaling_from(tensors, list(inputs.sources))
         experiment = described["experiment"]
-    except (SafetensorError, ValidationError, KeyError, TypeError, RuntimeError, OSError) as error:
+        _require_numbers(state, scaling, inputs)
+    except (SafetensorError, LookupError, TypeError, RuntimeError, ValueError, OSError) as error:
         reason = first_line(error)
-        raise InputError(f"{folder}: damaged checkpoint ({reason}); train it again or copy it anew") from None
-    return Checkpoint(model.eval(), scaling, experiment, read_json(folder / MANIFEST))
+        raise InputError(f"{folder}: damaged checkpoint ({reason}); {REMEDY}") from None
+    return Checkpoint(model.eval(), scaling, experiment, manifest)
+
+
+def _require_numbers(state: dict[str, torch.Tensor], scaling: Scaling, inputs: InputSpec) -> None:
+    """Raise ValueError for weights or scalings that are not finite, or a scaling of another width."""
+    for name, values in state.items():
+        if not bool(values.isfinite().all()):
+            raise ValueError(f"{name} holds NaN or an infinite number")
+    for name, shared in scaling.items():
+        for kind, one in {"": shared, **shared.own}.items():
+            if not one.is_sound(inputs.sources[name].dim):
+                raise ValueError(f"the scaling of source {name} {kind} is not of positive, finite numbers")

@@ -1,9 +1,8 @@
-"""A fitted prognosis model on disk: the network's checkpoint, its survival heads, and what it was fitted on.
+"""A fitted prognosis model on disk: the network's checkpoint, its head, and what it was fitted on.
 
 The folder is a checkpoint (model.safetensors, config.json, manifest.json) with two more files:
-heads.safetensors (weights, bin edges, quantiles of the training cohort's risks) and head.json (which head
-serves which pattern, what the head reads, the features' names). The manifest is written last and holds the
-other files' checksums.
+head.safetensors (every array of the head) and head.json (what the head is for, and how its arrays belong
+together). The manifest is written last and holds the other files' checksums.
 """
 
 from dataclasses import dataclass
@@ -11,16 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import load_file, save_file
 
-from prime.downstream.probe import FittedHead
 from prime.errors import InputError, first_line
-from prime.files import read_json, replacing, sha256_file, write_json
+from prime.evaluation.next_test import Shift
+from prime.files import replacing, sha256_file, write_json
+from prime.methods.statistics.annotations import AnnotationModel
+from prime.methods.statistics.blocks import BlockEncoder, Imputer
+from prime.methods.statistics.calibrated import CalibratedScore
+from prime.methods.statistics.cohort_heads import CohortHead
+from prime.methods.statistics.design import Annotations, CovariateScale, FeatureMap
+from prime.methods.statistics.ridge import RidgeModel
+from prime.methods.statistics.within_type import Centred, NormalScores, Standard, WithinType
 from prime.model.checkpoint import (
+    CONFIG,
     MANIFEST,
     WEIGHTS,
     Checkpoint,
@@ -28,44 +33,54 @@ from prime.model.checkpoint import (
     save_description,
     save_network,
 )
+from prime.parsing import read_json
+from prime.predict.array_tree import Arrays, put_together, take_apart
+from prime.predict.prognosis import Calibration, HeadDraws, Prognosis, TokenMap
+from prime.sealed import read_sealed, require_files
 from prime.settings.evaluation import ReadoutConfig, TaskConfig
 from prime.settings.strict import Strict
 
-HEADS, HEAD = "heads.safetensors", "head.json"
+ARRAYS, HEAD = "head.safetensors", "head.json"
+KIND, REMEDY = "model folder", "copy it again or fit again"
+DAMAGE = (SafetensorError, ValidationError, AttributeError, KeyError, TypeError, ValueError, OSError)
 MAKE_ONE = "make a model folder with prime fit"
+PARTS = (  # the classes that a head may be made of
+    AnnotationModel, Annotations, BlockEncoder, CalibratedScore, Calibration, Centred, CohortHead,
+    CovariateScale, FeatureMap, HeadDraws, Imputer, NormalScores, Prognosis, RidgeModel, Shift, Standard,
+    TokenMap, WithinType,
+)  # fmt: skip
 
 
 class HeadDescription(Strict):
-    """What head.json holds.
+    """What a head is for, and of what.
 
-    `heads` gives for each pattern the number of the head that serves it; `feature_names` those of every
-    vector source, in order; `attributes` what each source's files stated (encoder).
+    `mode` is that of `prime fit`; `distributions` the sources whose vectors tell a distribution;
+    `feature_names` those of every vector source, in order; `attributes` what each source's files stated
+    (encoder).
     """
 
     task: TaskConfig
     cohorts: tuple[str, ...]
+    mode: str
     readout: ReadoutConfig
-    heads: dict[str, int]
-    ridge: tuple[float, ...]
+    distributions: tuple[str, ...] = ()
     feature_names: dict[str, tuple[str, ...]]
     attributes: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A network with survival heads.
+    """A network with a head.
 
     Attributes:
         checkpoint: the network, its scaling, its experiment and its manifest.
-        description: the contents of head.json.
-        heads: pattern to its head; patterns that share a head name the same one.
-        reference: pattern to (101,) float64, percentiles 0 to 100 of the training cohort's risks.
+        description: what the head is for.
+        prognosis: the head.
     """
 
     checkpoint: Checkpoint
     description: HeadDescription
-    heads: dict[str, FittedHead]
-    reference: dict[str, NDArray[np.float64]]
+    prognosis: Prognosis
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -75,18 +90,13 @@ class FittedModel:
 
 def save_model(folder: Path, model: FittedModel, manifest: dict[str, Any]) -> None:
     """Write a model folder; its manifest last, with the checksums of the other files."""
-    tensors = {f"reference.{p}": torch.from_numpy(q.copy()) for p, q in model.reference.items()}
-    for pattern, number in model.description.heads.items():
-        head = model.heads[pattern]
-        tensors[f"{number}.weight"] = head.weight.contiguous()
-        tensors[f"{number}.bias"] = head.bias.contiguous()
-        tensors[f"{number}.edges"] = torch.from_numpy(head.edges.copy())
-    save_network(folder, model.checkpoint.model, model.checkpoint.scaling)
-    with replacing(folder / HEADS) as temporary:
-        save_file(tensors, temporary)
-    write_json(folder / HEAD, model.description.model_dump(mode="json"))
-    digests = {name: sha256_file(folder / name) for name in (WEIGHTS, HEADS, HEAD)}
-    save_description(folder, model.checkpoint.model, model.checkpoint.config, {**manifest, "sha256": digests})
+    described, arrays = take_apart(model.prognosis, "head")
+    weights = save_network(folder, model.checkpoint.model, model.checkpoint.scaling)
+    with replacing(folder / ARRAYS) as temporary:
+        save_file(arrays, temporary)
+    write_json(folder / HEAD, {**model.description.model_dump(mode="json"), "head": described})
+    digests = {WEIGHTS: weights, **{name: sha256_file(folder / name) for name in (ARRAYS, HEAD)}}
+    save_description(folder, model.checkpoint.model, model.checkpoint.config, manifest, digests)
 
 
 def load_model(folder: Path) -> FittedModel:
@@ -95,32 +105,40 @@ def load_model(folder: Path) -> FittedModel:
         raise InputError(f"{folder}: no such folder; {MAKE_ONE}")
     if not (folder / HEAD).is_file() or not (folder / MANIFEST).is_file():
         raise InputError(f"{folder}: no {HEAD} and {MANIFEST} here; {MAKE_ONE}")
-    _verify(folder)
+    manifest = read_sealed(folder / MANIFEST, KIND, REMEDY)
+    require_files(folder, manifest, (WEIGHTS, CONFIG, ARRAYS, HEAD), KIND, REMEDY)
     checkpoint = load_checkpoint(folder)
     try:
-        description = HeadDescription.model_validate(read_json(folder / HEAD))
-        tensors = load_file(folder / HEADS)
-        heads = {p: _head(tensors, n, description.ridge[n]) for p, n in description.heads.items()}
-        reference = {p: np.asarray(tensors[f"reference.{p}"]) for p in description.heads}
-    except (SafetensorError, ValidationError, KeyError, IndexError, OSError) as error:
-        raise InputError(f"{folder}: damaged model folder ({first_line(error)})") from None
-    return FittedModel(checkpoint, description, heads, reference)
+        described = read_json(folder / HEAD)
+        head = described.pop("head")
+        description = HeadDescription.model_validate(described)
+        arrays = load_file(folder / ARRAYS)
+        _require_numbers(arrays)
+        prognosis = put_together(head, arrays, PARTS)
+        _require_rising(prognosis)
+    except DAMAGE as error:
+        raise InputError(f"{folder}: damaged model folder ({first_line(error)}); {REMEDY}") from None
+    return FittedModel(checkpoint, description, prognosis)
 
 
-def _head(tensors: dict[str, torch.Tensor], number: int, ridge: float) -> FittedHead:
-    edges = np.asarray(tensors[f"{number}.edges"])
-    return FittedHead(tensors[f"{number}.weight"], tensors[f"{number}.bias"], edges, ridge)
+def _require_numbers(arrays: Arrays) -> None:
+    """Raise ValueError for an array with values that none can have when it is written.
+
+    A bound of a label that nobody had is NaN, the scale of a constant column infinite.
+    """
+    for name, values in arrays.items():
+        if values.dtype.kind != "f" or ".bounds." in name:
+            continue
+        if np.isnan(values).any() or (np.isinf(values).any() and not name.endswith(".scale")):
+            raise ValueError(f"{name} holds NaN or an infinite number")
 
 
-def _verify(folder: Path) -> None:
-    manifest = read_json(folder / MANIFEST)
-    digests = manifest.get("sha256") if isinstance(manifest, dict) else None  # pyright: ignore
-    if not isinstance(digests, dict):
-        raise InputError(f"{folder / MANIFEST}: not the manifest of a model folder; {MAKE_ONE}")
-    for name, digest in digests.items():
-        path = folder / str(name)  # pyright: ignore[reportUnknownArgumentType]
-        if not path.is_file() or sha256_file(path) != digest:
-            raise InputError(
-                f"{folder}: damaged model folder: {name} is missing or not as it was written; copy the folder"
-                " again or fit again"
-            )
+def _require_rising(prognosis: Prognosis) -> None:
+    """Raise ValueError for days, hazards or percentiles that fall."""
+    for name, calibration in prognosis.calibrations.items():
+        rising = [(calibration.ends, "days"), *((r, "percentiles") for r in calibration.reference.values())]
+        if len(calibration.ends) > 1:
+            rising += [(score.model.hazard, "hazards") for score in calibration.scores.values()]
+        for values, what in rising:
+            if (np.diff(values) < 0).any():
+                raise ValueError(f"the {what} of {name or 'everybody'} do not rise")

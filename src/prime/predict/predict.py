@@ -1,140 +1,262 @@
 """Scoring new patients with whatever they have."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
-from prime.downstream.embeddings import embed
-from prime.downstream.probe import FittedHead
-from prime.evaluation.missingness import patterns
-from prime.files import write_csv
-from prime.predict.inputs import NewPatientLoader, observed_modalities, require_inputs
+from prime.arrays import Flags, Floats, Indices
+from prime.evaluation.lower_bounds import depth_at, possible_labels, time_at_depth
+from prime.files import replacing, write_csv
+from prime.predict.asked import MONTH, Asked
+from prime.predict.inputs import observed_modalities
 from prime.predict.model_folder import FittedModel, load_model
-from prime.progress import tracked
+from prime.predict.patients import Patients, read_patients
+from prime.predict.prognosis import Calibration
+from prime.predict.reasons import feature_contributions, modality_values, players
+from prime.predict.worth_of_tests import worth_of_tests
 from prime.store.store import Store
 
 CPU = torch.device("cpu")
-AT_ONCE = 2048  # patients whose embeddings are held
+PLAIN = Asked()
+RISKS: tuple[str, ...] = ("risk", "risk_low", "risk_high")
 NOTHING = "no modality: none of the patient's data could be used"
 
-
-def day_name(days: float) -> str:
-    """A column for the survival probability at this many days: `s_` and the days, to a tenth where needed."""
-    return f"s_{days:.1f}".removesuffix(".0")
+Names = NDArray[np.object_]
 
 
-def survival_columns(model: FittedModel) -> list[float]:
-    """The days at which any head gives a survival probability: all inner bin edges, rising."""
-    return sorted({float(edge) for head in model.heads.values() for edge in head.edges[1:-1]})
+def month_name(months: float) -> str:
+    """A column for the survival probability at so many months."""
+    return f"survival_{months:g}m"
 
 
-def median_interval(survival: NDArray[np.float64], edges: NDArray[np.float64]) -> tuple[float, float]:
-    """The bin in which survival falls to one half: days after which and by which it does.
-
-    survival (T,) at the upper edge of each bin, edges (T + 1,). The last bin is open, so a median there, or
-    beyond it, is (last edge, NaN).
-    """
-    inner = edges[1:-1]
-    below = np.flatnonzero(survival[: len(inner)] <= 0.5)
-    starts = np.concatenate([[0.0], inner])
-    if len(below):
-        return float(starts[below[0]]), float(inner[below[0]])
-    return float(starts[-1]), float("nan")
-
-
-def percentile(risk: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where risks (n,) stand among the training cohort's, 0 to 100, from its percentiles (101,)."""
-    return np.interp(risk, reference, np.arange(101.0))
-
-
-def _score(
-    model: FittedModel, head: FittedHead, pattern: str, blocks: NDArray[np.float32]
-) -> dict[str, NDArray[np.float64]]:
-    """Columns of patients who have exactly this pattern; blocks (n, blocks, width)."""
-    survival = head.survival(blocks)
-    risk = -survival.sum(axis=1)
-    if model.description.task.horizon_days is not None:
-        standing = percentile(risk, model.reference[pattern])
-        return {"risk": risk, "percentile": standing, "probability": 1 - survival[:, 0]}
-    medians = np.array([median_interval(row, head.edges) for row in survival])
-    columns = {
-        "risk": risk,
-        "percentile": percentile(risk, model.reference[pattern]),
-        "median_after_days": medians[:, 0],
-        "median_by_days": medians[:, 1],
-    }
-    days = [day_name(float(edge)) for edge in head.edges[1:-1]]
-    return columns | {name: survival[:, k] for k, name in enumerate(days)}
-
-
-def _labels(names: tuple[str, ...], rows: NDArray[np.bool_]) -> list[str]:
+def _labels(names: Sequence[str], rows: Flags) -> list[str]:
     return ["+".join(n for n, has in zip(names, row, strict=True) if has) for row in rows.tolist()]
 
 
-def _blank(model: FittedModel, store: Store, observed: NDArray[np.bool_]) -> pd.DataFrame:
+def columns(model: FittedModel, asked: Asked) -> list[str]:
+    """The numbers of a table of predictions, in their order."""
+    names = ["risk", "risk_low", "risk_high", "percentile"]
+    if model.description.task.horizon_days is not None:
+        names += ["probability", "probability_low", "probability_high", "possible"]
+    else:
+        names += ["median_months", asked.outlived]
+        for months in asked.months:
+            names += [month_name(months) + end for end in ("", "_low", "_high")]
+    return [*names, *(f"why_{name}" for name in players(model.prognosis, model.modalities))]
+
+
+def _blank(model: FittedModel, store: Store, asked: Asked) -> pd.DataFrame:
     """A row for every patient, with what was used and imputed, and no score yet."""
     names = model.modalities
-    has: NDArray[np.bool_] = np.logical_or.reduce(observed, axis=1)
+    observed = observed_modalities(store, model.checkpoint.model.inputs)
+    has: Flags = np.logical_or.reduce(observed, axis=1)
     cohorts = store.patients["cohort"].to_numpy(dtype=str)
-    known = np.isin(cohorts, (*model.description.cohorts, ""))
+    ids = store.patients["patient_id"].to_numpy(dtype=object)
+    fitted = np.isin(cohorts, (*model.description.cohorts, ""))
     other = f"scored, but the model was fitted on {', '.join(model.description.cohorts)} only"
     table = pd.DataFrame(
         {
-            "patient_id": store.patients["patient_id"].to_numpy(dtype=object),
+            "patient_id": ids,
             "cohort": cohorts,
             "status": np.where(has, "scored", "not scored"),
-            "reason": np.where(~has, NOTHING, np.where(known, "", other)),
+            "reason": np.where(~has, NOTHING, np.where(fitted, "", other)),
+            "seen_in": _seen_in(model, ids),
             "pattern": _labels(names, observed),
             "imputed": _labels(names, ~observed & has[:, None]),
         }
     )
-    medians = ["median_after_days", "median_by_days", *map(day_name, survival_columns(model))]
-    binary = model.description.task.horizon_days is not None
-    for column in ["risk", "percentile", *(["probability"] if binary else medians)]:
-        table[column] = np.nan
+    for column in columns(model, asked):
+        table[column] = "" if column == "possible" else np.nan
     return table
 
 
-def score_patients(model: FittedModel, store: Store, device: torch.device = CPU) -> pd.DataFrame:
+def _seen_in(model: FittedModel, ids: Names) -> list[str]:
+    """How each patient already served: `fitting`, `pretraining`, or not at all."""
+    manifest = model.checkpoint.manifest
+    pretraining = manifest.get("pretraining", manifest)
+    seen = {*pretraining.get("train_patients", ()), *pretraining.get("validation_patients", ())}
+    fitted = set(manifest.get("fitted_patients", ()))
+    return ["fitting" if i in fitted else "pretraining" if i in seen else "" for i in map(str, ids)]
+
+
+# Scores -----------------------------------------------------------------------------------------------------
+
+
+def _risk_interval(
+    model: FittedModel, patients: Patients, rows: Indices, x: Floats, pattern: str, level: float
+) -> Floats:
+    """Half the width (n,) of an interval of the risk: bootstrap of the head, and what is missing."""
+    variance = model.prognosis.risk_spread(x, patients.types[rows], pattern) ** 2
+    missing = model.prognosis.shifts.get(f"{pattern}>all")
+    if missing is not None:
+        variance = variance + missing.spread**2
+    return float(ndtri((1 + level) / 2)) * np.sqrt(variance)
+
+
+def _survival_columns(
+    model: FittedModel,
+    calibration: Calibration,
+    pattern: str,
+    risks: tuple[Floats, Floats, Floats],
+    asked: Asked,
+) -> dict[str, Floats]:
+    """Median, bound and survival of patients of one calibration."""
+    risk, low, high = risks
+    hazard = calibration.scores[pattern].model.hazard
+    reached = calibration.survival(risk, calibration.ends[-1:], pattern)[:, 0] <= 0.5
+    median = time_at_depth(0.5, calibration.ends, hazard, np.exp(risk)) / MONTH
+    depth = depth_at(1 - asked.level, model.prognosis.bounds[pattern])
+    outlived = time_at_depth(depth, calibration.ends, hazard, np.exp(risk)) / MONTH
+    found = {"median_months": np.where(reached, median, np.nan)}
+    found[asked.outlived] = outlived
+    # Low and high ends of survival: a high risk is a low survival.
+    for end, value in (("", risk), ("_low", high), ("_high", low)):
+        curve = calibration.survival(value, asked.days, pattern)
+        found |= {month_name(m) + end: curve[:, i] for i, m in enumerate(asked.months)}
+    return found
+
+
+def _probability_columns(
+    model: FittedModel,
+    calibration: Calibration,
+    pattern: str,
+    risks: tuple[Floats, Floats, Floats],
+    asked: Asked,
+) -> dict[str, Floats]:
+    """Probabilities of patients of one calibration."""
+    names = ("probability", "probability_low", "probability_high")
+    return {n: calibration.probability(r, pattern) for n, r in zip(names, risks, strict=True)}
+
+
+def _score_part(model: FittedModel, patients: Patients, asked: Asked, table: pd.DataFrame) -> None:
+    """Fill in the rows of some patients."""
+    prognosis = model.prognosis
+    binary = model.description.task.horizon_days is not None
+    make = _probability_columns if binary else _survival_columns
+    for pattern in patients.patterns:
+        seen = patients.seen(pattern)
+        if not len(seen):
+            continue
+        x = patients.read(seen, pattern)
+        types = patients.types[seen]
+        risk = prognosis.risks(prognosis.head(x, types), types, pattern)
+        reach = _risk_interval(model, patients, seen, x, pattern, asked.level)
+        for calibration, mine in prognosis.by_calibration(types):
+            three = risk[mine], risk[mine] - reach[mine], risk[mine] + reach[mine]
+            found: dict[str, Floats] = dict(zip(RISKS, three, strict=True))
+            found["percentile"] = calibration.percentile(risk[mine], pattern)
+            found |= make(model, calibration, pattern, three, asked)
+            rows = patients.rows[seen[mine]]
+            table.loc[rows, list(found)] = np.stack(list(found.values()), axis=1)
+            if binary:
+                table.loc[rows, "possible"] = _possible(
+                    found["probability"], prognosis.bounds[pattern], asked
+                )
+    why = modality_values(prognosis, patients)
+    names = [f"why_{name}" for name in players(prognosis, model.modalities)]
+    table.loc[patients.rows, names] = why
+
+
+def _possible(probability: Floats, quantiles: Floats, asked: Asked) -> list[str]:
+    """The labels that can't be ruled out, in words."""
+    without, having = possible_labels(probability, quantiles, asked.level)
+    words = {
+        (True, True): "either",
+        (True, False): "no event",
+        (False, True): "event",
+        (False, False): "neither",
+    }
+    return [words[pair] for pair in zip(without.tolist(), having.tolist(), strict=True)]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of a cohort.
+
+    Attributes:
+        patients: one row a patient, see `score_patients`.
+        tests: one row for each test that a patient lacks, see `worth_of_tests`; patient_id comes first.
+        reasons: the features that move each patient's risk most, see `feature_contributions`; None if not
+            asked for.
+    """
+
+    patients: pd.DataFrame
+    tests: pd.DataFrame
+    reasons: pd.DataFrame | None
+
+
+def score_patients(
+    model: FittedModel, store: Store, device: torch.device = CPU, asked: Asked = PLAIN, top: int = 0
+) -> Predictions:
     """One row a patient of the store, in its order.
 
-    Columns: patient_id, cohort, status (scored / not scored), reason, pattern (the modalities used), imputed
-    (those filled in), risk (higher = worse), percentile (0 to 100 against the training cohort seen through
-    the same pattern), the bin in which survival falls to one half (median_after_days, median_by_days; the
-    latter empty where that is not reached), and `s_DAYS`, the survival probability at each bin edge. For a
-    task with a horizon there is `probability`, of the event by then, instead of median and survival.
+    Columns: patient_id, cohort, status (scored / not scored), reason, seen_in (whether the patient served in
+    the fit or in pretraining), pattern (the modalities used), imputed (those filled in), risk (log hazard
+    ratio, or log odds ratio, to the average patient of the cancer type; higher = worse) with its interval,
+    percentile (0 to 100 among the type's patients seen through the same pattern). Then, for time to event,
+    median_months (empty where survival does not fall to one half in the follow-up), the months that are
+    outlived with the probability `asked.level`, and survival with its interval at each of `asked.months`
+    (empty beyond the follow-up); for a binary task the probability of the event with its interval, and the
+    labels that can't be ruled out. Last `why_NAME`, the share of each modality in the risk.
 
-    Raises InputError where the cohort's sources are not the model's.
+    `top`: how many features a patient stand in the reasons; 0 for no reasons. Raises InputError where the
+    cohort's sources are not the model's.
     """
-    network = model.checkpoint.model.to(device)
-    require_inputs(store, network.inputs, model.description)
-    observed = observed_modalities(store, network.inputs)
-    table = _blank(model, store, observed)
-    patients = np.flatnonzero(observed.any(axis=1))
-    if not len(patients):
-        return table
-    subsets = patterns(list(model.modalities))
-    loader = NewPatientLoader(store, model.checkpoint.scaling, network.inputs)
-    parts = np.split(patients, range(AT_ONCE, len(patients), AT_ONCE))
-    for part in tracked(parts, "predict", len(parts) > 1):
-        cache = embed(network, loader, observed, part, {"all": subsets["all"]}, model.description.readout)
-        for name, keep in subsets.items():
-            mine = part[(observed[part] == np.array(keep)).all(axis=1)]
-            if len(mine):
-                columns = _score(model, model.heads[name], name, cache.take("all", mine))
-                table.loc[mine, list(columns)] = np.stack(list(columns.values()), axis=1)
-    return table
+    table = _blank(model, store, asked)
+    tests: list[pd.DataFrame] = []
+    reasons: list[pd.DataFrame] = []
+    names = {n: tuple(f) for n, f in model.description.feature_names.items()}
+    for patients, population in read_patients(model, store, device):
+        _score_part(model, patients, asked, table)
+        ids = table["patient_id"].to_numpy(dtype=object)[patients.rows]
+        risk = table["risk"].to_numpy(dtype=np.float64)[patients.rows]
+        tests.append(_named(worth_of_tests(model, patients, risk, asked), ids))
+        if top:
+            found = feature_contributions(model.prognosis, patients, population, names, top)
+            reasons.append(_named(found, ids))
+    return Predictions(table, _joined(tests), _joined(reasons) if top else None)
 
 
-def predict(model_dir: Path, store: Store, out_csv: Path, device: torch.device = CPU) -> pd.DataFrame:
-    """Score every patient of a store with a model folder, write `out_csv`, and return the table.
+def _named(table: pd.DataFrame, ids: Names) -> pd.DataFrame:
+    """A table by position as one by patient."""
+    position = table["position"].to_numpy(dtype=np.int64)
+    rest = table.drop(columns="position")
+    rest.insert(0, "patient_id", ids[position])
+    return rest
 
-    The columns are those of `score_patients`. Raises InputError for a damaged model folder and for a cohort
-    whose sources are not the model's.
+
+def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    some = [frame for frame in frames if len(frame)]
+    return pd.concat(some, ignore_index=True) if some else (frames[0] if frames else pd.DataFrame())
+
+
+def predict(
+    model_dir: Path, store: Store, out: Path, device: torch.device = CPU, asked: Asked = PLAIN, top: int = 0
+) -> Predictions:
+    """Score every patient of a store with a model folder and write the tables.
+
+    The patients go to `out` (csv, or parquet by its ending), the tests beside it as NAME.tests, the reasons
+    as NAME.reasons. Raises InputError for a damaged model folder and for a cohort whose sources are not the
+    model's.
     """
-    table = score_patients(load_model(model_dir), store, device)
-    write_csv(out_csv, table, float_format="%.6g")
-    return table
+    found = score_patients(load_model(model_dir), store, device, asked, top)
+    write_table(out, found.patients)
+    write_table(out.with_suffix(f".tests{out.suffix}"), found.tests)
+    if found.reasons is not None:
+        write_table(out.with_suffix(f".reasons{out.suffix}"), found.reasons)
+    return found
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """A table as parquet where the name ends so, as csv elsewhere."""
+    if path.suffix == ".parquet":
+        with replacing(path) as temporary:
+            table.to_parquet(temporary, index=False)
+    else:
+        write_csv(path, table, float_format="%.6g")

@@ -17,13 +17,15 @@ from prime import __version__
 from prime.arrays import Indices
 from prime.errors import InputError, first_line
 from prime.files import replacing, sole_process, write_text
-from prime.model.checkpoint import save_description, save_network
+from prime.model.checkpoint import WEIGHTS, save_description, save_network
 from prime.model.parameters import parameter_groups
+from prime.parsing import parse_json
 from prime.pretraining.curves import plot_curves
 from prime.pretraining.devices import Devices
 from prime.pretraining.gather import gather
 from prime.pretraining.losses.interface import Tensors, TrainingData
 from prime.pretraining.network import Found, OpaqueBatch
+from prime.pretraining.resuming import restore
 from prime.pretraining.sampler import epoch_batches
 from prime.pretraining.setup import build_model, choose_patients, code_of, freeze_unread, learning_rate_at
 from prime.progress import progress_display
@@ -75,6 +77,7 @@ class Pretraining:
         self.raw = model
         self.model, self.optimizer = self.fabric.setup(model, optimizer)
         self.manifest = self._manifest(excluded)
+        self.weights: str | None = None  # SHA-256 of the best ones, once there are any
 
     def _manifest(self, excluded: frozenset[str]) -> dict[str, Any]:
         ids = self.store.patients["patient_id"].to_numpy(dtype=object)
@@ -186,9 +189,17 @@ class Pretraining:
         result = {f"validation/{name}": value / total for name, value in sums.items()}
         return result | self.raw.diagnose(joined, types)
 
+    def _describe(self) -> None:
+        """Write what the folder holds, with the checksum of the best weights so far, if there are any."""
+        digests = {} if self.weights is None else {WEIGHTS: self.weights}
+        save_description(
+            self.out, self.raw.prime, self.config.model_dump(mode="json"), self.manifest, digests
+        )
+
     def _save_state(self, epoch: int, best: float, log: list[dict[str, Any]]) -> None:
         state = {
             "epoch": epoch,
+            "weights": self.weights,
             "best": best,
             "log": json.dumps(log),
             "code": self.manifest["code"],
@@ -210,7 +221,7 @@ class Pretraining:
             return 0, math.inf, []
         try:
             state = torch.load(path, weights_only=True, map_location="cpu")
-            fingerprint, code, log = state["fingerprint"], state["code"], json.loads(state["log"])
+            fingerprint, code, log = state["fingerprint"], state["code"], parse_json(state["log"], str(path))
         except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
             reason = first_line(error)
             raise InputError(f"{path}: damaged ({reason}); remove {self.out} to start anew") from None
@@ -223,9 +234,13 @@ class Pretraining:
                 f"{self.out}: holds a run of other code of PRIME ({code}, now {mine}); go on with that code,"
                 " or give another --out"
             )
-        self.raw.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        return int(state["epoch"]) + 1, float(state["best"]), log
+        try:
+            restore(self.raw, self.optimizer, state)
+            self.weights = None if state["weights"] is None else str(state["weights"])
+            return int(state["epoch"]) + 1, float(state["best"]), log
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+            reason = first_line(error)
+            raise InputError(f"{path}: damaged ({reason}); remove {self.out} to start anew") from None
 
     def run(self, shown: bool = True) -> None:
         """Train every epoch that is left, keep the best network by validation loss, log and plot."""
@@ -234,7 +249,7 @@ class Pretraining:
         epochs = self.settings.epochs
         steps = [len(self.epoch_plan(epoch)) for epoch in range(epochs)]
         if self.fabric.is_global_zero:
-            save_description(self.out, self.raw.prime, self.config.model_dump(mode="json"), self.manifest)
+            self._describe()
         with progress_display(shown and self.fabric.is_global_zero) as bar:
             task = bar.add_task("pretrain", total=sum(steps), completed=sum(steps[:first]), parts="")
 
@@ -254,7 +269,8 @@ class Pretraining:
         best = min(best, row["validation/total"])
         if self.fabric.is_global_zero:
             if improved:
-                save_network(self.out, self.raw.prime, self.scaling)
+                self.weights = save_network(self.out, self.raw.prime, self.scaling)
+                self._describe()
             write_text(self.out / LOG, "".join(json.dumps(r) + "\n" for r in log))
             plot_curves(log, self.out / "curves.svg")
             self._save_state(epoch, best, log)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from prime.errors import InputError
-from prime.files import read_json
+from prime.parsing import read_json
 from prime.settings.strict import validation_message
 
 FLOW = "flow.json"

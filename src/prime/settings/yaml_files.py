@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from prime.errors import InputError
+from prime.errors import InputError, cut
+from prime.files import read_text
+from prime.parsing import LARGEST_YAML, parse_yaml
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -33,13 +33,9 @@ def expand_variables(text: str, where: str) -> str:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping. Raises InputError naming the file where it is missing or malformed."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        text = expand_variables(path.read_text(encoding="utf-8"), str(path))
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a YAML file ({error})") from None
+    if path.is_file() and path.stat().st_size > 4 * LARGEST_YAML:
+        raise InputError(f"{path}: {path.stat().st_size:,} bytes are too many for a YAML file")
+    value = parse_yaml(expand_variables(read_text(path), str(path)), str(path))
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected a mapping of keys to values, found {type(value).__name__}")
     return value  # pyright: ignore[reportUnknownVariableType]
@@ -48,6 +44,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def parse_value(text: str, where: str) -> Any:
     """One value as YAML reads it: a number, a word, `true`, `[1, 2]`. `where` begins the InputError."""
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"{where}: {text!r} is not a value that YAML can read") from None
+        return parse_yaml(text, where)
+    except InputError as error:
+        why = str(error).removeprefix(f"{where}: ").removeprefix("line 1: ")
+        raise InputError(f"{where}: {cut(text)!r} is not a value that YAML can read ({why})") from None

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from prime.arrays import Indices
 from prime.errors import InputError
-from prime.files import read_json, write_json
+from prime.files import write_json
+from prime.parsing import read_json
 from prime.splits.folds import Fold
 
 FORMAT = "prime-splits"

@@ -41,7 +41,7 @@ def data_identity(store: Store) -> dict[str, Any]:
     """Everything in a store that a network's outputs depend on, as JSON: values, rows, groups of features."""
     return {
         "values": {name: source.sha256 for name, source in store.sources.items()},
-        "rows": store.manifest["index_sha256"],
+        "rows": {name: store.manifest["sha256"][f"{name}.index.npy"] for name in store.sources},
         "inputs": input_spec(store).model_dump(mode="json"),
     }
 

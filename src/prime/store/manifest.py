@@ -7,7 +7,9 @@ from prime.cohort.source import SourceConfig
 from prime.files import sha256_text
 from prime.fingerprint import FileStamp
 
-FORMAT = 2  # 2: patients are sorted by id
+MANIFEST, PATIENTS = "manifest.json", "patients.parquet"
+KIND, REMEDY = "store", "pack it again"
+FORMAT = 3  # 3: the manifest is sealed
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class SourceManifest:
         source_hash: SHA-256 over the files that were read.
         config_hash: SHA-256 of the source's options.
         sha256: of `{source}.npy`.
+        rows_sha256: of `{source}.rows.parquet`.
         detected: the format that the reader recognised.
         notes: what was left out and why.
         attributes: encoder and other facts that the files state.
@@ -45,6 +48,7 @@ class SourceManifest:
     source_hash: str
     config_hash: str
     sha256: str
+    rows_sha256: str
     detected: str
     notes: list[str]
     attributes: dict[str, str]

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from prime.cohort.config import CohortConfig
 from prime.errors import InputError
+from prime.file_names import file_name
 from prime.files import sha256_text
+from prime.store.manifest import MANIFEST
 from prime.store.packing import pack
 from prime.store.store import Store
 
@@ -17,8 +19,7 @@ def default_store(config: CohortConfig) -> Path:
 
     The hash is over the cohort's settings with absolute root, so that two cohorts never share a store.
     """
-    name = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in config.name)
-    return Path("runs") / f"store-{name}-{sha256_text(config.model_dump_json())[:8]}"
+    return Path("runs") / f"store-{file_name(config.name)}-{sha256_text(config.model_dump_json())[:8]}"
 
 
 def open_or_pack(config: CohortConfig, folder: Path, say: Callable[[str], None]) -> Store:
@@ -27,7 +28,7 @@ def open_or_pack(config: CohortConfig, folder: Path, say: Callable[[str], None])
     `say` is called with one line where anything is packed. Raises InputError for what the readers refuse,
     and where the folder holds another cohort.
     """
-    if (folder / "manifest.json").is_file():
+    if (folder / MANIFEST).is_file():
         store = Store.open(folder)
         if store.manifest["name"] != config.name:
             raise InputError(

@@ -16,11 +16,20 @@ from prime.cohort.endpoints import ClinicalTable, read_clinical
 from prime.cohort.readers import read_source, source_files
 from prime.cohort.source import SourceConfig, SourceRows
 from prime.errors import InputError
-from prime.files import read_json, replacing, sha256_file, write_json, write_npy
+from prime.files import replacing, sha256_file, write_npy, writing_below
 from prime.fingerprint import FileStamp, stamp
 from prime.progress import tracked
+from prime.sealed import read_sealed, require_files, write_sealed
 from prime.store.array_writer import ArrayWriter, TooLargeForFloat16
-from prime.store.manifest import FORMAT, SourceManifest, source_config_hash
+from prime.store.manifest import (
+    FORMAT,
+    KIND,
+    MANIFEST,
+    PATIENTS,
+    REMEDY,
+    SourceManifest,
+    source_config_hash,
+)
 
 
 def pack(config: CohortConfig, out: Path | str, progress: bool = True) -> Path:
@@ -38,11 +47,11 @@ def pack(config: CohortConfig, out: Path | str, progress: bool = True) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     clinical = read_clinical(config.clinical, config.root)
     parts: dict[str, SourceManifest] = {}
-    for modality, name, options in tracked(
-        config.every_source(), lambda item: f"packing {item[1]}", progress
-    ):
-        parts[name] = _pack_source(name, modality, options, Path(config.root), out)
-    _finish(config, clinical, parts, out)
+    sources = tracked(config.every_source(), lambda item: f"packing {item[1]}", progress)
+    with writing_below(out):
+        for modality, name, options in sources:
+            parts[name] = _pack_source(name, modality, options, Path(config.root), out)
+        _finish(config, clinical, parts, out)
     return out
 
 
@@ -52,9 +61,9 @@ def _pack_source(name: str, modality: str, options: SourceConfig, root: Path, ou
     stamps = [stamp(path, root, known) for path in source_files(name, options, root)]
     source_hash = combined_hash(stamps)
     wanted = (modality, source_hash, source_config_hash(options))
-    if before is not None and before.identity() == wanted and _intact(name, before, out):
+    if before is not None and before.identity() == wanted:
         return before
-    (out / "manifest.json").unlink(missing_ok=True)
+    (out / MANIFEST).unlink(missing_ok=True)
     (out / f"{name}.json").unlink(missing_ok=True)
     source, dtype, index = _write(name, options, root, out)
     if not len(index):
@@ -77,12 +86,14 @@ def _pack_source(name: str, modality: str, options: SourceConfig, root: Path, ou
         source_hash=source_hash,
         config_hash=source_config_hash(options),
         sha256=sha256_file(out / f"{name}.npy"),
+        rows_sha256=sha256_file(out / f"{name}.rows.parquet"),
         detected=source.detected,
         notes=source.notes,
         attributes=source.attributes,
         files=stamps,
     )
-    write_json(out / f"{name}.json", part.to_json())
+    digests = {f"{name}.npy": part.sha256, f"{name}.rows.parquet": part.rows_sha256}
+    write_sealed(out / f"{name}.json", {"source": part.to_json()}, digests)
     return part
 
 
@@ -93,23 +104,13 @@ def combined_hash(stamps: list[FileStamp]) -> str:
 
 
 def _part(name: str, out: Path) -> SourceManifest | None:
-    """The description of this source by an earlier packing, None where there is none that is complete."""
+    """The description of this source by an earlier packing, None where there is none that is whole."""
     try:
-        return SourceManifest.from_json(read_json(out / f"{name}.json"))
+        found = read_sealed(out / f"{name}.json", KIND, REMEDY)
+        require_files(out, found, (f"{name}.npy", f"{name}.rows.parquet"), KIND, REMEDY)
+        return SourceManifest.from_json(found["source"])
     except (InputError, KeyError, TypeError):
         return None
-
-
-def _intact(name: str, part: SourceManifest, out: Path) -> bool:
-    """Whether the array and the table of its rows exist and the array has its shape and dtype."""
-    path = out / f"{name}.npy"
-    if not path.is_file() or not (out / f"{name}.rows.parquet").is_file():
-        return False
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return False
-    return array.shape == (part.rows, part.dim) and array.dtype == np.dtype(part.dtype)
 
 
 def _write(name: str, options: SourceConfig, root: Path, out: Path) -> tuple[SourceRows, str, pd.DataFrame]:
@@ -135,12 +136,22 @@ def _stream(source: SourceRows, path: Path, dtype: str) -> pd.DataFrame:
     lengths: list[int] = []
     with replacing(path) as temporary, ArrayWriter(temporary, source.dim, dtype) as writer:
         for patient, rows in source.patients:
+            _require_numbers(rows, source, patient)
             writer.append(rows)
             patients.append(patient)
             lengths.append(len(rows))
     length = np.asarray(lengths, dtype=np.int64)
     start = np.cumsum(length) - length
     return pd.DataFrame({"patient_id": pd.Series(patients, dtype=object), "start": start, "length": length})
+
+
+def _require_numbers(rows: NDArray[np.float32], source: SourceRows, patient: str) -> None:
+    """Raise InputError for an infinite number, and for NaN where it does not mean a missing feature."""
+    bad = ~np.isfinite(rows) if source.kind == "sequence" else np.isinf(rows)
+    if bad.any():
+        raise InputError(
+            f"{source.detected}: patient {patient} has NaN or an infinite number; correct the file"
+        )
 
 
 def _finish(
@@ -150,23 +161,27 @@ def _finish(
     rows = {name: pd.read_parquet(out / f"{name}.rows.parquet") for name in parts}
     patients = join_patients(clinical, rows)
     contents = _contents(config, clinical, parts)
-    old = _manifest(out)
-    if (
-        old is not None
-        and all(old.get(key) == value for key, value in contents.items())
-        and _whole(out, parts)
-    ):
+    if _up_to_date(out, contents, parts):
         return
-    (out / "manifest.json").unlink(missing_ok=True)
-    with replacing(out / "patients.parquet") as temporary:
+    (out / MANIFEST).unlink(missing_ok=True)
+    with replacing(out / PATIENTS) as temporary:
         patients.to_parquet(temporary, index=False)
     for name, table in rows.items():
         write_npy(out / f"{name}.index.npy", patient_index(patients, table))
-    digests = {
-        "patients_sha256": sha256_file(out / "patients.parquet"),
-        "index_sha256": {name: sha256_file(out / f"{name}.index.npy") for name in parts},
-    }
-    write_json(out / "manifest.json", contents | digests)
+    digests = {f"{name}.npy": part.sha256 for name, part in parts.items()}
+    written = [PATIENTS, *(f"{name}.index.npy" for name in parts)]
+    digests |= {name: sha256_file(out / name) for name in written}
+    write_sealed(out / MANIFEST, contents, digests)
+
+
+def _up_to_date(out: Path, contents: dict[str, Any], parts: dict[str, SourceManifest]) -> bool:
+    """Whether the manifest says just this, and its small files are as it says; sources are known to be."""
+    try:
+        old = read_sealed(out / MANIFEST, KIND, REMEDY)
+        require_files(out, old, [PATIENTS, *(f"{name}.index.npy" for name in parts)], KIND, REMEDY)
+    except InputError:
+        return False
+    return all(old.get(key) == value for key, value in contents.items())
 
 
 def _contents(
@@ -188,19 +203,6 @@ def _contents(
         "sources": {name: part.to_json() for name, part in parts.items()},
     }
     return json.loads(json.dumps(contents))
-
-
-def _manifest(out: Path) -> dict[str, Any] | None:
-    try:
-        found = read_json(out / "manifest.json")
-    except InputError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _whole(out: Path, parts: dict[str, SourceManifest]) -> bool:
-    files = ["patients.parquet", *(f"{name}.index.npy" for name in parts)]
-    return all((out / name).is_file() for name in files)
 
 
 def join_patients(clinical: ClinicalTable, rows: dict[str, pd.DataFrame]) -> pd.DataFrame:

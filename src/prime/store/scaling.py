@@ -26,6 +26,15 @@ class SourceScaling:
     clip: float
     own: dict[str, "SourceScaling"] = field(default_factory=dict[str, "SourceScaling"])
 
+    def is_sound(self, dim: int) -> bool:
+        """Whether centre and scale are finite (dim,) numbers, and scale and clip positive."""
+        return (
+            self.centre.shape == self.scale.shape == (dim,)
+            and bool(np.isfinite(self.centre).all() and np.isfinite(self.scale).all())
+            and bool((self.scale > 0).all())
+            and 0 < self.clip < float("inf")
+        )
+
     def rows(self, values: NDArray[np.generic], types: NDArray[np.str_]) -> NDArray[np.float32]:
         """Scaled float32 rows (R, d) of patients of these cancer types (R,)."""
         if not self.own:

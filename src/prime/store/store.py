@@ -7,7 +7,7 @@ A folder holds `manifest.json`, `patients.parquet`, and for each source `{source
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,19 @@ from numpy.typing import NDArray
 
 from prime.cohort.config import CohortConfig
 from prime.cohort.readers import source_files
-from prime.errors import InputError
-from prime.files import read_json, sha256_file
+from prime.errors import InputError, shown
 from prime.fingerprint import FileStamp, changed
-from prime.store.manifest import FORMAT, SourceManifest, source_config_hash
+from prime.parsing import read_json
+from prime.sealed import DIGESTS, read_sealed, require_files
+from prime.store.manifest import (
+    FORMAT,
+    KIND,
+    MANIFEST,
+    PATIENTS,
+    REMEDY,
+    SourceManifest,
+    source_config_hash,
+)
 from prime.store.packing import pack
 
 __all__ = ["SourceManifest", "Store", "pack"]
@@ -31,7 +40,7 @@ class Store:
     Attributes:
         path: its folder.
         manifest: the manifest as plain values: name, version, format, config, modalities, clinical,
-            endpoints, patients_sha256, index_sha256 and sources.
+            endpoints, sources, and the checksums of its files.
         patients: one row per patient, as in `ClinicalTable.frame`; the row number is the patient's index.
         modalities: the sources of each modality, in the order of the cohort file.
         sources: the description of each source.
@@ -52,7 +61,7 @@ class Store:
             sources = {name: SourceManifest.from_json(v) for name, v in manifest["sources"].items()}
             modalities = {str(k): [str(s) for s in v] for k, v in manifest["modalities"].items()}
         except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path / 'manifest.json'}: damaged ({error}); pack the store again") from None
+            raise InputError(f"{path / MANIFEST}: damaged ({error}); pack the store again") from None
         return cls(path, manifest, _read_patients(path, manifest), modalities, sources)
 
     @property
@@ -61,22 +70,33 @@ class Store:
         return list(self.manifest["endpoints"])
 
     def values(self, source: str) -> NDArray[np.floating[Any]]:
-        """All rows of a source, a read-only memory map (rows, d). Raises InputError where it is damaged."""
+        """All rows of a source, a read-only memory map (rows, d).
+
+        Raises InputError where it is not as it was packed.
+        """
         facts = self._facts(source)
+        self._require(f"{source}.npy")
         array = _load(self.path / f"{source}.npy", mapped=True)
         if array.shape != (facts.rows, facts.dim) or array.dtype != np.dtype(facts.dtype):
             raise InputError(f"{self.path / source}.npy: not what the manifest says; pack the store again")
         return array
 
     def index(self, source: str) -> NDArray[np.int64]:
-        """Start and number of each patient's rows, (P, 2) int64, in the order of `patients`."""
+        """Start and number of each patient's rows, (P, 2) int64, in the order of `patients`.
+
+        Raises InputError where it is not as it was packed, or points outside the source's rows.
+        """
         facts = self._facts(source)
+        self._require(f"{source}.index.npy")
         array = _load(self.path / f"{source}.index.npy", mapped=False)
-        if array.shape != (len(self.patients), 2) or int(array[:, 1].sum()) != facts.rows:
+        if not _points_to(array, len(self.patients), facts.rows):
             raise InputError(
                 f"{self.path / source}.index.npy: not what the manifest says; pack the store again"
             )
         return array
+
+    def _require(self, name: str) -> None:
+        require_files(self.path, self.manifest, [name], KIND, REMEDY)
 
     def observed(self) -> NDArray[np.bool_]:
         """Which patient has which modality, (P, M) bool, modalities in their order."""
@@ -117,17 +137,7 @@ class Store:
 
     def verify(self) -> None:
         """Check every file's checksum. Raises InputError naming the first that differs."""
-        wanted = {"patients.parquet": self.manifest["patients_sha256"]}
-        wanted |= {f"{name}.npy": facts.sha256 for name, facts in self.sources.items()}
-        wanted |= {f"{name}.index.npy": digest for name, digest in self.manifest["index_sha256"].items()}
-        for name, digest in wanted.items():
-            path = self.path / name
-            if not path.is_file():
-                raise InputError(f"{path}: missing from the store; pack it again")
-            if sha256_file(path) != digest:
-                raise InputError(
-                    f"{path}: its checksum is not the manifest's; the file is damaged, pack it again"
-                )
+        require_files(self.path, self.manifest, self.manifest[DIGESTS], KIND, REMEDY)
 
     def _facts(self, source: str) -> SourceManifest:
         if source not in self.sources:
@@ -136,7 +146,7 @@ class Store:
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
-    file = path / "manifest.json"
+    file = path / MANIFEST
     if not file.is_file():
         raise InputError(f"{path}: not a store (no manifest.json); make one with prime pack COHORT.yaml")
     manifest = read_json(file)
@@ -144,18 +154,22 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise InputError(f"{file}: not a store's manifest; make one with prime pack COHORT.yaml")
     if manifest["format"] != FORMAT:
         raise InputError(
-            f"{file}: store format {manifest['format']}, this version reads {FORMAT}; pack it again"
+            f"{file}: store format {shown(manifest['format'])}, this version reads {FORMAT}; pack it again"
         )
-    return cast(dict[str, Any], manifest)
+    return read_sealed(file, KIND, REMEDY)
 
 
 def _read_patients(path: Path, manifest: dict[str, Any]) -> pd.DataFrame:
-    file = path / "patients.parquet"
-    if not file.is_file():
-        raise InputError(f"{file}: missing from the store; pack it again")
-    if sha256_file(file) != manifest.get("patients_sha256"):
-        raise InputError(f"{file}: its checksum is not the manifest's; the file is damaged, pack it again")
-    return pd.read_parquet(file)
+    require_files(path, manifest, [PATIENTS], KIND, REMEDY)
+    return pd.read_parquet(path / PATIENTS)
+
+
+def _points_to(index: NDArray[Any], patients: int, rows: int) -> bool:
+    """Whether an index (P, 2) has the starts and lengths of `rows` rows of `patients` patients."""
+    if index.shape != (patients, 2) or index.dtype != np.int64:
+        return False
+    start, length = index.T
+    return bool((index >= 0).all() and (start + length <= rows).all() and length.sum() == rows)
 
 
 def _load(path: Path, mapped: bool) -> NDArray[Any]:

@@ -85,14 +85,19 @@ def covariate_columns(store: Store) -> dict[str, Floats]:
     }
 
 
-def source_vectors(store: Store, source: str, distribution: bool = False) -> tuple[Indices, Floats]:
-    """Who has a source, (n,) positions in the store, and their vectors: (n, d), or (n, 4 d).
+def source_vectors(
+    store: Store, source: str, distribution: bool = False, patients: Indices | None = None
+) -> tuple[Indices, Floats]:
+    """Who of some patients (positions in the store; all by default) has a source, and their vectors.
 
-    With `distribution`, a vector holds the mean of a patient's rows, the log of one plus their standard
-    deviation, and their 10 % and 90 % quantiles.
+    Returns positions (n,) among those patients, and (n, d), or (n, 4 d): with `distribution`, a vector holds
+    the mean of a patient's rows, the log of one plus their standard deviation, and their 10 % and 90 %
+    quantiles.
     """
-    who = np.flatnonzero(store.index(source)[:, 1] > 0)
-    return who, (_distributions if distribution else _means)(store, source, who)
+    length = store.index(source)[:, 1]
+    who = np.flatnonzero((length if patients is None else length[patients]) > 0)
+    found = who if patients is None else patients[who]
+    return who, (_distributions if distribution else _means)(store, source, found)
 
 
 def _means(store: Store, source: str, patients: Indices) -> Floats:

@@ -1,6 +1,5 @@
 """The methods of the comparison: what they read, what they cost, what validation chose for them."""
 
-import json
 from collections import Counter
 from typing import Any
 
@@ -8,6 +7,7 @@ import pandas as pd
 
 from prime.catalogue.methods import METHODS, Method
 from prime.downstream.fit import PRIME
+from prime.parsing import parse_json
 from prime.render.tables import Table
 from prime.study.arms import Arm
 from prime.study.context import Context, Output, Results, Study, method_label
@@ -50,7 +50,7 @@ def chosen_points(costs: pd.DataFrame) -> pd.DataFrame:
     points of the grid whose training diverged."""
     rows: list[dict[str, Any]] = []
     for _, fit in costs.iterrows():
-        for fold, found in json.loads(fit["chosen"]).items():
+        for fold, found in parse_json(fit["chosen"], "chosen").items():
             row = {key: fit[key] for key in ("method", "task", "cohort", "seed")} | {"fold": int(fold)}
             losses = found.get("validation_losses", [])
             row |= {"epochs": found.get("epochs"), "validation_loss": min(losses, default=float("nan"))}

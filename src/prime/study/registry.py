@@ -5,10 +5,12 @@ from prime.study import (
     ablations,
     cohort_table,
     comparison_tables,
+    intervals,
     label_efficiency,
     method_list,
     method_tables,
     metric_tables,
+    next_test,
     protocols,
     same_site,
     shared_head,
@@ -37,6 +39,8 @@ STUDIES: dict[str, Study] = {
         protocols.PRETRAINING,
         protocols.SITES,
         same_site.STUDY,
+        intervals.STUDY,
+        next_test.STUDY,
         sweeps.SETTINGS,
     )
 }

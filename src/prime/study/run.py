@@ -1,6 +1,5 @@
 """Running studies: pretraining, fits, then tables and figures; everything that is done is kept."""
 
-import json
 import platform
 import time
 import traceback
@@ -15,9 +14,10 @@ from rich.console import Console
 from prime import __version__
 from prime.cohort.tables import refuse_shifted
 from prime.errors import InputError
-from prime.files import read_json, sha256_file, write_json, write_text
+from prime.files import sha256_file, write_json, write_text
 from prime.job_pool import JobPool
 from prime.model.checkpoint import MANIFEST, WEIGHTS
+from prime.parsing import parse_json, read_json
 from prime.pretraining.loop import LOG
 from prime.provenance import source_digest
 from prime.render.draw import write_figure
@@ -184,7 +184,8 @@ def _arm_facts(arm: Arm) -> dict[str, Any]:
 def _pretraining_seconds(folder: Path) -> float:
     """Time of its training epochs, from its log: a pause between a kill and going on is not in it."""
     patients = len(read_json(folder / MANIFEST)["train_patients"])
-    rows = [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
+    log = folder / LOG
+    rows = [parse_json(line, str(log)) for line in log.read_text(encoding="utf-8").splitlines()]
     return sum(patients / row["patients_per_second"] for row in rows)
 
 

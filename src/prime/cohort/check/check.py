@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from prime.cohort.check.outcomes import check_endpoints
 from prime.cohort.check.report import CheckReport, SourceCheck, TypeCheck, exit_status, render
+from prime.cohort.check.sample_size import check_sample_sizes
 from prime.cohort.check.sources import SourceFindings, check_source
 from prime.cohort.config import CohortConfig
 from prime.cohort.endpoints import ClinicalTable, read_clinical
@@ -96,6 +97,7 @@ def _report(
         endpoints=endpoints,
         errors=errors + [line for item in found for line in item.errors] + endpoint_errors,
         warnings=[line for item in found for line in item.warnings] + endpoint_warnings,
+        sample_sizes=check_sample_sizes(clinical, some_modality[listed]),
     )
     _judge_patients(report, clinical, modalities, some_modality)
     return report

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from prime.cohort.check.sample_size import SampleSizeCheck
+
 
 @dataclass
 class SourceCheck:
@@ -88,6 +90,7 @@ class CheckReport:
     endpoints: list[EndpointCheck]
     errors: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
+    sample_sizes: list[SampleSizeCheck] = field(default_factory=list[SampleSizeCheck])
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -123,6 +126,8 @@ def render(report: CheckReport, console: Console) -> None:
     )
     if report.endpoints:
         console.print(_endpoint_table(report))
+    if report.sample_sizes:
+        console.print(_sample_size_table(report.sample_sizes))
     for style, label, found in (("yellow", "warning", report.warnings), ("red", "error", report.errors)):
         for line in found:
             console.print(f"[{style}]{label}:[/{style}] {escape(line)}", soft_wrap=True)
@@ -202,4 +207,17 @@ def _endpoint_table(report: CheckReport) -> Table:
             table.add_row(
                 escape(item.endpoint), escape(item.cohort or "(none)"), *(f"{n:,}" for n in numbers)
             )
+    return table
+
+
+def _sample_size_table(found: list[SampleSizeCheck]) -> Table:
+    """Patients there are and patients that a new model would need."""
+    number = found[0].parameters
+    table = _table(
+        f"Sample size by Riley's criteria: needed for {number} parameters, and the most that serve",
+        "endpoint", "type", "patients", "events", "needed", "with events", "most parameters",
+    )  # fmt: skip
+    for item in found:
+        numbers = (item.patients, item.events, item.needed, item.needed_events, item.most)
+        table.add_row(escape(item.endpoint), escape(item.cohort or "(none)"), *(f"{n:,}" for n in numbers))
     return table

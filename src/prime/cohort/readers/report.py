@@ -1,6 +1,5 @@
 """Report texts through a BERT-type encoder, one token a word piece, cached by content."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from prime.cohort.readers.registry import reader
 from prime.cohort.readers.report_texts import ReportTable, report_texts
 from prime.cohort.source import SourceRows, SourceTexts
 from prime.errors import InputError
-from prime.files import sha256_paths, sha256_text, write_npy
+from prime.files import cache_folder, sha256_paths, sha256_text, write_npy
 from prime.precision import fast_bfloat16
 from prime.progress import tracked
 from prime.text_encoder import (
@@ -124,11 +123,6 @@ class ReportCache:
             return np.load(path, allow_pickle=False).astype(np.float32)
         except (OSError, ValueError, EOFError) as error:
             raise InputError(f"{path}: damaged cache file ({error}); delete it and run again") from None
-
-
-def cache_folder() -> Path:
-    """The cache folder: `PRIME_CACHE`, else `~/.cache/prime`."""
-    return Path(os.environ.get("PRIME_CACHE") or "~/.cache/prime").expanduser()
 
 
 def _encoded(

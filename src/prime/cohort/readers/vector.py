@@ -15,7 +15,8 @@ from prime.cohort.source import SourceRows, kept_attributes
 from prime.cohort.tables import patient_ids, read_table, require_columns
 from prime.cohort.tissue import SampledSource, Tissue, sort_tissue, without_normal
 from prime.errors import InputError
-from prime.files import read_json, read_text
+from prime.files import read_text
+from prime.parsing import read_json
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 MINIMUM_GENE_OVERLAP = 0.5

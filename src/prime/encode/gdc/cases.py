@@ -9,7 +9,8 @@ from prime.encode.gdc.kinds import CLINICAL
 from prime.encode.gdc.query import find_cases
 from prime.encode.gdc.server import Server
 from prime.errors import InputError
-from prime.files import read_json, write_json
+from prime.files import write_json
+from prime.parsing import read_json
 
 COLUMNS = ["patient_id", "type", "site", "vital_status", "os_days", "os_event", "age", "sex", "note"]
 Case = dict[str, Any]

@@ -1,6 +1,5 @@
 """Requests to the GDC over HTTP, repeated where a fault may be temporary."""
 
-import json
 import random
 import threading
 import time
@@ -15,6 +14,7 @@ import requests
 import urllib3
 
 from prime.errors import InputError
+from prime.parsing import parse_json
 
 HITS_PER_REQUEST = 1000
 LONGEST_WAIT_S = 120.0
@@ -135,8 +135,8 @@ class Server:
                     )
                 started, size = now, 0
 
-    def _json(self, found: requests.Response) -> object:
-        """The JSON of an answer. Raises TransientError where it is none, InputError where it has no end."""
+    def _body(self, found: requests.Response) -> bytes:
+        """The whole of an answer. Raises TooSlowError, and InputError where it has no end."""
         text = bytearray()
         for chunk in self.chunks(found, decoded=True):
             text += chunk
@@ -144,14 +144,7 @@ class Server:
                 raise InputError(
                     f"{self.url}: an answer of more than {ANSWER_BYTES:,} bytes; is it a GDC server?"
                 )
-        try:
-            return json.loads(text)
-        except ValueError:
-            raise TransientError(f"{self.url}: the answer is not JSON") from None
-        except RecursionError:
-            raise InputError(
-                f"{self.url}: an answer that is nested too deeply; is it a GDC server?"
-            ) from None
+        return bytes(text)
 
     def wait_before_retry(self, attempt: int, asked_s: float | None) -> None:
         """Wait after failed attempt number `attempt` (from 1); `asked_s` is the wait the server asked for.
@@ -188,7 +181,7 @@ class Server:
 
         def attempt() -> dict[str, Any]:
             with self.response("POST", path, json=body) as found:
-                value = self._json(found)
+                value = _parsed(self._body(found), self.url)
             data = cast(dict[str, Any], value).get("data") if isinstance(value, dict) else None
             if not isinstance(data, dict):
                 raise InputError(f"{self.url}/{path}: an answer without `data`; is it a GDC server?")
@@ -225,6 +218,13 @@ class Server:
                 f"{self.url}/{endpoint}: {start} hits, {len(seen)} different, of {sorted(totals)} stated; "
                 f"the list changed while it was read: run again"
             )
+
+
+def _parsed(body: bytes, url: str) -> object:
+    try:
+        return parse_json(body, url)
+    except InputError as error:
+        raise TransientError(f"{url}: the answer is not JSON, or no plain one") from error
 
 
 def retry_after_s(header: str | None) -> float | None:

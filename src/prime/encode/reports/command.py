@@ -73,7 +73,7 @@ def _say_what_to_read(job: "ReportJob", console: "Console") -> None:
     """What was changed and found, and what to write into the cohort file."""
     import pandas as pd
 
-    from prime.files import read_json
+    from prime.parsing import read_json
 
     table = pd.read_csv(job.out / "cleaning.csv")
     if len(table):

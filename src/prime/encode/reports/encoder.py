@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from prime.encode.record import UNKNOWN, EncoderRecord
 from prime.encode.reports.options import TokenSettings
 from prime.errors import InputError
-from prime.files import read_json, sha256_paths
+from prime.files import sha256_paths
 from prime.hub import recorded_name
+from prime.parsing import read_json
 from prime.text_encoder import (
     encoder_files,
     encoder_folder,

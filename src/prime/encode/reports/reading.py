@@ -9,7 +9,8 @@ from prime.encode.reports.pdf import Page, Pages, ReadSettings, read_pdf
 from prime.encode.reports.sources import Report
 from prime.encode.work import settings_hash
 from prime.errors import InputError
-from prime.files import read_json, read_text, sha256_file, write_json
+from prime.files import read_text, sha256_file, write_json
+from prime.parsing import read_json
 
 PAGES = "pages"  # folder in the output folder
 VERSION = 2  # raise it when the same page gives another text, so that every page is read again

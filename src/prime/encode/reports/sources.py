@@ -7,8 +7,9 @@ from pathlib import Path
 from prime.cohort.patient_names import PATIENT_FROM, patient_in
 from prime.cohort.tables import read_table, require_columns
 from prime.cohort.tissue import TissueRule, sort_tissue
-from prime.encode.file_names import UNFIT, refuse_unfit_id
+from prime.encode.file_names import refuse_unfit_id
 from prime.errors import InputError
+from prime.file_names import file_name
 from prime.files import write_text
 
 TABLES = (".csv", ".tsv", ".xlsx", ".parquet")
@@ -120,7 +121,7 @@ def _of_table(path: Path, out: Path, columns: Columns) -> list[Report]:
     for row, (cell, text) in enumerate(zip(table[columns.name], table[columns.text], strict=True), start=1):
         stated = str(cell).strip()
         patient = _patient(stated, columns, f"{path}: row {row}")
-        name = UNFIT.sub("_", stated)
+        name = file_name(stated)
         seen[name] += 1
         if seen[name] > 1:
             name = f"{name}-{seen[name]}"

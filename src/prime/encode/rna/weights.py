@@ -11,8 +11,9 @@ from torch import Tensor
 from prime.encode.record import UNKNOWN, EncoderRecord
 from prime.encode.rna.bulkrnabert import BulkRNABert, BulkRNABertConfig
 from prime.errors import InputError, some
-from prime.files import read_json, sha256_paths
+from prime.files import sha256_paths
 from prime.hub import ModelFiles, model_folder, recorded_name
+from prime.parsing import read_json
 
 WEIGHTS = "model.safetensors"
 FILES = ModelFiles(

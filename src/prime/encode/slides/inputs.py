@@ -10,6 +10,7 @@ import openslide
 from prime.cohort.patient_names import PATIENT_FROM, patient_in
 from prime.cohort.readers import tokens as token_files
 from prime.cohort.tissue import TUMOUR, TissueRule
+from prime.encode.file_names import refuse_unfit_id
 from prime.encode.slides import feature_files
 from prime.errors import InputError
 
@@ -94,6 +95,7 @@ def by_patient(
             if patient is None:
                 raise InputError(f"{where}: --patient-from {pattern!r} finds no patient in {item.name!r}")
         if patient is not None:
+            refuse_unfit_id(patient, str(slide_table or item.path))
             patients.setdefault(patient, []).append(item)
     if not patients:
         raise InputError(f"{slide_table}: lists none of the {len(found)} files")

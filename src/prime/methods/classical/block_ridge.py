@@ -19,8 +19,8 @@ import numpy as np
 
 from prime.arrays import Floats, Indices
 from prime.errors import InputError
-from prime.methods.interface import JointModel
-from prime.methods.statistics.blocks import Blocks, encode_blocks, fit_imputer
+from prime.methods.interface import FittedBlocks, JointModel
+from prime.methods.statistics.blocks import fit_blocks, fit_imputer
 from prime.methods.statistics.cohort_heads import (
     CohortHead,
     EndpointLabels,
@@ -32,9 +32,10 @@ from prime.methods.statistics.design import (
     ANNOTATIONS,
     COVARIATES,
     Design,
+    FeatureMap,
     filled,
     predict_annotations,
-    within_type,
+    scale_covariates,
 )
 from prime.methods.statistics.examples import Population
 from prime.methods.statistics.within_type import Types
@@ -54,12 +55,12 @@ class BlockRidge(JointModel):
         names = {"components", "sizes", "spectrum_power", "word_counts", "distributions"}
         return self.settings.model_dump(mode="json", include=names)
 
-    def encode(self, population: Population) -> Blocks:
+    def encode(self, population: Population) -> FittedBlocks:
         """Blocks of all sources. Raises InputError where the settings name one that the cohort lacks."""
         settings = self.settings
         self._require(population)
         counts = {name: settings.sizes.get(name, settings.components) for name in population.sources}
-        return encode_blocks(population, counts, settings.spectrum_power, settings.word_counts)
+        return fit_blocks(population, counts, settings.spectrum_power, settings.word_counts)
 
     @property
     def designing(self) -> dict[str, Any]:
@@ -67,23 +68,24 @@ class BlockRidge(JointModel):
         names = {"scale", "scales", "impute", "annotations"}
         return self.settings.model_dump(mode="json", include=names) | {"covariates": self.covariates}
 
-    def design(self, population: Population, blocks: Blocks, seed: int) -> Design:
+    def design(self, population: Population, fitted: FittedBlocks, seed: int) -> Design:
         """The blocks with what the settings add."""
         settings, types, training = self.settings, population.types, population.training
+        encoders, blocks = fitted
         imputer = fit_imputer(blocks.take(training)) if settings.impute else None
-        covariates = np.zeros((len(types), 0))
-        if self.covariates:
-            covariates = within_type(_table(population.covariates), types, training)
-        annotations = None
+        covariates = scale_covariates(population) if self.covariates and population.covariates else None
         targets = [name for name in settings.annotations if name in population.covariates]
+        found = None
         if targets:
-            known = _table({name: population.covariates[name] for name in targets})
+            known = np.stack([population.covariates[name] for name in targets], axis=1)
             scale = self._scale(blocks.owner.tolist())
             x = filled(blocks, imputer)
-            annotations = predict_annotations(x, types, known, scale, training, seed)
-        owner = [*blocks.owner.tolist(), *[COVARIATES] * covariates.shape[1]]
+            found = predict_annotations(x, types, known, scale, training, seed)
+        annotations, annotated = found or (None, None)
+        owner = [*blocks.owner.tolist(), *[COVARIATES] * (len(covariates.names) if covariates else 0)]
         owner += [] if annotations is None else [ANNOTATIONS] * len(targets)
-        return Design(blocks, imputer, covariates, annotations, tuple(owner), self._scale(owner))
+        features = FeatureMap(encoders, imputer, covariates, annotations, tuple(owner), self._scale(owner))
+        return features.of_blocks(population, blocks, annotated)
 
     def head(self, scale: Floats, binary: bool) -> FitHead:
         """Own weights."""
@@ -105,10 +107,6 @@ class BlockRidge(JointModel):
                 f"block_ridge and shared_ridge: their settings name {', '.join(sorted(unknown))}, which the"
                 f" cohort lacks; it has {', '.join(population.sources)}"
             )
-
-
-def _table(columns: dict[str, Floats]) -> Floats:
-    return np.stack(list(columns.values()), axis=1)
 
 
 class SharedRidge(BlockRidge):

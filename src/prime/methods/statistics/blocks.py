@@ -36,8 +36,12 @@ class BlockEncoder:
 
     def __call__(self, values: Floats, types: Types) -> Floats:
         """Block (n, k) of raw vectors (n, d) of patients of types (n,); a missing number is neutral."""
+        return self.standardise(values, types) @ self.loadings
+
+    def standardise(self, values: Floats, types: Types) -> Floats:
+        """Raw vectors (n, d) within their type, (n, d), zero where a number is missing."""
         ready = values if self.rarity is None else weighted_words(values, self.rarity)
-        return self.normalise(ready, types) @ self.loadings
+        return self.normalise(ready, types)
 
 
 def fit_block(values: Floats, types: Types, count: int, power: float, words: bool = False) -> BlockEncoder:
@@ -85,13 +89,15 @@ class Blocks:
         return replace(self, values=np.where(there, self.values, 0.0), there=there)
 
 
-def encode_blocks(
+def fit_blocks(
     population: Population, counts: dict[str, int], power: float, words: tuple[str, ...] = ()
-) -> Blocks:
-    """Blocks of a population; the encoders are fitted on its training patients, labelled or not.
+) -> tuple[dict[str, BlockEncoder], Blocks]:
+    """The encoders of a population's sources, fitted on its training patients, and everyone's blocks.
+
+    A source that fewer than two of them have gets no encoder and no block.
 
     Args:
-        population: P patients.
+        population: P patients, labelled or not.
         counts: components of each source, at most.
         power: see `fit_block`.
         words: the sources that count words.
@@ -99,25 +105,44 @@ def encode_blocks(
     types = population.types
     trains = np.zeros(len(types), dtype=bool)
     trains[population.training] = True
-    parts: list[Floats] = [np.zeros((len(types), 0))]
-    there: list[Flags] = [np.zeros((len(types), 0), dtype=bool)]
-    owner: list[str] = []
+    encoders: dict[str, BlockEncoder] = {}
+    parts: dict[str, tuple[Indices, Floats]] = {}
     for name, read in population.sources.items():
         who, values = read()
         own = trains[who]
         if own.sum() < 2:
             continue
-        encoder = fit_block(values[own], types[who][own], counts[name], power, name in words)
-        part = np.zeros((len(types), encoder.loadings.shape[1]))
-        part[who] = encoder(values, types[who])
-        has = np.zeros(part.shape, dtype=bool)
-        has[who] = True
-        parts.append(part)
-        there.append(has)
-        owner += [name] * part.shape[1]
-    return Blocks(
-        np.concatenate(parts, axis=1), np.concatenate(there, axis=1), types, np.array(owner, dtype=str)
-    )
+        encoders[name] = fit_block(values[own], types[who][own], counts[name], power, name in words)
+        parts[name] = who, encoders[name](values, types[who])
+    return encoders, _side_by_side(parts, types)
+
+
+def encode_blocks(population: Population, encoders: dict[str, BlockEncoder]) -> Blocks:
+    """The blocks of any population by encoders that were fitted elsewhere, in their order.
+
+    A source that the population lacks is missing for everyone.
+    """
+    types = population.types
+    parts: dict[str, tuple[Indices, Floats]] = {}
+    for name, encoder in encoders.items():
+        if name in population.sources:
+            who, values = population.sources[name]()
+            parts[name] = who, encoder(values, types[who])
+        else:
+            parts[name] = np.zeros(0, dtype=np.int64), np.zeros((0, encoder.loadings.shape[1]))
+    return _side_by_side(parts, types)
+
+
+def _side_by_side(parts: dict[str, tuple[Indices, Floats]], types: Types) -> Blocks:
+    """The blocks of each source, given as who has it (n,) and values (n, k), for patients of types (P,)."""
+    owner = np.array([name for name, (_, part) in parts.items() for _ in range(part.shape[1])], dtype=str)
+    values = np.zeros((len(types), len(owner)))
+    there = np.zeros((len(types), len(owner)), dtype=bool)
+    for name, (who, part) in parts.items():
+        place = np.ix_(who, np.flatnonzero(owner == name))
+        values[place] = part
+        there[place] = True
+    return Blocks(values, there, types, owner)
 
 
 @dataclass(frozen=True)

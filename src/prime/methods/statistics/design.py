@@ -11,8 +11,9 @@ import numpy as np
 
 from prime.arrays import Floats, Indices
 from prime.methods.statistics.annotations import AnnotationModel, fit_annotations, out_of_fold
-from prime.methods.statistics.blocks import Blocks, Imputer
-from prime.methods.statistics.within_type import Types, fit_within_type
+from prime.methods.statistics.blocks import BlockEncoder, Blocks, Imputer, encode_blocks
+from prime.methods.statistics.examples import Population
+from prime.methods.statistics.within_type import Types, WithinType, fit_within_type
 
 COVARIATES, ANNOTATIONS = "covariates", "annotations"  # the names of these two blocks
 
@@ -24,12 +25,10 @@ class Annotations:
     Attributes:
         model: predicts them.
         spread: (q,) of the predictions of training patients.
-        training: (P, q) predictions out of fold of those whom the model was fitted on, plain ones of others.
     """
 
     model: AnnotationModel
     spread: Floats
-    training: Floats
 
     def __call__(self, x: Floats, types: Types) -> Floats:
         """(n, q) for patients whom the model was not fitted on."""
@@ -37,36 +36,84 @@ class Annotations:
 
 
 @dataclass(frozen=True)
-class Design:
-    """Features of P patients, under any set of sources.
+class CovariateScale:
+    """Clinical covariates as features: names, and what each is compared with within the cancer type."""
+
+    names: tuple[str, ...]
+    normalise: WithinType
+
+    def __call__(self, columns: dict[str, Floats], types: Types) -> Floats:
+        """(P, c), zero where a covariate is missing, from columns (P,) of patients of types (P,)."""
+        nothing = np.full(len(types), np.nan)
+        return self.normalise(np.stack([columns.get(name, nothing) for name in self.names], axis=1), types)
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """How patients become features: all that is fitted without outcomes.
 
     Attributes:
-        blocks: of everyone.
+        encoders: of each source.
         imputer: fills in missing blocks; None where they stay zero.
-        covariates: (P, c) within the type, zero where missing; c may be 0.
+        covariates: None where the clinical table gives no feature.
         annotations: None where none are predicted.
         owner: (p,) the block of each feature.
         scale: (p,) a block's scale: its weights are penalised by one over its square.
     """
 
-    blocks: Blocks
+    encoders: dict[str, BlockEncoder]
     imputer: Imputer | None
-    covariates: Floats
+    covariates: CovariateScale | None
     annotations: Annotations | None
     owner: tuple[str, ...]
     scale: Floats
 
+    def design(self, population: Population) -> "Design":
+        """The features of patients whom nothing was fitted on."""
+        return self.of_blocks(population, encode_blocks(population, self.encoders))
+
+    def of_blocks(self, population: Population, blocks: Blocks, annotated: Floats | None = None) -> "Design":
+        """The features of patients whose blocks are known; `annotated`: see `Design`."""
+        covariates = np.zeros((len(population.types), 0))
+        if self.covariates is not None:
+            covariates = self.covariates(population.covariates, population.types)
+        return Design(self, blocks, covariates, annotated)
+
+
+@dataclass(frozen=True)
+class Design:
+    """Features of P patients, under any set of sources.
+
+    Attributes:
+        map: that makes them.
+        blocks: of everyone.
+        covariates: (P, c) within the type, zero where missing; c may be 0.
+        annotated: (P, q) predicted annotations, out of fold of those whom the model was fitted on; None where
+            nobody here trained it, or where nothing is predicted.
+    """
+
+    map: FeatureMap
+    blocks: Blocks
+    covariates: Floats
+    annotated: Floats | None
+
+    @property
+    def scale(self) -> Floats:
+        """(p,) of each feature's block."""
+        return self.map.scale
+
     def training(self, rows: Indices) -> Floats:
         """Features (n, p) of labelled patients, with all that they have; they may be those of the fit."""
-        x = filled(self.blocks.take(rows), self.imputer)
-        predicted = [] if self.annotations is None else [self.annotations.training[rows]]
+        x = filled(self.blocks.take(rows), self.map.imputer)
+        predicted = [] if self.annotated is None else [self.annotated[rows]]
         return np.concatenate([x, self.covariates[rows], *predicted], axis=1)
 
     def features(self, rows: Indices, sources: tuple[str, ...]) -> Floats:
         """Features (n, p) of other patients when no more than these sources may be seen."""
         blocks = self.blocks.take(rows).keep(sources)
-        x = filled(blocks, self.imputer)
-        predicted = [] if self.annotations is None else [self.annotations(x, blocks.types)]
+        x = filled(blocks, self.map.imputer)
+        annotations = self.map.annotations
+        predicted = [] if annotations is None else [annotations(x, blocks.types)]
         return np.concatenate([x, self.covariates[rows], *predicted], axis=1)
 
 
@@ -75,15 +122,19 @@ def filled(blocks: Blocks, imputer: Imputer | None) -> Floats:
     return blocks.values if imputer is None else imputer(blocks)
 
 
-def within_type(values: Floats, types: Types, training: Indices) -> Floats:
-    """Numbers (P, c), NaN where missing, as z scores within the type, from the rows of `training`."""
-    return fit_within_type(values[training], types[training], "z")(values, types)
+def scale_covariates(population: Population) -> CovariateScale:
+    """z scores within the type, from the training patients of a population that has covariates."""
+    names, training = tuple(population.covariates), population.training
+    values = np.stack([population.covariates[name][training] for name in names], axis=1)
+    return CovariateScale(names, fit_within_type(values, population.types[training], "z"))
 
 
 def predict_annotations(
     x: Floats, types: Types, annotations: Floats, scale: Floats, training: Indices, seed: int
-) -> Annotations | None:
-    """Annotations as features; None where no training patient has any.
+) -> tuple[Annotations, Floats] | None:
+    """Annotations as features, and those of everyone; None where no training patient has any.
+
+    The table (P, q) holds predictions out of fold of the training patients, plain ones of others.
 
     Args:
         x: (P, p) filled blocks of everyone; the rows of `training` count.
@@ -102,4 +153,4 @@ def predict_annotations(
     model = fit_annotations(*own)
     table = model(x, types) / spread
     table[training] = predicted / spread
-    return Annotations(model, spread, table)
+    return Annotations(model, spread), table

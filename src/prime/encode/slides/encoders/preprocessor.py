@@ -5,7 +5,7 @@ from typing import Any
 
 from prime.encode.slides.encoders.interface import Pixels
 from prime.errors import InputError
-from prime.files import read_json
+from prime.parsing import read_json
 
 
 def read_pixels(path: Path, name: str, side_px: int | None) -> Pixels:

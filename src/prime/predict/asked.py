@@ -1,0 +1,53 @@
+"""What a table of predictions shall say."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prime.arrays import Floats
+from prime.errors import InputError
+
+YEAR = 365.25  # days
+MONTH = YEAR / 12
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The horizons and levels of predictions.
+
+    Attributes:
+        months: at which survival is given, rising.
+        level: of intervals, and of the months that are outlived, in (0, 1).
+        threshold: the probability of the event at which a decision turns; None for the average of the type.
+
+    Raises InputError for values that no table can be made of.
+    """
+
+    months: tuple[float, ...] = (12.0, 36.0, 60.0)
+    level: float = 0.9
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.months or min(self.months) <= 0 or list(self.months) != sorted(set(self.months)):
+            raise InputError(
+                f"--horizons {' '.join(f'{m:g}' for m in self.months)}: give months, rising from 0"
+            )
+        if not 0 < self.level < 1:
+            raise InputError(f"--level {self.level:g}: give a probability between 0 and 1, such as 0.9")
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            raise InputError(f"--threshold {self.threshold:g}: give a probability between 0 and 1")
+
+    @property
+    def days(self) -> Floats:
+        """The months in days."""
+        return np.array(self.months) * MONTH
+
+    @property
+    def decision_days(self) -> Floats:
+        """(1,) the middle horizon, at which an event counts for a decision."""
+        return self.days[[len(self.months) // 2]]
+
+    @property
+    def outlived(self) -> str:
+        """The column of the months that are outlived with the probability `level`."""
+        return f"outlives_{100 * self.level:g}_months"
