@@ -135,8 +135,8 @@ class Server:
                     )
                 started, size = now, 0
 
-    def _json(self, found: requests.Response) -> object:
-        """The JSON of an answer. Raises TransientError where it is none, InputError where it has no end."""
+    def _body(self, found: requests.Response) -> bytes:
+        """The whole of an answer. Raises TooSlowError, and InputError where it has no end."""
         text = bytearray()
         for chunk in self.chunks(found, decoded=True):
             text += chunk
@@ -144,7 +144,7 @@ class Server:
                 raise InputError(
                     f"{self.url}: an answer of more than {ANSWER_BYTES:,} bytes; is it a GDC server?"
                 )
-        return _parsed(bytes(text), self.url)
+        return bytes(text)
 
     def wait_before_retry(self, attempt: int, asked_s: float | None) -> None:
         """Wait after failed attempt number `attempt` (from 1); `asked_s` is the wait the server asked for.
@@ -181,7 +181,7 @@ class Server:
 
         def attempt() -> dict[str, Any]:
             with self.response("POST", path, json=body) as found:
-                value = self._json(found)
+                value = _parsed(self._body(found), self.url)
             data = cast(dict[str, Any], value).get("data") if isinstance(value, dict) else None
             if not isinstance(data, dict):
                 raise InputError(f"{self.url}/{path}: an answer without `data`; is it a GDC server?")
