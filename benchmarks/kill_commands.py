@@ -44,9 +44,11 @@ class Command:
 
 
 COMMANDS = {
-    "simulate": Command(("simulate", "cohort", "--patients", "60"), "cohort"),
+    "simulate": Command(("simulate", "cohort", "--patients", "200"), "cohort"),
     "check": Command(("check", "cohort/cohort.yaml"), None),
-    "pack": Command(("pack", "cohort/cohort.yaml", "--out", "store"), "store"),
+    "pack": Command(  # the manifest names the folder of the trial
+        ("pack", "cohort/cohort.yaml", "--out", "store"), "store", ("*.npy", "*.parquet")
+    ),
     "pretrain": Command(
         ("pretrain", "experiment.yaml", "--out", "run"),
         "run",

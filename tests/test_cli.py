@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from prime import __version__
-from prime.cli import build_app, main
+from prime.cli import build_app, main, output_folders
 from prime.cohort.config import CohortConfig, load_cohort
 from prime.demo.simulate import simulate
 from prime.errors import InputError
@@ -127,6 +127,12 @@ def test_exit_statuses(
     monkeypatch.setattr("prime.settings.template.experiment_template", fail)
     assert main(["config"]) == status
     assert capsys.readouterr().err.startswith(message)
+
+
+def test_a_command_writes_in_its_folder_or_beside_its_file() -> None:
+    assert output_folders(None) == []
+    assert output_folders(Path("runs/a")) == [Path("runs/a")]
+    assert output_folders(Path("runs/p.csv")) == [Path("runs")]
 
 
 def test_our_own_mistakes_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,9 +107,15 @@ def run(words: Sequence[str]) -> int:
     if command == app.help_print and not set(HELP) & set(words):
         raise CycloptsError(f"a COMMAND is missing: {', '.join(_below(app, words))}")
     quiet_libraries()
-    out = bound.arguments.get("out")
-    with writing_below(*([out] if isinstance(out, Path) else [])):
+    with writing_below(*output_folders(bound.arguments.get("out"))):
         return command(*bound.args, **bound.kwargs) or 0
+
+
+def output_folders(out: object) -> list[Path]:
+    """Where a command with this `--out` may write: in the folder, or beside the file; else anywhere."""
+    if not isinstance(out, Path):
+        return []
+    return [out.parent if out.suffix else out]
 
 
 def _below(app: App, words: Sequence[str]) -> list[str]:
