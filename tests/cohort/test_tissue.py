@@ -231,7 +231,5 @@ def test_check_counts_by_sample_type(tmp_path: Path) -> None:
     found = {
         item.source: item for item in check(load_cohort(tmp_path / "cohort.yaml"), progress=False).sources
     }
-    *notes, encoder = found["tiles"].notes
-    assert notes == NOTES
-    assert encoder.startswith("the files state no encoder")
+    assert found["tiles"].notes[: len(NOTES)] == NOTES
     assert (found["tiles"].patients, found["all"].patients) == (3, 4)

@@ -293,7 +293,7 @@ def test_open_faults(packed: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, "store format 99, this version reads 3"),
+        ({"format": 99}, "store format 99, this version reads 4"),
         ({"sources": {"genes": {"kind": "vector"}}}, "damaged"),
     ],
 )
