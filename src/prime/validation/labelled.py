@@ -138,9 +138,7 @@ def from_landmark(labelled: Labelled, days: float) -> Labelled:
     Raises InputError for a task with a horizon, and where nobody with an event is left.
     """
     if labelled.task.horizon_days is not None:
-        raise InputError(
-            "--landmark: a model of a task with a horizon says nothing of later times"
-        )
+        raise InputError("--landmark: a model of a task with a horizon says nothing of later times")
     found = landmark(labelled.time, days)
     event = labelled.event[found.kept]
     if not event.any():
