@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -44,6 +45,12 @@ from prime.validation.performance import (
     horizon_name,
     overall_rows,
     performance_table,
+)
+from prime.validation.stability import (
+    bootstrap_chances,
+    stability_figure,
+    stability_rows,
+    stability_table,
 )
 from prime.validation.tripod import tripod_table
 
@@ -94,6 +101,8 @@ def validate(
     notes += _warnings(model, labelled)
     other = None if competing is None else read_competing(labelled, store, competing)
     sections = _sections(model, store, labelled, horizons, draws, notes)
+    if stable := _stability_section(labelled, store, horizons, device):
+        sections.insert(2, stable)
     if other is not None:
         sections.insert(2, _competing_section(labelled, other, horizons, draws))
     write_json(out / "flow.json", _flow(store, labelled))
@@ -198,6 +207,19 @@ def _competing_section(labelled: Labelled, other: Competing, horizons: list[floa
     table = competing_table(rows, labelled.task.name, other.endpoint)
     figures = [incidence_figure(labelled, other), competing_decision_figure(labelled, other, horizons)]
     return Section("competing", "Competing events", [table], figures)
+
+
+def _stability_section(
+    labelled: Labelled, store: Store, horizons: list[float], device: torch.device
+) -> Section | None:
+    """At the middle horizon; None for a model without bootstrap heads."""
+    days = horizons[len(horizons) // 2]
+    drawn, chance = bootstrap_chances(labelled, store, days, device), labelled.chance(days)
+    known = ~np.isnan(chance)
+    if not len(drawn):
+        return None
+    rows = stability_rows(chance[known], drawn[:, known], days)
+    return Section("stability", "Instability", [stability_table(rows)], [stability_figure(rows)])
 
 
 def _group_section(name: str, title: str, rows: pd.DataFrame) -> Section:
