@@ -43,7 +43,7 @@ def side_by_side(tables: Tables) -> pd.DataFrame:
 def _apart(x: Tables | pd.DataFrame) -> tuple[pd.Index, dict[str, pd.DataFrame]]:
     """All patients, and of each modality those who have any number there."""
     whole = x if isinstance(x, pd.DataFrame) else side_by_side(x)
-    if not isinstance(whole, pd.DataFrame) or whole.columns.nlevels != 2:
+    if whole.columns.nlevels != 2:
         raise InputError("X: give a dict of tables by modality, or side_by_side of one")
     names = list(dict.fromkeys(whole.columns.get_level_values(0)))
     tables = {str(name): whole[name] for name in names}

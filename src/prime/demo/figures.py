@@ -51,7 +51,7 @@ def _pattern_label(name: str) -> str:
 
 def plot_survival(predictions: pd.DataFrame, chosen: list[str], path: Path) -> None:
     """Predicted survival of a few patients, labelled with the modalities that were used and imputed."""
-    known = [c for c in predictions if c.startswith("survival_") and c.endswith("m")]
+    known = [c for c in map(str, predictions) if c.startswith("survival_") and c.endswith("m")]
     at = [0.0, *(float(column.removeprefix("survival_").removesuffix("m")) for column in known)]
     records = predictions.set_index("patient_id").to_dict("index")
     series: list[Series] = []

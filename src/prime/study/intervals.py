@@ -56,7 +56,7 @@ def read_curves(predictions: pd.DataFrame) -> Curves:
     last = float(predictions["time_days"].max()) + 1
     ends = np.where(np.isfinite(ends), ends, last + np.arange(count))
     heights = -np.log(np.clip(survival, 1e-12, 1))
-    known = np.maximum.accumulate(np.nan_to_num(heights, nan=-np.inf), axis=1)
+    known: Floats = np.maximum.accumulate(np.nan_to_num(heights, nan=-np.inf), axis=1)
     return Curves(ends, known + np.arange(count) * 1e-12)
 
 
