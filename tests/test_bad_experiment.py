@@ -192,8 +192,8 @@ CHECKPOINTS: list[tuple[str, Callable[[Path], object], tuple[str, ...]]] = [
         ("damaged",),
     ),
     ("weights of noise", lambda p: (p / "model.safetensors").write_bytes(b"\x00" * 64), ("damaged",)),
-    ("no config", lambda p: (p / "config.json").unlink(), ("config.json", "no such file")),
-    ("config no JSON", lambda p: (p / "config.json").write_text("{"), ("config.json", "not a JSON file")),
+    ("no config", lambda p: (p / "config.json").unlink(), ("config.json", "missing")),
+    ("config no JSON", lambda p: (p / "config.json").write_text("{"), ("config.json", "checksum")),
     ("config of another", lambda p: (p / "config.json").write_text("{}"), ("damaged",)),
 ]
 

@@ -47,11 +47,18 @@ def test_output_that_cannot_be_written_is_one_line() -> None:
     assert done.stderr == "error: standard output: No space left on device\n"
 
 
+def heed_interruptions() -> None:
+    """What a shell's background jobs, of which the tests may be one, do not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("after", [0.0, 0.06, 0.15, 0.4, 0.9])
 def test_an_interruption_is_one_line_and_status_130(cohort: Path, after: float) -> None:
     code = "import sys; from prime.__main__ import main; print('on', flush=True); sys.exit(main())"
     words = [sys.executable, "-c", code, "check", str(cohort)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interruptions
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "on\n"
     time.sleep(after)

@@ -109,7 +109,7 @@ def test_a_clinical_row_without_a_type_still_is_one(tmp_path: Path) -> None:
     config = small_config(tmp_path, cohort=None, site=None)
     store = Store.open(pack(config, tmp_path / "store", progress=False))
     assert cohort_flow(store, "os")[0].patients == 9  # a7 has nothing but an id, n1 not even that
-    assert cohort_counts(store)["cohort"].tolist() == ["", "total"]
+    assert cohort_counts(store)["cohort"].tolist() == [config.name, "total"]
 
 
 def test_what_can_not_be_counted_is_one_clear_error(store: Store) -> None:

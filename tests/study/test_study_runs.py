@@ -16,11 +16,11 @@ import pytest
 from lifelines.utils import concordance_index
 from sklearn.metrics import roc_auc_score
 
+from prime.render import results as results_module
 from prime.settings.experiment import ExperimentConfig
 from prime.store.store import Store
 from prime.study import context as context_module
 from prime.study import jobs as jobs_module
-from prime.study import run as run_module
 from prime.study.arms import ArmWork
 from prime.study.context import Context, method_label
 from prime.study.jobs import FINISHED
@@ -261,7 +261,7 @@ def test_full_adds_only_what_is_new_and_the_same_again_nothing(
 ) -> None:
     """One seed and small grids, so that full differs from quick by a few arms, and these in few studies."""
     monkeypatch.setattr(context_module, "FULL_SEEDS", (0,))
-    monkeypatch.setattr(run_module, "write_figure", lambda *_: None)  # the quick preset drew them all
+    monkeypatch.setattr(results_module, "write_figure", lambda *_: None)  # the quick preset drew them all
     before = made(finished)
     names = ["table2", "table5", "figure3", "figure4", "protocols", "sweep"]
     settings = (("model.queries", (3, 2)),)

@@ -191,10 +191,13 @@ def _excluded(store: Store) -> Mask:
 
 
 def _in_clinical_table(store: Store) -> Mask:
-    """(P,) bool: who has any entry of the clinical table; packing leaves all of them empty for the others."""
+    """(P,) bool: who has any entry of the clinical table, which packing leaves empty for the others.
+
+    The name that everybody has where no column states a type is no entry.
+    """
     frame = store.patients
     said = _excluded(store).copy()
-    for name in ("cohort", "site"):
+    for name in ("cohort", "site") if store.typed else ("site",):
         said |= frame[name].to_numpy(dtype=str) != ""
     numbers = [c for c in frame.columns if c.endswith(("_time_days", "_event")) or c.startswith("x_")]
     for name in numbers:
