@@ -82,6 +82,17 @@ def test_distributions_by_hand(made_up_store: Store) -> None:
     assert single > 0  # one row has no spread
 
 
+def test_nobody_has_no_vectors_of_the_same_width(made_up_store: Store) -> None:
+    """A part of new patients in which nobody has the source."""
+    width = source_vectors(made_up_store, "tiles", distribution=True)[1].shape[1]
+    lacking = np.flatnonzero(made_up_store.index("tiles")[:, 1] == 0)
+    assert len(lacking)
+    for distribution, expected in ((True, width), (False, width // 4)):
+        who, values = source_vectors(made_up_store, "tiles", distribution, lacking)
+        assert not len(who)
+        assert values.shape == (0, expected)
+
+
 def test_a_number_that_no_row_has_is_missing_in_a_distribution(tmp_path: Path) -> None:
     rows = pd.DataFrame({"patient_id": list("aab"), "x": [1.0, np.nan, np.nan], "y": [2.0, 4.0, 5.0]})
     rows.to_csv(tmp_path / "x.csv", index=False)

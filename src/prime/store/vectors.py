@@ -129,4 +129,4 @@ def _distributions(store: Store, source: str, patients: Indices) -> Floats:
             there = rows[known[:, column], column]
             low, high = np.quantile(there, [0.1, 0.9])
             result[place, :, column] = there.mean(), np.log1p(there.std()), low, high
-    return result.reshape(len(patients), -1)
+    return result.reshape(len(patients), 4 * values.shape[1])
