@@ -179,6 +179,16 @@ def test_a_model_of_one_cancer_type_says_so(work: Path, tmp_path: Path) -> None:
     scored = table[table["status"] == "scored"]
     assert scored.loc[scored["cohort"] != "SIMC", "reason"].str.contains("fitted on SIMC only").all()
     assert (scored.loc[scored["cohort"] == "SIMC", "reason"] == "").all()
+    absolute = [c for c in table if str(c).startswith(("median", "outlives", "survival"))]
+    own, others = scored[scored["cohort"] == "SIMC"], scored[scored["cohort"] != "SIMC"]
+    assert own["survival_12m"].notna().all()
+    assert others[absolute].isna().all(axis=None)
+    assert others["risk"].notna().all()
+    assert others["reason"].str.contains("no survival is given").all()
+    tests = pd.read_csv(tmp_path / "preds.tests.csv").set_index("patient_id")
+    assert tests.loc[tests.index.isin(others["patient_id"]), ["threshold", "gain"]].isna().all(axis=None)
+    whole = score_patients(load_model(tmp_path / "model"), new_patients(work), any_type=True).patients
+    assert whole.loc[whole["status"] == "scored", "survival_12m"].notna().all()
 
 
 @pytest.mark.parametrize("mode", ["lp_shared", "lp_shared_annotated", "lp_shared_clinical"])

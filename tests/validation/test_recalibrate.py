@@ -34,8 +34,8 @@ def test_the_new_folder_predicts_with_other_survival_and_the_same_order(
     new = load_model(tmp_path / "new")
     facts = new.checkpoint.manifest["recalibration"]
     assert facts["patients"] == 140
-    before = score_patients(work.model, work.store).patients
-    after = score_patients(new, work.store).patients
+    before = score_patients(work.model, work.store, any_type=True).patients
+    after = score_patients(new, work.store, any_type=True).patients
     assert before.columns.tolist() == after.columns.tolist()
     risks = facts["slope"] * before["risk"]
     np.testing.assert_allclose(after["risk"], risks, atol=0.2)  # softened beyond training patients
@@ -97,8 +97,8 @@ def test_a_model_that_ranks_the_wrong_way_round_is_not_recalibrated(work: Work) 
 
 def test_a_binary_model_gets_other_probabilities(work: Work, tmp_path: Path) -> None:
     found = recalibrate(work.binary_dir, work.store, tmp_path / "new", "intercept", ("C",))
-    before = score_patients(load_model(work.binary_dir), work.store).patients
-    after = score_patients(load_model(tmp_path / "new"), work.store).patients
+    before = score_patients(load_model(work.binary_dir), work.store, any_type=True).patients
+    after = score_patients(load_model(tmp_path / "new"), work.store, any_type=True).patients
     np.testing.assert_allclose(before["risk"], after["risk"])
     odds = [p["probability"] / (1 - p["probability"]) for p in (before, after)]
     np.testing.assert_allclose(odds[1] / odds[0], np.exp(found.intercept))
@@ -124,10 +124,12 @@ def test_isotonic_maps_calibrate_at_their_horizons(work: Work, binary: bool) -> 
     found, prognosis = fit_recalibration(labelled, "isotonic", "x")
     assert found.map_days[0] == days
     new = replace(model, prognosis=prognosis)
-    bent = score_patients(new, work.store).patients
+    bent = score_patients(new, work.store, any_type=True).patients
     names = [name for name in bent if str(name).startswith(("risk", "percentile", "why_"))]
     before, _ = labelled.cases(days)
-    pd.testing.assert_frame_equal(bent[names], score_patients(model, work.store).patients[names])
+    pd.testing.assert_frame_equal(
+        bent[names], score_patients(model, work.store, any_type=True).patients[names]
+    )
     table = bent.iloc[labelled.rows].reset_index(drop=True)
     after, _ = replace(labelled, model=new, table=table).cases(days)
     assert observed_expected(after).value == pytest.approx(1, abs=0.05)

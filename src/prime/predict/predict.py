@@ -59,14 +59,15 @@ def _blank(model: FittedModel, store: Store, asked: Asked) -> pd.DataFrame:
     has: Flags = np.logical_or.reduce(observed, axis=1)
     cohorts = store.patients["cohort"].to_numpy(dtype=str)
     ids = store.patients["patient_id"].to_numpy(dtype=object)
-    fitted = np.isin(cohorts, (*model.description.cohorts, "")) | (not store.typed)
     other = f"scored, but the model was fitted on {', '.join(model.description.cohorts)} only"
+    if "recalibration" not in model.checkpoint.manifest:
+        other += "; how long such patients live is not known: no survival is given (see prime recalibrate)"
     table = pd.DataFrame(
         {
             "patient_id": ids,
             "cohort": cohorts,
             "status": np.where(has, "scored", "not scored"),
-            "reason": np.where(~has, NOTHING, np.where(fitted, "", other)),
+            "reason": np.where(~has, NOTHING, np.where(_of_fitted_type(model, store), "", other)),
             "seen_in": _seen_in(model, ids),
             "pattern": _labels(names, observed),
             "imputed": _labels(names, ~observed & has[:, None]),
@@ -74,6 +75,25 @@ def _blank(model: FittedModel, store: Store, asked: Asked) -> pd.DataFrame:
     )
     blank = {column: "" if column == "possible" else np.nan for column in columns(model, asked)}
     return pd.concat([table, pd.DataFrame(blank, index=table.index)], axis=1)
+
+
+def _of_fitted_type(model: FittedModel, store: Store) -> Flags:
+    """(P,) whether a patient is of a cancer type that the model was fitted on, as far as types are stated."""
+    cohorts = store.patients["cohort"].to_numpy(dtype=str)
+    return np.isin(cohorts, (*model.description.cohorts, "")) | (not store.typed)
+
+
+def _hide_absolute(model: FittedModel, store: Store, table: pd.DataFrame, tests: pd.DataFrame) -> None:
+    """Leave out what rests on a baseline that is not that of the patient's cancer type; risks stay."""
+    others = ~_of_fitted_type(model, store)
+    if "recalibration" in model.checkpoint.manifest or not others.any():
+        return
+    absolute = ("median_", "outlives_", "survival_", "probability")
+    table.loc[others, [c for c in map(str, table) if c.startswith(absolute)]] = np.nan
+    if "possible" in table:
+        table.loc[others, "possible"] = ""
+    ids = set(table.loc[others, "patient_id"])
+    tests.loc[tests["patient_id"].isin(ids), ["threshold", "gain"]] = np.nan
 
 
 def _seen_in(model: FittedModel, ids: Names) -> list[str]:
@@ -191,7 +211,12 @@ class Predictions:
 
 
 def score_patients(
-    model: FittedModel, store: Store, device: torch.device = CPU, asked: Asked = PLAIN, top: int = 0
+    model: FittedModel,
+    store: Store,
+    device: torch.device = CPU,
+    asked: Asked = PLAIN,
+    top: int = 0,
+    any_type: bool = False,
 ) -> Predictions:
     """One row a patient of the store, in its order.
 
@@ -204,8 +229,11 @@ def score_patients(
     (empty beyond the follow-up); for a binary task the probability of the event with its interval, and the
     labels that can't be ruled out. Last `why_NAME`, the share of each modality in the risk.
 
-    `top`: how many features a patient stand in the reasons; 0 for no reasons. Raises InputError where the
-    cohort's sources are not the model's.
+    `top`: how many features a patient stand in the reasons; 0 for no reasons. `any_type`: give survival and
+    probabilities of cancer types that the model was not fitted on as well, by the baseline of all its types
+    together, as a validation judges them; else they are left out, and the risk alone is given.
+
+    Raises InputError where the cohort's sources are not the model's.
     """
     store = require_inputs(store, model.checkpoint.model.inputs, model.description)
     table = _blank(model, store, asked)
@@ -221,7 +249,10 @@ def score_patients(
         if top:
             found = feature_contributions(model.prognosis, patients, population, names, top)
             reasons.append(_named(found, ids))
-    return Predictions(table, _joined(tests), _joined(reasons) if top else None)
+    found = Predictions(table, _joined(tests), _joined(reasons) if top else None)
+    if not any_type:
+        _hide_absolute(model, store, found.patients, found.tests)
+    return found
 
 
 def _add_reasons(table: pd.DataFrame, lines: dict[int, str]) -> None:

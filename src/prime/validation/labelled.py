@@ -115,7 +115,7 @@ def read_labelled(
     if unknown:
         there = ", ".join(sorted(set(cohort.tolist())))
         raise InputError(f"--cohort-name: no patient of {', '.join(unknown)}; the cohort has {there}")
-    table = score_patients(model, store, device).patients
+    table = score_patients(model, store, device, any_type=True).patients
     left_out = {reason: count for reason, count in outcome.left_out.items() if count}
     usable = outcome.usable
     for reason, out in _reasons(model, store, table, cohort_names).items():
