@@ -116,6 +116,25 @@ def test_embeddings_carry_their_patients(run: prime.Run, model: prime.Model, coh
         run.embed(cohort, "genes")
 
 
+def test_embeddings_of_other_features_are_refused(run: prime.Run, tmp_path: Path) -> None:
+    """Also where the cohort has some of the sources only."""
+    clinical, modalities = tables(30)
+    other = {
+        "width": {"rna": modalities["rna"].iloc[:, :5]},
+        "names": {"rna": modalities["rna"].add_prefix("other_")},
+        "source": {"dna": modalities["rna"]},
+    }
+    said = {
+        "width": "5 features, the model wants",
+        "names": "other_g0",
+        "source": "'dna' .* is not the model's",
+    }
+    for kind, given in other.items():
+        cohort = prime.from_tables(tmp_path / kind, clinical, given, time=None, event=None)
+        with pytest.raises(InputError, match=said[kind]):
+            run.embed(cohort)
+
+
 def test_evaluation_gives_its_summary(cohort: prime.Cohort, run: prime.Run, tmp_path: Path) -> None:
     own = {
         **SETTINGS,

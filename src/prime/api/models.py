@@ -18,13 +18,13 @@ from prime.evaluation.missingness import patterns
 from prime.model.checkpoint import Checkpoint, load_checkpoint
 from prime.predict.asked import Asked
 from prime.predict.fit import fit as fit_model
-from prime.predict.inputs import NewPatientLoader, observed_modalities
+from prime.predict.inputs import NewPatientLoader, observed_modalities, require_known, require_shape
 from prime.predict.model_folder import FittedModel, load_model
 from prime.predict.predict import Predictions, score_patients
 from prime.pretraining.loop import pretrain as run_pretraining
 from prime.settings.evaluation import ReadoutConfig
 from prime.settings.experiment import ExperimentConfig, load_experiment, merge
-from prime.store.inputs import input_spec, require_same_inputs
+from prime.store.origin import require_same_origin
 
 Settings = Mapping[str, Any] | str | Path | None  # nested settings, or an experiment file
 
@@ -120,7 +120,7 @@ class Model:
         accelerator: str = "auto",
     ) -> pd.DataFrame:
         """As `Run.embed`."""
-        return _embedded(self.fitted.checkpoint, cohort, pattern, tuple(stages), accelerator)
+        return Run(self.folder, self.fitted.checkpoint).embed(cohort, pattern, stages, accelerator)
 
 
 def pretrain(cohort: Cohort, out: str | Path, settings: Settings = None, progress: bool = True) -> Run:
@@ -187,8 +187,11 @@ def _embedded(
     known = patterns(list(inputs.modalities))
     if pattern not in known:
         raise InputError(f"pattern {pattern!r}: choose from {', '.join(known)}")
-    if set(cohort.store.sources) == set(inputs.sources):
-        require_same_inputs(inputs, input_spec(cohort.store), str(cohort.file))
+    require_known(cohort.store, inputs)
+    for name in cohort.store.sources:
+        require_shape(cohort.store, name, inputs)
+    pretraining = checkpoint.manifest.get("pretraining", checkpoint.manifest)
+    require_same_origin(pretraining, cohort.store, str(cohort.file))
     observed = observed_modalities(cohort.store, inputs)
     patients = np.flatnonzero((observed & np.array(known[pattern])).any(axis=1))
     loader = NewPatientLoader(cohort.store, checkpoint.scaling, inputs)

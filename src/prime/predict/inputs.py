@@ -81,10 +81,24 @@ def require_inputs(store: Store, inputs: InputSpec, description: HeadDescription
     (see `feature_places`). Raises InputError for a source that the model does not know, or that stands under
     another modality, has another shape or other features, or comes from another encoder.
     """
-    home = {source: modality for modality, names in inputs.modalities.items() for source in names}
-    offered = input_spec(store)
+    require_known(store, inputs)
     places: dict[str, Indices] = {}
-    for modality, names in offered.modalities.items():
+    for name in store.sources:
+        found = feature_places(store, name, description)
+        if found is None:
+            require_shape(store, name, inputs)
+        else:
+            places[name] = found
+    wanted = {name: names for name, names in description.feature_names.items() if name not in places}
+    require_same_names(wanted, store, str(store.path))
+    require_same_makers(description.attributes, store, str(store.path))
+    return _aligned(store, inputs, description, places) if places else store
+
+
+def require_known(store: Store, inputs: InputSpec) -> None:
+    """Raise InputError for a source that the network does not know, or knows under another modality."""
+    home = {source: modality for modality, names in inputs.modalities.items() for source in names}
+    for modality, names in store.modalities.items():
         for name in names:
             if home.get(name) != modality:
                 known = ", ".join(f"{m}: {' '.join(s)}" for m, s in inputs.modalities.items())
@@ -92,15 +106,6 @@ def require_inputs(store: Store, inputs: InputSpec, description: HeadDescription
                     f"{store.path}: source {name!r} of modality {modality!r} is not the model's; it reads"
                     f" {known}; name the sources alike, or leave this one out"
                 )
-            found = feature_places(store, name, description)
-            if found is None:
-                _require_shape(store, name, offered.sources[name], inputs.sources[name])
-            else:
-                places[name] = found
-    wanted = {name: names for name, names in description.feature_names.items() if name not in places}
-    require_same_names(wanted, store, str(store.path))
-    require_same_makers(description.attributes, store, str(store.path))
-    return _aligned(store, inputs, description, places) if places else store
 
 
 def _aligned(
@@ -132,7 +137,9 @@ def feature_places(store: Store, name: str, description: HeadDescription) -> Ind
     return np.array([place.get(feature, -1) for feature in wanted], dtype=np.int64)
 
 
-def _require_shape(store: Store, name: str, found: SourceSpec, wanted: SourceSpec) -> None:
+def require_shape(store: Store, name: str, inputs: InputSpec) -> None:
+    """Raise InputError for a source of another kind, width or grouping than the network's."""
+    found, wanted = input_spec(store).sources[name], inputs.sources[name]
     if (found.kind, found.dim) != (wanted.kind, wanted.dim):
         raise InputError(
             f"{store.path}: source {name!r} is a {found.kind} of {found.dim} features, the model wants a"

@@ -27,6 +27,7 @@ CPU = torch.device("cpu")
 PLAIN = Asked()
 RISKS: tuple[str, ...] = ("risk", "risk_low", "risk_high")
 NOTHING = "no modality: none of the patient's data could be used"
+SHARED_BASELINE = "survival is by the baseline of all types together: the model has none of this type alone"
 
 Names = NDArray[np.object_]
 
@@ -59,15 +60,12 @@ def _blank(model: FittedModel, store: Store, asked: Asked) -> pd.DataFrame:
     has: Flags = np.logical_or.reduce(observed, axis=1)
     cohorts = store.patients["cohort"].to_numpy(dtype=str)
     ids = store.patients["patient_id"].to_numpy(dtype=object)
-    other = f"scored, but the model was fitted on {', '.join(model.description.cohorts)} only"
-    if "recalibration" not in model.checkpoint.manifest:
-        other += "; how long such patients live is not known: no survival is given (see prime recalibrate)"
     table = pd.DataFrame(
         {
             "patient_id": ids,
             "cohort": cohorts,
             "status": np.where(has, "scored", "not scored"),
-            "reason": np.where(~has, NOTHING, np.where(_of_fitted_type(model, store), "", other)),
+            "reason": np.where(has, _remarks(model, store), NOTHING),
             "seen_in": _seen_in(model, ids),
             "pattern": _labels(names, observed),
             "imputed": _labels(names, ~observed & has[:, None]),
@@ -81,6 +79,18 @@ def _of_fitted_type(model: FittedModel, store: Store) -> Flags:
     """(P,) whether a patient is of a cancer type that the model was fitted on, as far as types are stated."""
     cohorts = store.patients["cohort"].to_numpy(dtype=str)
     return np.isin(cohorts, (*model.description.cohorts, "")) | (not store.typed)
+
+
+def _remarks(model: FittedModel, store: Store) -> Names:
+    """(P,) what is to be said of the cancer type of each patient; nothing where it has its own baseline."""
+    fitted, calibrations = model.description.cohorts, model.prognosis.calibrations
+    other = f"scored, but the model was fitted on {', '.join(fitted)} only"
+    if "recalibration" not in model.checkpoint.manifest:
+        other += "; how long such patients live is not known: no survival is given (see prime recalibrate)"
+    shared = ~np.isin(store.patients["cohort"].to_numpy(dtype=str), list(calibrations)) & (len(fitted) > 1)
+    remarks = np.where(shared, SHARED_BASELINE, "").astype(object)
+    remarks[~_of_fitted_type(model, store)] = other
+    return remarks
 
 
 def _hide_absolute(model: FittedModel, store: Store, table: pd.DataFrame, tests: pd.DataFrame) -> None:
