@@ -1,17 +1,19 @@
 """Annotations that blocks predict: the model against ridge regression, and nobody predicts themselves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
 from prime.arrays import Indices
-from prime.methods.statistics import annotations as module
-from prime.methods.statistics.annotations import PARTS, SHARED, fit_annotations, out_of_fold
+from prime.methods.statistics.annotations import PARTS, AnnotationModel, fit_annotations
 from prime.methods.statistics.blocks import Blocks, fit_imputer
 from prime.methods.statistics.design import (
     Design,
     FeatureMap,
+    annotation_inputs,
     filled,
     predict_annotations,
     scale_covariates,
@@ -20,7 +22,7 @@ from prime.methods.statistics.examples import Population
 from prime.methods.statistics.within_type import LEAST_PATIENTS
 
 Floats = NDArray[np.float64]
-SCALE = np.array([1.0, 0.5, 2.0])
+PENALTY = 15 / np.array([1.0, 0.5, 2.0]) ** 2
 
 
 def made(count: int = 90, seed: int = 0) -> tuple[Floats, NDArray[np.str_], Floats]:
@@ -36,26 +38,22 @@ def made(count: int = 90, seed: int = 0) -> tuple[Floats, NDArray[np.str_], Floa
     return x, types, table
 
 
-def test_of_one_type_it_is_ridge_regression(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "DEVIATION", 1e12)
-    x, _, table = made()
-    types = np.full(len(x), "A")
-    known = ~np.isnan(table[:, 0])
-    target = (table[known, 0] - table[known, 0].mean()) / table[known, 0].std()
-    oracle = Ridge(alpha=SHARED, fit_intercept=False).fit(x[known] * SCALE, target)
-    model = fit_annotations(x, types, table, SCALE)
-    np.testing.assert_allclose(model(x, types)[:, 0], oracle.predict(x * SCALE), rtol=1e-6)
+def fitted(
+    x: Floats, types: NDArray[np.str_], table: Floats, seed: int = 0
+) -> tuple[AnnotationModel, Floats]:
+    return fit_annotations(x, types, table, PENALTY, seed)
 
 
-def test_types_share_and_deviate() -> None:
-    x, types, table = made(240)
-    table[:, 0] = np.where(types == "B", -x[:, 0], x[:, 0])  # a slope that turns
-    model = fit_annotations(x, types, table, SCALE)
-    assert model.own["A"][0, 0] > 0.2
-    assert model.own["A"][0, 0] > model.shared[0, 0] > model.own["B"][0, 0]
-    found = model(x, np.where(types == "B", "never seen", types))
-    np.testing.assert_allclose(found[types == "B"], x[types == "B"] @ model.shared)
-    np.testing.assert_allclose(found[types == "A"], x[types == "A"] @ model.own["A"])
+def test_it_is_ridge_regression_on_what_is_standardised_within_the_type() -> None:
+    x, types, table = made()
+    known = np.flatnonzero(~np.isnan(table[:, 0]))
+    target = np.zeros(len(x))
+    for name in "AB":
+        rows = known[types[known] == name]
+        target[rows] = (table[rows, 0] - table[rows, 0].mean()) / table[rows, 0].std()
+    oracle = Ridge(alpha=1.0, fit_intercept=False).fit(x[known] / np.sqrt(PENALTY), target[known])
+    model, _ = fitted(x, types, table)
+    np.testing.assert_allclose(model(x)[:, 0], oracle.predict(x / np.sqrt(PENALTY)), rtol=1e-6)
 
 
 def test_a_type_with_few_annotations_tells_nothing() -> None:
@@ -63,66 +61,71 @@ def test_a_type_with_few_annotations_tells_nothing() -> None:
     rows = np.flatnonzero(types == "B")
     table[rows] = np.nan
     table[rows[: LEAST_PATIENTS - 1], 0] = 1e6 * np.random.default_rng(0).normal(size=LEAST_PATIENTS - 1)
-    model = fit_annotations(x, types, table, SCALE)
+    model, _ = fitted(x, types, table)
     only = types == "A"
-    expected = fit_annotations(x[only], types[only], table[only], SCALE)
-    np.testing.assert_array_equal(model.shared, expected.shared)
-    np.testing.assert_array_equal(model.own["A"], expected.own["A"])
-    np.testing.assert_array_equal(model.own["B"], expected.shared)
+    expected, _ = fitted(x[only], types[only], table[only])
+    np.testing.assert_allclose(model.weight, expected.weight, rtol=1e-9)
+
+
+def test_an_annotation_that_all_share_says_nothing() -> None:
+    x, types, table = made()
+    table[:, 0] = 3.0
+    model, held_out = fitted(x, types, table)
+    assert (model.weight[:, 0] == 0).all()
+    assert (held_out[:, 0] == 0).all()
+    assert (model.weight[:, 1] != 0).all()
 
 
 def test_nobody_is_predicted_from_their_own_annotation() -> None:
     x, types, table = made()
-    before = out_of_fold(x, types, table, SCALE, 3)
+    _, before = fitted(x, types, table, 3)
     part = np.random.default_rng(3).permutation(len(x)) % PARTS
-    for patient in (1, 5, 40):  # of the type that has enough annotations
+    for patient in (1, 5, 40):
         changed = table.copy()
         changed[patient] = [1000.0, -50.0]
-        after = out_of_fold(x, types, changed, SCALE, 3)
+        _, after = fitted(x, types, changed, 3)
         same = part == part[patient]
-        np.testing.assert_array_equal(after[same], before[same])
-        assert (after[~same] != before[~same]).all()
-    assert np.corrcoef(before[:, 0], x[:, 0])[0, 1] > 0.9
-    assert not np.array_equal(before, out_of_fold(x, types, table, SCALE, 4))
+        np.testing.assert_allclose(after[same], before[same], rtol=1e-9, atol=1e-12)
+        assert (np.abs(after[~same] - before[~same]) > 1e-6).all()
+    assert np.corrcoef(before[:, 0], x[:, 0])[0, 1] > 0.8
+    assert not np.array_equal(before, fitted(x, types, table, 4)[1])
 
 
 def test_predictions_out_of_fold_are_those_of_the_other_parts() -> None:
-    x, types, table = made()
-    found = out_of_fold(x, types, table, SCALE, 3)
+    x, types, table = made(240)
+    _, found = fitted(x, types, table, 3)
     part = np.random.default_rng(3).permutation(len(x)) % PARTS
     for number in range(PARTS):
         rest, held = np.flatnonzero(part != number), np.flatnonzero(part == number)
-        model = fit_annotations(x[rest], types[rest], table[rest], SCALE)
-        np.testing.assert_array_equal(found[held], model(x[held], types[held]))
+        model, _ = fitted(x[rest], types[rest], table[rest])
+        np.testing.assert_allclose(found[held], model(x[held]), rtol=1e-9)
 
 
 def test_as_features_they_have_standard_deviation_one() -> None:
     x, types, table = made()
     training = np.arange(0, 90, 2)
-    made_of = predict_annotations(x, types, table, SCALE, training, 0)
+    made_of = predict_annotations(x, types, table, PENALTY, training, 0)
     assert made_of is not None
     found, everyone = made_of
     np.testing.assert_allclose(everyone[training].std(axis=0), 1)
-    raw = out_of_fold(x[training], types[training], table[training], SCALE, 0)
+    model, raw = fitted(x[training], types[training], table[training])
     np.testing.assert_allclose(everyone[training], raw / raw.std(axis=0))
     others = np.arange(1, 90, 2)
-    model = fit_annotations(x[training], types[training], table[training], SCALE)
-    np.testing.assert_allclose(
-        found(x[others], types[others]), model(x[others], types[others]) / raw.std(axis=0)
-    )
+    np.testing.assert_allclose(found(x[others]), model(x[others]) / raw.std(axis=0))
+    np.testing.assert_array_equal(everyone[others], found(x)[others])
 
 
 def test_annotations_of_others_do_not_matter() -> None:
     x, types, table = made()
     training = np.arange(0, 60)
-    before = predict_annotations(x, types, table, SCALE, training, 0)
+    before = predict_annotations(x, types, table, PENALTY, training, 0)
     changed, moved = table.copy(), x.copy()
     changed[60:], moved[60:] = 1e9, -7.0
-    after = predict_annotations(moved, types, changed, SCALE, training, 0)
+    after = predict_annotations(moved, types, changed, PENALTY, training, 0)
     assert before is not None
     assert after is not None
     np.testing.assert_array_equal(after[1][training], before[1][training])
-    np.testing.assert_array_equal(after[0](x, types), before[0](x, types))
+    np.testing.assert_array_equal(after[0](x), before[0](x))
 
 
 def test_where_no_annotation_is_known_there_are_none() -> None:
@@ -130,31 +133,36 @@ def test_where_no_annotation_is_known_there_are_none() -> None:
     training = np.arange(60)
     unknown = table.copy()
     unknown[:60] = np.nan
-    assert predict_annotations(x, types, unknown, SCALE, training, 0) is None
+    assert predict_annotations(x, types, unknown, PENALTY, training, 0) is None
     unknown[:60, 1] = table[:60, 1]
-    found = predict_annotations(x, types, unknown, SCALE, training, 0)
+    found = predict_annotations(x, types, unknown, PENALTY, training, 0)
     assert found is not None
-    assert (found[0](x, types)[:, 0] == 0).all()
-    assert (found[0](x, types)[:, 1] != 0).all()
+    assert (found[0](x)[:, 0] == 0).all()
+    assert (found[0](x)[:, 1] != 0).all()
 
 
 # The features of a ridge ------------------------------------------------------------------------------------
 
 
 def design(impute: bool, training: Indices) -> Design:
-    """Two sources, the second of which every third patient lacks, covariates and annotations."""
+    """Two sources, the second of which every third patient lacks, covariates and annotations.
+
+    The head reads the first column of the first source, annotations are read from both.
+    """
     x, types, table = made()
     there = np.ones(x.shape, dtype=bool)
     there[::3, 2] = False
     blocks = Blocks(np.where(there, x, 0.0), there, types, np.array(["a", "a", "b"]))
-    imputer = fit_imputer(blocks.take(training)) if impute else None
-    whole = filled(blocks, imputer)
-    found = predict_annotations(whole, types, table, SCALE, training, 0)
+    counts = {"a": 1, "b": 1}
+    read = blocks.first(counts)
+    imputer = fit_imputer(read.take(training)) if impute else None
+    whole = annotation_inputs(blocks, filled(read, imputer))
+    found = predict_annotations(whole, types, table, np.full(5, 15.0), training, 0)
     assert found is not None
     columns = {"stage": table[:, 0], "age": table[:, 1]}
     people = Population(types, {}, columns, training)
-    owner = ("a", "a", "b", "covariates", "covariates", "annotations", "annotations")
-    features = FeatureMap({}, imputer, scale_covariates(people), found[0], owner, np.ones(7))
+    owner = ("a", "b", "covariates", "covariates", "annotations", "annotations")
+    features = FeatureMap({}, counts, imputer, scale_covariates(people), found[0], owner, np.ones(6))
     return features.of_blocks(people, blocks, found[1])
 
 
@@ -163,11 +171,11 @@ def test_training_patients_differ_from_others_in_annotations_alone(impute: bool)
     training = np.arange(70)
     found = design(impute, training)
     own, seen = found.training(training), found.features(training, ("a", "b"))
-    np.testing.assert_array_equal(own[:, :5], seen[:, :5])
-    assert (own[:, 5:] != seen[:, 5:]).all()
-    assert own.shape == (70, 7)
+    np.testing.assert_array_equal(own[:, :4], seen[:, :4])
+    assert (own[:, 4:] != seen[:, 4:]).all()
+    assert own.shape == (70, 6)
     assert found.annotated is not None
-    np.testing.assert_array_equal(own[:, 5:], found.annotated[training])
+    np.testing.assert_array_equal(own[:, 4:], found.annotated[training])
 
 
 def test_labelled_patients_whom_the_design_was_not_fitted_on_have_their_annotations_predicted() -> None:
@@ -177,7 +185,7 @@ def test_labelled_patients_whom_the_design_was_not_fitted_on_have_their_annotati
     rows = np.arange(50, 90)
     mixed, seen = found.training(rows), found.features(rows, ("a", "b"))
     np.testing.assert_allclose(mixed[10:], seen[10:], rtol=1e-12)
-    assert (mixed[:10, 5:] != seen[:10, 5:]).all()
+    assert (mixed[:10, 4:] != seen[:10, 4:]).all()
 
 
 def test_a_hidden_source_is_filled_in_or_zero_and_predicts_annotations_so() -> None:
@@ -186,16 +194,28 @@ def test_a_hidden_source_is_filled_in_or_zero_and_predicts_annotations_so() -> N
     for impute in (False, True):
         found = design(impute, training)
         seen = found.features(rows, ("b",))
-        assert found.map.annotations is not None
-        np.testing.assert_array_equal(
-            seen[:, 5:], found.map.annotations(seen[:, :3], found.blocks.types[rows])
-        )
-        has = found.blocks.there[rows, 2]
-        assert (seen[has, :2] != 0).all() == impute
-        assert (seen[~has, :3] == 0).all()
         hidden = found.blocks.take(rows).keep(("b",))
-        np.testing.assert_array_equal(seen[:, :3], filled(hidden, found.map.imputer))
-        np.testing.assert_array_equal(seen[:, 3:5], found.covariates[rows])
+        assert (hidden.values[:, :2] == 0).all()
+        whole = annotation_inputs(hidden, seen[:, :2])
+        assert found.map.annotations is not None
+        np.testing.assert_array_equal(seen[:, 4:], found.map.annotations(whole))
+        has = found.blocks.there[rows, 2]
+        assert (seen[has, :1] != 0).all() == impute
+        assert (seen[~has, :2] == 0).all()
+        np.testing.assert_array_equal(seen[:, :2], filled(hidden.first(found.map.counts), found.map.imputer))
+        np.testing.assert_array_equal(seen[:, 2:4], found.covariates[rows])
+
+
+def test_annotations_read_what_the_head_does_not() -> None:
+    training = np.arange(70)
+    found = design(True, training)
+    moved = found.blocks.values.copy()
+    moved[:, 1] += 1.0
+    other = replace(found, blocks=replace(found.blocks, values=moved))
+    rows = np.arange(70, 90)
+    before, after = found.features(rows, ("a", "b")), other.features(rows, ("a", "b"))
+    np.testing.assert_array_equal(after[:, :4], before[:, :4])
+    assert (np.abs(after[:, 4:] - before[:, 4:]) > 1e-3).all()
 
 
 def test_covariates_are_z_scores_within_the_type_of_training_patients() -> None:

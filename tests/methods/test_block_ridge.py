@@ -13,7 +13,13 @@ from prime.errors import InputError
 from prime.methods.interface import JointModel
 from prime.methods.statistics.blocks import fit_blocks, fit_imputer
 from prime.methods.statistics.cohort_heads import CohortHead, EndpointLabels
-from prime.methods.statistics.design import Design, filled, predict_annotations, scale_covariates
+from prime.methods.statistics.design import (
+    Design,
+    annotation_inputs,
+    filled,
+    predict_annotations,
+    scale_covariates,
+)
 from prime.methods.statistics.examples import Population
 from prime.settings.methods import ComparisonConfig
 
@@ -67,11 +73,16 @@ def labels(binary: bool = False, seed: int = 0) -> list[EndpointLabels]:
 @pytest.mark.parametrize("name", JOINT)
 def test_features_are_blocks_covariates_and_annotations_with_their_scales(name: str) -> None:
     scales = {"scale": 0.2, "scales": {"notes": 0.7, "annotations": 0.5}}
-    found = design(name, components=3, sizes={"notes": 2}, word_counts=["notes"], **scales)
+    own_sizes = {"components": 3, "sizes": {"notes": 2}, "annotation_components": 4}
+    found = design(name, **own_sizes, word_counts=["notes"], **scales)
     settings: Any = model(name).settings
     people = population()
-    _, blocks = fit_blocks(people, {"genes": 3, "notes": 2}, 0.5, ("notes",))
-    np.testing.assert_array_equal(found.blocks.values, blocks.values)
+    counts = {"genes": 3, "notes": 2}
+    more = {"genes": 4, "notes": 4} if settings.annotations else counts
+    _, whole = fit_blocks(people, more, 0.5, ("notes",))
+    np.testing.assert_array_equal(found.blocks.values, whole.values)
+    _, blocks = fit_blocks(people, counts, 0.5, ("notes",))
+    np.testing.assert_allclose(whole.first(counts).values, blocks.values, rtol=1e-9, atol=1e-12)
     imputer = fit_imputer(blocks.take(TRAINING)) if settings.impute else None
     rows = np.setdiff1d(np.arange(COUNT), TRAINING)
     parts = [filled(blocks, imputer)]
@@ -81,14 +92,17 @@ def test_features_are_blocks_covariates_and_annotations_with_their_scales(name: 
         parts.append(scale_covariates(people)(people.covariates, TYPES))
         owner, scale = [*owner, "covariates", "covariates"], [*scale, 1.0, 1.0]
     if settings.annotations:
-        own = predict_annotations(parts[0], TYPES, table, np.array([0.2] * 3 + [0.7] * 2), TRAINING, 0)
+        x = annotation_inputs(whole, parts[0])
+        assert x.shape == (COUNT, 8 + 5)
+        each = np.array([0.2] * 4 + [0.7] * 4 + [0.2] * 3 + [0.7] * 2)
+        own = predict_annotations(x, TYPES, table, 15 / each**2, TRAINING, 0)
         assert own is not None
-        parts.append(own[0](parts[0], TYPES))
+        parts.append(own[0](x))
         owner, scale = [*owner, "annotations", "annotations"], [*scale, 0.5, 0.5]
     assert found.map.owner == tuple(owner)
     np.testing.assert_array_equal(found.scale, scale)
     features = found.features(rows, ("genes", "notes"))
-    np.testing.assert_allclose(features, np.concatenate(parts, axis=1)[rows], rtol=1e-12)
+    np.testing.assert_allclose(features, np.concatenate(parts, axis=1)[rows], rtol=1e-8, atol=1e-12)
 
 
 def test_annotations_that_the_cohort_lacks_are_left_out() -> None:
@@ -105,9 +119,14 @@ def test_what_decides_blocks_and_designs_is_told() -> None:
         assert model("block_ridge", **change).encoding != plain.encoding
     assert model("block_ridge", spectrum_power=0.1).encoding != plain.encoding
     assert model("block_ridge", distributions=["genes"]).encoding != plain.encoding
-    for change in ({"scale": 0.2}, {"scales": {"genes": 1.0}}, {"impute": True}, {"annotations": ["age"]}):
+    for change in ({"scale": 0.2}, {"scales": {"genes": 1.0}}, {"impute": True}, {"annotation_penalty": 1.0}):
         assert model("block_ridge", **change).encoding == plain.encoding
         assert model("block_ridge", **change).designing != plain.designing
+    assert model("block_ridge", annotation_components=5).encoding == plain.encoding
+    annotated = model("block_ridge", annotations=["age"])
+    assert annotated.encoding != plain.encoding
+    assert annotated.designing != plain.designing
+    assert model("block_ridge", annotations=["age"], annotation_components=5).encoding != annotated.encoding
     assert model("block_ridge_clinical").designing != plain.designing
     other = model("block_ridge", penalty=1.0, binary_penalty=1.0)
     assert (other.encoding, other.designing) == (plain.encoding, plain.designing)
@@ -124,7 +143,7 @@ def test_an_unknown_source_is_told_by_its_name(name: str, settings: dict[str, An
     model(name, scales={"covariates": 1, "annotations": 1, "genes": 1}).encode(population())
 
 
-@pytest.mark.parametrize("key", ["scale", "penalty", "binary_penalty"])
+@pytest.mark.parametrize("key", ["scale", "penalty", "binary_penalty", "annotation_penalty"])
 def test_scales_and_penalties_are_above_zero(key: str) -> None:
     with pytest.raises(ValidationError, match="greater than 0"):
         model("block_ridge", **{key: 0})

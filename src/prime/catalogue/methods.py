@@ -125,7 +125,7 @@ _SHARED_RIDGE = replace(
     "1973)",
     missing=_FILLED,
     departs="as block_ridge; a cohort's weights are shared weights plus a deviation, other endpoints are "
-    "learned as well, and age, stage and grade as the blocks predict them are further features",
+    "learned as well, and age, stage and grade as the features predict them are further features",
     defaults=_ANNOTATED,
     across=True,
 )
@@ -343,7 +343,7 @@ METHODS: Registry[Method] = Registry(
         name="block_ridge_annotated",
         title="Block ridge, annotated",
         missing=_FILLED,
-        departs=f"{_BLOCK_RIDGE.departs}; age, stage and grade as the blocks predict them are further "
+        departs=f"{_BLOCK_RIDGE.departs}; age, stage and grade as the features predict them are further "
         "features, learned from all patients whose clinical table has them",
         defaults=_ANNOTATED,
     ),

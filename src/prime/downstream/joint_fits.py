@@ -30,7 +30,7 @@ from prime.store.vectors import covariate_columns, source_vectors
 FindTested = Callable[[int, Fold], Indices]
 Made = TypeVar("Made")
 
-_KEPT = 64  # label-free results that a process keeps, the last ones
+_KEPT = 16  # label-free results that a process keeps, the last ones
 _blocks: dict[str, FittedBlocks] = {}
 _designs: dict[str, Design] = {}
 

@@ -147,7 +147,7 @@ def _contributions_of(
         width = z.shape[1]
         own = names.get(source)
         labels += [(source, own[i] if own and len(own) == width else str(i)) for i in range(width)]
-    place = len(blocks.owner)
+    place = blocks.first(prognosis.features.counts).values.shape[1]
     if prognosis.features.covariates is not None:
         columns = prognosis.features.covariates.names
         parts.append(design.covariates[rows] * weight[place : place + len(columns)])
@@ -173,7 +173,8 @@ def _effective_weights(prognosis: Prognosis, blocks: Blocks, weight: Floats) -> 
     x = bare.of_blocks(Population(unit.types, {}, {}, np.zeros(0, dtype=np.int64)), unit)
     filled = x.features(np.arange(size), tuple(np.unique(blocks.owner)))
     clinical = 0 if features.covariates is None else len(features.covariates.names)
-    own = np.concatenate([weight[:size], weight[size + clinical : len(features.scale)]])
+    lead = blocks.first(features.counts).values.shape[1]
+    own = np.concatenate([weight[:lead], weight[lead + clinical : len(features.scale)]])
     return filled @ own
 
 

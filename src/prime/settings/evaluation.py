@@ -28,7 +28,7 @@ class ProbeConfig(Strict):
     left of them when modalities are taken away, exactly (every subset, no sampling): one head for each set of
     modalities (`missing_heads: per_pattern`), or one for all of them (`shared`). Mode `lp_shared` is a ridge
     over all cohorts together, with settings of its own (`shared`); only `readout` counts for it as well. Two
-    modes add to it: `lp_shared_annotated` clinical annotations as the blocks predict them, and
+    modes add to it: `lp_shared_annotated` clinical annotations as the features predict them, and
     `lp_shared_clinical` the covariates themselves.
     `calibrate`: a head of proportional hazards gets a slope and a baseline from scores of training patients
     whom it was fitted without, in five parts; the order of risks stays.

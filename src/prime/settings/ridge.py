@@ -20,7 +20,9 @@ class BlockRidgeSettings(Strict):
         word_counts: the sources that are counts of words.
         distributions: sequence sources of which a patient's vector tells mean, spread and quantiles of rows.
         impute: fill missing blocks in with their conditional mean.
-        annotations: covariates that the blocks predict, as further features; those that the cohort has.
+        annotations: covariates that the features predict, as further features; those that the cohort has.
+        annotation_components: of each source, that they are read from; no fewer than the head reads.
+        annotation_penalty: of that ridge, as `penalty` is: by annotation_penalty / scale ** 2.
         penalty, binary_penalty: against the summed log likelihood of time to event, of a label.
     """
 
@@ -33,6 +35,8 @@ class BlockRidgeSettings(Strict):
     distributions: tuple[str, ...] = ()
     impute: bool = False
     annotations: tuple[str, ...] = ()
+    annotation_components: int = Field(default=300, ge=1)
+    annotation_penalty: Positive = 15.0
     penalty: Positive = 40.0
     binary_penalty: Positive = 18.0
 

@@ -4,7 +4,7 @@ In one picture:
 
     source -> block of components, normalised within the cancer type -+
     a missing block: zero, or what the others let expect -------------+-> one Newton step of a
-    age, stage, grade, as the blocks predict them (optional) ---------+   ridge regression -> risk
+    age, stage, grade, as more components predict them (optional) ----+   ridge regression -> risk
     clinical covariates (optional) -----------------------------------+
 
 `BlockRidge` learns from the fold's cohort alone; `SharedRidge` from all cohorts together, with weights that
@@ -33,6 +33,7 @@ from prime.methods.statistics.design import (
     COVARIATES,
     Design,
     FeatureMap,
+    annotation_inputs,
     filled,
     predict_annotations,
     scale_covariates,
@@ -53,38 +54,46 @@ class BlockRidge(JointModel):
     def encoding(self) -> dict[str, Any]:
         """What decides the blocks."""
         names = {"components", "sizes", "spectrum_power", "word_counts", "distributions"}
+        names |= {"annotation_components"} if self.settings.annotations else set()
         return self.settings.model_dump(mode="json", include=names)
 
     def encode(self, population: Population) -> FittedBlocks:
         """Blocks of all sources. Raises InputError where the settings name one that the cohort lacks."""
         settings = self.settings
         self._require(population)
-        counts = {name: settings.sizes.get(name, settings.components) for name in population.sources}
+        counts = self._counts(population)
+        if settings.annotations:
+            counts = {name: max(count, settings.annotation_components) for name, count in counts.items()}
         return fit_blocks(population, counts, settings.spectrum_power, settings.word_counts)
 
     @property
     def designing(self) -> dict[str, Any]:
         """What is added to the blocks, and the scale of each."""
-        names = {"scale", "scales", "impute", "annotations"}
+        names = {"scale", "scales", "impute", "annotations", "annotation_penalty"}
         return self.settings.model_dump(mode="json", include=names) | {"covariates": self.covariates}
 
     def design(self, population: Population, fitted: FittedBlocks, seed: int) -> Design:
         """The blocks with what the settings add."""
         settings, types, training = self.settings, population.types, population.training
         encoders, blocks = fitted
-        imputer = fit_imputer(blocks.take(training)) if settings.impute else None
+        counts = self._counts(population)
+        read = blocks.first(counts)
+        imputer = fit_imputer(read.take(training)) if settings.impute else None
         covariates = scale_covariates(population) if self.covariates and population.covariates else None
         targets = [name for name in settings.annotations if name in population.covariates]
         found = None
         if targets:
             known = np.stack([population.covariates[name] for name in targets], axis=1)
-            scale = self._scale(blocks.owner.tolist())
-            x = filled(blocks, imputer)
-            found = predict_annotations(x, types, known, scale, training, seed)
+            x = annotation_inputs(blocks, filled(read, imputer))
+            scale = self._scale([*blocks.owner.tolist(), *read.owner.tolist()])
+            penalty = settings.annotation_penalty / scale**2
+            found = predict_annotations(x, types, known, penalty, training, seed)
         annotations, annotated = found or (None, None)
-        owner = [*blocks.owner.tolist(), *[COVARIATES] * (len(covariates.names) if covariates else 0)]
+        owner = [*read.owner.tolist(), *[COVARIATES] * (len(covariates.names) if covariates else 0)]
         owner += [] if annotations is None else [ANNOTATIONS] * len(targets)
-        features = FeatureMap(encoders, imputer, covariates, annotations, tuple(owner), self._scale(owner))
+        features = FeatureMap(
+            encoders, counts, imputer, covariates, annotations, tuple(owner), self._scale(owner)
+        )
         return features.of_blocks(population, blocks, annotated)
 
     def head(self, scale: Floats, binary: bool) -> FitHead:
@@ -94,6 +103,10 @@ class BlockRidge(JointModel):
     def endpoints(self, endpoint: str, binary: bool) -> dict[str, float]:
         """None."""
         return {}
+
+    def _counts(self, population: Population) -> dict[str, int]:
+        """How many components of each source the head reads."""
+        return {name: self.settings.sizes.get(name, self.settings.components) for name in population.sources}
 
     def _scale(self, owner: Sequence[str]) -> Floats:
         own = {COVARIATES: 1.0} | self.settings.scales

@@ -71,7 +71,7 @@ class Blocks:
         values: (n, p), zero where a block is missing.
         there: (n, p) bool: of a block that the patient has.
         types: (n,) cancer types.
-        owner: (p,) the source of each column.
+        owner: (p,) the source of each column; those of a source stand together, largest component first.
     """
 
     values: Floats
@@ -82,6 +82,13 @@ class Blocks:
     def take(self, rows: Indices) -> "Blocks":
         """Only these patients."""
         return replace(self, values=self.values[rows], there=self.there[rows], types=self.types[rows])
+
+    def first(self, counts: dict[str, int]) -> "Blocks":
+        """Only the first components of each source, at most so many."""
+        names, starts, own = np.unique(self.owner, return_index=True, return_inverse=True)
+        most = np.array([counts[str(name)] for name in names], dtype=np.int64)
+        kept = np.arange(len(self.owner)) < (starts + most)[own]
+        return Blocks(self.values[:, kept], self.there[:, kept], self.types, self.owner[kept])
 
     def keep(self, sources: tuple[str, ...]) -> "Blocks":
         """With every source hidden but these."""

@@ -2,7 +2,8 @@
 
 In one picture:
 
-    blocks -> missing ones filled in -> + clinical covariates -> + age, stage, grade as blocks predict them
+    first components of every block -> missing ones filled in -+-> + clinical covariates -+
+    all components of every block -----------------------------+-> age, stage, grade -----+-> features
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prime.arrays import Floats, Indices
-from prime.methods.statistics.annotations import AnnotationModel, fit_annotations, out_of_fold
+from prime.methods.statistics.annotations import AnnotationModel, fit_annotations
 from prime.methods.statistics.blocks import BlockEncoder, Blocks, Imputer, encode_blocks
 from prime.methods.statistics.examples import Population
 from prime.methods.statistics.within_type import Types, WithinType, fit_within_type
@@ -30,9 +31,9 @@ class Annotations:
     model: AnnotationModel
     spread: Floats
 
-    def __call__(self, x: Floats, types: Types) -> Floats:
-        """(n, q) for patients whom the model was not fitted on."""
-        return self.model(x, types) / self.spread
+    def __call__(self, x: Floats) -> Floats:
+        """(n, q) for patients whom the model was not fitted on, of `annotation_inputs` (n, p)."""
+        return self.model(x) / self.spread
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class FeatureMap:
 
     Attributes:
         encoders: of each source.
-        imputer: fills in missing blocks; None where they stay zero.
+        counts: the first components of each source that the head reads; annotations are read from all.
+        imputer: fills in missing ones of these; None where they stay zero.
         covariates: None where the clinical table gives no feature.
         annotations: None where none are predicted.
         owner: (p,) the block of each feature.
@@ -62,6 +64,7 @@ class FeatureMap:
     """
 
     encoders: dict[str, BlockEncoder]
+    counts: dict[str, int]
     imputer: Imputer | None
     covariates: CovariateScale | None
     annotations: Annotations | None
@@ -86,7 +89,7 @@ class Design:
 
     Attributes:
         map: that makes them.
-        blocks: of everyone.
+        blocks: of everyone, with all components.
         covariates: (P, c) within the type, zero where missing; c may be 0.
         annotated: (P, q) predicted annotations, out of fold of those whom the model was fitted on; None where
             nobody here trained it, or where nothing is predicted.
@@ -104,22 +107,27 @@ class Design:
 
     def training(self, rows: Indices) -> Floats:
         """Features (n, p) of labelled patients, with all that they have; they may be those of the fit."""
-        x = filled(self.blocks.take(rows), self.map.imputer)
+        x = filled(self.blocks.take(rows).first(self.map.counts), self.map.imputer)
         predicted = [] if self.annotated is None else [self.annotated[rows]]
         return np.concatenate([x, self.covariates[rows], *predicted], axis=1)
 
     def features(self, rows: Indices, sources: tuple[str, ...]) -> Floats:
         """Features (n, p) of other patients when no more than these sources may be seen."""
         blocks = self.blocks.take(rows).keep(sources)
-        x = filled(blocks, self.map.imputer)
+        x = filled(blocks.first(self.map.counts), self.map.imputer)
         annotations = self.map.annotations
-        predicted = [] if annotations is None else [annotations(x, blocks.types)]
+        predicted = [] if annotations is None else [annotations(annotation_inputs(blocks, x))]
         return np.concatenate([x, self.covariates[rows], *predicted], axis=1)
 
 
 def filled(blocks: Blocks, imputer: Imputer | None) -> Floats:
     """The values (n, p) of blocks, with or without an imputer."""
     return blocks.values if imputer is None else imputer(blocks)
+
+
+def annotation_inputs(blocks: Blocks, x: Floats) -> Floats:
+    """What annotations are read from: all components, zero where missing, and what is filled in, x (n, p)."""
+    return np.concatenate([blocks.values, x], axis=1)
 
 
 def scale_covariates(population: Population) -> CovariateScale:
@@ -130,27 +138,25 @@ def scale_covariates(population: Population) -> CovariateScale:
 
 
 def predict_annotations(
-    x: Floats, types: Types, annotations: Floats, scale: Floats, training: Indices, seed: int
+    x: Floats, types: Types, annotations: Floats, penalty: Floats, training: Indices, seed: int
 ) -> tuple[Annotations, Floats] | None:
     """Annotations as features, and those of everyone; None where no training patient has any.
 
     The table (P, q) holds predictions out of fold of the training patients, plain ones of others.
 
     Args:
-        x: (P, p) filled blocks of everyone; the rows of `training` count.
+        x: (P, p) `annotation_inputs` of everyone; the rows of `training` count.
         types: (P,) cancer types.
         annotations: (P, q), NaN where unknown.
-        scale: (p,) of the columns of x.
+        penalty: (p,) of the squared weight of each column of x.
         training: rows.
         seed: of the parts for predictions out of fold.
     """
-    own = x[training], types[training], annotations[training], scale
-    predicted = out_of_fold(*own, seed)
+    model, predicted = fit_annotations(x[training], types[training], annotations[training], penalty, seed)
     spread = predicted.std(axis=0)
     if not spread.any():
         return None
     spread = np.where(spread > 0, spread, 1.0)
-    model = fit_annotations(*own)
-    table = model(x, types) / spread
+    table = model(x) / spread
     table[training] = predicted / spread
     return Annotations(model, spread), table
