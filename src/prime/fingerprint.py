@@ -39,9 +39,16 @@ def stamp(path: Path, root: Path, known: dict[str, FileStamp] | None = None) -> 
 
 
 def changed(root: Path, now: list[Path], before: list[FileStamp], what: str) -> list[str]:
-    """Reasons why files are not those stamped before: missing, new, or of other content."""
+    """Reasons why files are not those stamped before: missing, new, or of other content.
+
+    A file outside the root, such as an encoder's in an environment, may have moved: another folder with files
+    of the same names and content is the same.
+    """
     known = {item.path: item for item in before}
     names = {name_below(path, root): path for path in now}
+    for name, path in [(name, path) for name, path in names.items() if name not in known]:
+        if (old := _moved(name, path, [known[gone] for gone in known if gone not in names])) is not None:
+            names[old.path] = names.pop(name)
     gone = [name for name in known if name not in names or not names[name].is_file()]
     reasons = [f"{what}: {name} is missing" for name in gone]
     for name, path in names.items():
@@ -50,3 +57,12 @@ def changed(root: Path, now: list[Path], before: list[FileStamp], what: str) -> 
         elif path.is_file() and stamp(path, root, known).sha256 != known[name].sha256:
             reasons.append(f"{what}: {name} changed")
     return reasons
+
+
+def _moved(name: str, path: Path, gone: list[FileStamp]) -> FileStamp | None:
+    """The stamp of a file that stood outside the root, with the same last name and content; None without."""
+    alike = [old for old in gone if Path(old.path).is_absolute() and Path(old.path).name == path.name]
+    if not alike or not Path(name).is_absolute() or not path.is_file():
+        return None
+    content = sha256_file(path) if any(old.size == path.stat().st_size for old in alike) else None
+    return next((old for old in alike if old.sha256 == content), None)
