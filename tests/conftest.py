@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from made_up import write_checkpoint, write_store
 
 from prime import provenance
 from prime.store.store import Store
 
 torch.set_num_threads(1)
+settings.register_profile("prime", deadline=None)  # a shared machine is slow at times
+settings.load_profile("prime")
 LONGEST = ("study", "pretraining", "demo")
 
 

@@ -263,7 +263,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.one_of(st.text(max_size=200), st.lists(PIECES, max_size=25).map("".join)))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_text_gives_numbers_or_nan(text: str) -> None:
     assert not np.isinf(facts_of(text)).any()
 
@@ -279,7 +279,7 @@ OTHER = st.sampled_from(
 
 
 @given(st.sampled_from([text for _, text, _ in CASES if text.endswith(".")]), OTHER)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_sentence_without_facts_changes_nothing(text: str, other: str) -> None:
     expected = facts_of(text)
     assert np.array_equal(facts_of(f"{text} {other}"), expected, equal_nan=True)

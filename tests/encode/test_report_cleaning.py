@@ -24,7 +24,7 @@ PIECES = [
 made_up = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=4))).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(made_up)
 def test_cleaning_a_clean_text_changes_nothing(text: str) -> None:
     once = clean(text)
@@ -36,7 +36,7 @@ def test_cleaning_a_clean_text_changes_nothing(text: str) -> None:
     assert once.text == once.text.strip()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(made_up)
 @example("..... . . .. . . .tumor")
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_step_leaves_its_own_output(step, text: str) -> None:  # type: ignore[
     assert step(once) == (once, 0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(made_up)
 def test_no_word_is_made_up(text: str) -> None:
     """Cleaning only takes away, joins and replaces: its letters stood in the text, in that order."""

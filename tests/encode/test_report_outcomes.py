@@ -101,7 +101,7 @@ some = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(some, st.sampled_from([" ", "\n", ". "]))
 def test_removing_leaves_nothing_to_remove(parts: list[str], between: str) -> None:
     text = between.join(parts)
@@ -111,7 +111,7 @@ def test_removing_leaves_nothing_to_remove(parts: list[str], between: str) -> No
     assert (count == 0) == (find_outcomes(text) == [])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text("ab.!?; \n", max_size=30))
 def test_sentences_cover_everything_but_blanks(text: str) -> None:
     spans = sentences(text)

@@ -168,7 +168,7 @@ def test_two_methods_of_noise_are_seldom_told_apart() -> None:
     gain=st.floats(0.0, 1.0),
     metric=st.sampled_from(["concordance", "auroc"]),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_swapping_the_methods_mirrors_everything(seed: int, gain: float, metric: comparison.Metric) -> None:
     groups = [cohort(seed, gain=gain), cohort(seed + 1, n=15, gain=gain)]
     swapped = [replace(group, risk_a=group.risk_b, risk_b=group.risk_a) for group in groups]
@@ -179,7 +179,7 @@ def test_swapping_the_methods_mirrors_everything(seed: int, gain: float, metric:
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_rising_function_of_the_risk_changes_nothing(seed: int) -> None:
     group = cohort(seed)
     bent = replace(group, risk_a=np.exp(group.risk_a / 4) + 3, risk_b=group.risk_b / 2)

@@ -33,7 +33,7 @@ def test_corrected_test_tends_to_the_plain_one_as_the_test_share_vanishes() -> N
 
 
 @given(values=st.lists(st.floats(-1, 1), min_size=2, max_size=12), share=st.floats(0.05, 0.9))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_corrected_test_agrees_with_its_interval_and_is_odd(values: list[float], share: float) -> None:
     found = corrected_paired_test(np.array(values), share)
     mirrored = corrected_paired_test(-np.array(values), share)

@@ -41,7 +41,7 @@ def exact_median(time: np.ndarray, event: np.ndarray) -> float:
     st.lists(st.tuples(st.integers(0, 30), st.booleans()), min_size=1, max_size=60),
     st.sampled_from([0.8, 0.95]),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_kaplan_meier_equals_lifelines(rows: list[tuple[int, bool]], level: float) -> None:
     time, event = np.array([row[0] / 4 for row in rows]), np.array([row[1] for row in rows])
     found = kaplan_meier(time, event, level)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from every_seed import every_seed
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lifelines.utils import concordance_index
 from sklearn.metrics import roc_auc_score
@@ -157,7 +157,6 @@ def test_within_strata_equals_pairs_pooled(seed: int) -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(deadline=None)
 def test_concordance_properties(seed: int) -> None:
     time, event, risk = sample(seed)
     found = concordance(time, event, risk).value

@@ -115,7 +115,7 @@ def test_equal_methods_are_one_group_with_p_one(methods: int) -> None:
 
 
 @given(seed=st.integers(0, 10_000), methods=st.integers(2, 5))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_ranks_sum_to_what_they_must_and_ignore_column_order(seed: int, methods: int) -> None:
     generator = np.random.default_rng(seed)
     scores = pd.DataFrame(generator.integers(0, 6, (7, methods)) / 6, columns=list("abcde")[:methods])

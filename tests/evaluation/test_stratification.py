@@ -141,7 +141,7 @@ PATIENTS = st.lists(
 
 
 @given(PATIENTS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_hazard_ratio_equals_lifelines_and_scikit_survival(rows: list[tuple[int, bool, bool, int]]) -> None:
     """Ties, censoring and three strata; without strata scikit-survival agrees too."""
     time, event, high, strata = (np.array(column) for column in zip(*rows, strict=True))
@@ -160,7 +160,7 @@ def test_hazard_ratio_equals_lifelines_and_scikit_survival(rows: list[tuple[int,
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_swapping_the_groups_inverts_the_ratio(seed: int) -> None:
     time, event, high, fold = outcomes(seed, 40)
     one, other = hazard_ratio(time, event, high, fold), hazard_ratio(time, event, ~high, fold)

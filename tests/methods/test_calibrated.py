@@ -78,7 +78,7 @@ def test_where_the_score_runs_the_wrong_way_the_slope_is_the_least(binary: bool)
     assert slope == pytest.approx(LEAST_SLOPE / score.std(), rel=1e-6)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.booleans(), st.sampled_from([0.0, 0.1, -1e7, 3e-9]))
 def test_a_score_that_says_nothing_leaves_the_average(binary: bool, value: float) -> None:
     _, target = made(binary)
@@ -138,7 +138,6 @@ def test_recalibration_keeps_the_slope_where_the_few_tell_nothing(binary: bool) 
 
 
 @given(st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=2, max_size=20))
-@settings(deadline=None)
 def test_the_score_of_a_curve_has_the_order_of_its_risk(rows: list[list[float]]) -> None:
     survival = np.array(rows)
     score, risk = survival_score(survival), -np.clip(survival.mean(axis=1), 1e-12, 1 - 1e-12)

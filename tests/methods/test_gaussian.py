@@ -103,7 +103,7 @@ def test_it_comes_near_the_truth_though_two_blocks_never_meet() -> None:
     assert np.abs(truth[2:4, 4:6]).max() > 0.5
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 6))
 def test_the_filling_is_the_conditional_mean(seed: int, patients: int, features: int) -> None:
     rng = np.random.default_rng(seed)

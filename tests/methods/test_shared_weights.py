@@ -137,7 +137,7 @@ def stacked(
     return found[0], {name: found[0] + d for name, d in zip(evidence, found[1:], strict=True)}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(1, 4),
     st.integers(1, 5),

@@ -33,7 +33,7 @@ def van_der_waerden(values: Floats) -> Floats:
     return scores
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 60), st.integers(0, 10**6), st.sampled_from([1.0, 3.0, 1e6]), st.booleans())
 def test_normal_scores_are_those_of_van_der_waerden(
     patients: int, seed: int, grid: float, holes: bool
@@ -62,7 +62,7 @@ def test_each_type_has_scores_of_its_own() -> None:
             np.testing.assert_allclose(found[own, column], expected, atol=1e-12)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 700), st.integers(0, 10**6))
 def test_normal_scores_never_fall_with_the_value_and_stay_finite(patients: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -45,7 +45,7 @@ def parts(encoding: Encoding) -> dict[str, Tensor]:
     return {n: getattr(encoding, n) for n in ("observed", "tokens", "refined", "fused", "consensus")}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 6), st.integers(1, 4), st.integers(0, 10_000), SPOIL)
 def test_what_stands_in_masked_places_leaves_outputs_bit_identical(
     patients: int, modalities: int, seed: int, value: float
@@ -58,7 +58,7 @@ def test_what_stands_in_masked_places_leaves_outputs_bit_identical(
         assert bool(tensor.isfinite().all()), name
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(2, 6), st.integers(1, 4), st.integers(0, 10_000), SPOIL)
 def test_what_stands_in_masked_places_leaves_losses_and_gradients_bit_identical(
     patients: int, modalities: int, seed: int, value: float
@@ -82,7 +82,7 @@ def test_what_stands_in_masked_places_leaves_losses_and_gradients_bit_identical(
         assert a is None or bool(a.isfinite().all())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 10_000))
 def test_longer_padding_changes_nothing(patients: int, extra: int, seed: int) -> None:
     model = network()
@@ -91,7 +91,7 @@ def test_longer_padding_changes_nothing(patients: int, extra: int, seed: int) ->
     assert torch.allclose(encode(model, batch).fused, longer.fused, atol=1e-5)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(2, 7), st.integers(0, 10_000))
 def test_batch_mates_do_not_change_a_patient(patients: int, seed: int) -> None:
     model = network()

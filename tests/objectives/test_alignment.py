@@ -38,7 +38,7 @@ def looped_alignment(z: Tensor, observed: Tensor, temperature: float, weighting:
     return sum(w * x for w, x in terms) / sum(w for w, _ in terms) if terms else 0.0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(2, 9), st.integers(2, 4), st.integers(0, 10_000), st.sampled_from(["pairs", "patients"]))
 def test_equals_a_loop(patients: int, modalities: int, seed: int, weighting: str) -> None:
     z = embeddings(patients, modalities, seed)
@@ -67,7 +67,7 @@ def test_the_weighting_matters_where_pairs_differ_in_size() -> None:
     assert abs(float(pairs - patients)) > 1e-3
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.sampled_from([float("nan"), float("inf"), 1e30]))
 def test_unobserved_rows_never_matter(seed: int, value: float) -> None:
     observed = torch.rand((7, 3), generator=torch.Generator().manual_seed(seed)) < 0.5

@@ -14,7 +14,7 @@ def assignment(rows: int, prototypes: int, seed: int = 0) -> Tensor:
     return (2 * torch.randn((rows, prototypes), generator=generator)).softmax(-1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(1, 12),
     st.integers(1, 4),

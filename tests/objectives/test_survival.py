@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from prime.errors import InputError
@@ -171,7 +171,6 @@ def test_risk_passes_logits_through_the_sigmoid() -> None:
 
 
 @given(st.lists(st.floats(-50, 50), min_size=1, max_size=8), st.integers(0, 7), st.floats(0.01, 10))
-@settings(deadline=None)
 def test_curve_properties(row: list[float], place: int, step: float) -> None:
     logits = torch.tensor([row], dtype=torch.float64)
     curve = survival(logits)[0]
@@ -184,7 +183,6 @@ def test_curve_properties(row: list[float], place: int, step: float) -> None:
 
 
 @given(st.lists(st.floats(-30, 30), min_size=2, max_size=6), st.floats(0, 0.99))
-@settings(deadline=None)
 def test_outcome_probabilities_sum_to_one(row: list[float], alpha: float) -> None:
     """An event in one of the bins, or survival through the last: exactly one of them happens."""
     bins = len(row)

@@ -12,7 +12,7 @@ def codes(patients: int, types: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, types, patients)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(2, 120), st.integers(1, 6), st.integers(2, 40), st.floats(0, 1), st.integers(0, 1000))
 def test_every_patient_once_in_batches_of_two_or_more(
     patients: int, types: int, size: int, within: float, seed: int

@@ -128,7 +128,7 @@ def test_what_can_not_be_counted_is_one_clear_error(store: Store) -> None:
         cohort_counts(renamed)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_the_parts_add_up_and_the_flow_ends_where_evaluation_begins(
     store: Store, data: st.DataObject

@@ -53,7 +53,7 @@ def cohorts(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, Indice
     return site, time, event, np.flatnonzero(serve), draw(st.integers(2, 5))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cohorts(), st.integers(0, 3))
 def test_folds_partition_the_patients_and_no_site_is_tested_and_trained_on(
     drawn: tuple[np.ndarray, np.ndarray, np.ndarray, Indices, int], seed: int
@@ -211,7 +211,7 @@ def a_fold(patients: int, seed: int) -> tuple[Fold, np.ndarray, np.ndarray]:
     return stratified_folds("A", np.arange(patients), time, event, 3, seed)[0], event, time
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(6, 150), st.integers(0, 50), st.floats(0.01, 1), st.floats(0.01, 1))
 def test_label_subsets_are_nested_and_leave_the_test_alone(
     patients: int, seed: int, one: float, other: float

@@ -51,7 +51,7 @@ def saved(draw: st.DrawFn) -> tuple[list[Fold], np.ndarray]:
     return folds, np.array(ids, dtype=object)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(saved())
 def test_the_round_trip_is_exact(drawn: tuple[list[Fold], np.ndarray]) -> None:
     folds, ids = drawn
