@@ -20,7 +20,9 @@ EXPERIMENT = """
 cohort: cohort/cohort.yaml
 model: {dim: 16, queries: 2, heads: 2, blocks: 2, experts: 2, top_k: 1, prototypes: 4, projection_dim: 8}
 pretrain: {epochs: 1, batch_size: 32, precision: 32-true, top_k: 2}
-evaluate: {probe: {components: 4}}
+evaluate:
+  probe: {components: 4}
+  tasks: [{name: os, endpoint: os}, {name: dead_2y, endpoint: os, horizon_days: 730}]
 """
 
 
@@ -52,6 +54,12 @@ def made_cohort(folder: Path, patients: int, seed: int) -> Path:
     value["modalities"]["report"]["reports"]["max_tokens"] = 8
     path.write_text(yaml.safe_dump(value, sort_keys=False), encoding="utf-8")
     return path
+
+
+def fit_task(made: SmallModel, task: str, out: Path) -> None:
+    """Fit another task of the experiment on the same patients and network."""
+    experiment = load_experiment(made.cohort.parent.parent / "experiment.yaml", ())
+    fit(Store.open(made.store), experiment, made.run, ("all",), out, task)
 
 
 def make_model(folder: Path) -> SmallModel:

@@ -1,4 +1,4 @@
-"""Commands that answer over HTTP: serve."""
+"""Commands that answer over HTTP: serve, explore."""
 
 import os
 from pathlib import Path
@@ -73,3 +73,37 @@ def _token(file: Path | None) -> str | None:
     if token is not None and (len(token) < SHORTEST_TOKEN or not token.isascii() or " " in token):
         raise InputError(f"{where}: give {SHORTEST_TOKEN} letters and digits or more, without blanks")
     return token
+
+
+def explore(
+    what: Annotated[Path, about("Folder of prime fit, or of prime pretrain.", "MODEL|RUN")],
+    /,
+    *,
+    cohort: Annotated[Path, about("The patients.", "COHORT.yaml")],
+    port: Annotated[int, whole(0, 65535), about("0 takes a free one.")] = 0,
+    root: Root = None,
+    store: Annotated[Folder | None, about("Where the cohort is packed.")] = None,
+    threads: Threads = None,
+    accelerator: Accelerator = "auto",
+) -> None:
+    """Look at a cohort and its patients in a browser, on this machine alone."""
+    need("prime explore", "serve", *PACKAGES)
+    set_threads(threads)
+    import secrets
+
+    from prime.cohort.config import load_cohort
+    from prime.commands.shared import open_cohort_store
+    from prime.explore.app import LIMITS, build_app
+    from prime.explore.cohort import explored
+    from prime.explore.prepare import open_any
+    from prime.serve.run import address, listen, run
+
+    device, config = device_of(accelerator), load_cohort(cohort, root)
+    checkpoint, model = open_any(what)  # before any packing
+    found = explored(config, open_cohort_store(config, store), checkpoint, model, device)
+    token = secrets.token_urlsafe(24)
+    with listen("127.0.0.1", port) as listening:
+        app = build_app(found, token, lambda line: say(line) if line.startswith("fault") else None)
+        say("open this address in a browser of this machine; Ctrl-C ends it")
+        print(f"{address(listening)}/{token}/", flush=True)
+        run(app, listening, LIMITS)

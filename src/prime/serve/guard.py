@@ -147,9 +147,9 @@ def _host(text: str) -> str:
 
 
 def _route(scope: Scope) -> str:
-    """The pattern of the path, in which nothing of a request stands."""
-    path = getattr(scope.get("route"), "path", None)
-    return str(path) if path else "other"
+    """The pattern of the path, in which nothing of a request stands, not even a token in front of it."""
+    found = hasattr(scope.get("endpoint"), "__name__")
+    return str(getattr(scope.get("route"), "path", "other")) if found else "other"
 
 
 def places(error: BaseException) -> str:
