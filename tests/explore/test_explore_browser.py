@@ -7,7 +7,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from os import environ
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +22,23 @@ if CHROMIUM is None:
 sync_api: Any = pytest.importorskip("playwright.sync_api")
 
 
+@contextmanager
+def running(what: Path, made: SmallModel, cache: Path) -> Generator[str]:
+    """The address of a running `prime explore`."""
+    command = [sys.executable, "-m", "prime", "explore", str(what), "--cohort", str(made.cohort)]
+    command += ["--store", str(made.store), "--threads", "1"]
+    surroundings = {**environ, "PRIME_CACHE": str(cache)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=surroundings) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.terminate()
+        assert process.wait(30) == 0
+
+
 @pytest.fixture(scope="module")
 def place(small_model: SmallModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a running `prime explore`."""
-    cache = tmp_path_factory.mktemp("cache")
-    command = [sys.executable, "-m", "prime", "explore", str(small_model.model), "--cohort",
-               str(small_model.cohort), "--store", str(small_model.store), "--threads", "1"]  # fmt: skip
-    from os import environ
-
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**environ, "PRIME_CACHE": str(cache)}
-    )
-    assert process.stdout is not None
-    yield process.stdout.readline().strip()
-    process.terminate()
-    assert process.wait(30) == 0
-    process.stdout.close()
+    with running(small_model.model, small_model, tmp_path_factory.mktemp("cache")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +174,20 @@ def test_by_keyboard_alone(browser: Any, place: str) -> None:
         page.go_back()
         page.wait_for_selector("#cohort:not([hidden])")
         assert page.evaluate("document.activeElement.id") == "map"
+
+
+def test_a_run_is_shown_without_predictions(browser: Any, small_model: SmallModel, tmp_path: Path) -> None:
+    with running(small_model.run, small_model, tmp_path) as place, Watched(browser, place) as it:
+        page = it.page
+        assert page.locator(".model-only").count() == 0
+        assert "risk of 100" not in page.locator("#patients thead th").all_text_contents()
+        page.select_option("#pick-type", index=1)
+        chosen = it.count()
+        page.click("#clear")
+        assert it.count() > chosen
+        page.click("#patients tbody a >> nth=0")
+        page.wait_for_selector("#patient h1")
+        assert "Predicted survival" not in page.text_content("#patient")
 
 
 def test_files_are_saved(browser: Any, place: str, tmp_path: Path) -> None:

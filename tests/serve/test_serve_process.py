@@ -92,6 +92,26 @@ def test_what_is_in_hand_is_answered_before_the_end(small_model: SmallModel, end
     assert log.endswith("stopped\n")
 
 
+def test_many_at_once_get_what_each_gets_alone(small_model: SmallModel) -> None:
+    """Twelve clients, three workers: every answer is that of the same request alone."""
+    made, draw = benchmark(), random.Random(2)
+    answers: dict[int, bytes] = {}
+    with running("--model", str(small_model.model), "--workers", "3") as (_, place):
+        card = json.loads(made.ask_once(place, "GET", "/model")[1])
+        bodies = [
+            json.dumps({"patients": [made.patient(card, i, draw, 4)], "reasons": 3}).encode()
+            for i in range(12)
+        ]
+
+        def client(number: int) -> None:
+            answers[number] = made.ask_once(place, "POST", "/predict", bodies[number])[1]
+
+        made.at_once(12, client)
+        assert len(set(answers.values())) == 12
+        for number, body in enumerate(bodies):
+            assert made.ask_once(place, "POST", "/predict", body) == (200, answers[number])
+
+
 def _in_hand(place: str) -> float:
     link = http.client.HTTPConnection(place)
     link.request("GET", "/metrics")

@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from prime.arrays import Floats
 
-WIDTH, HEIGHT = 440, 300
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 40
+WIDTH, HEIGHT = 400, 280
+LEFT, RIGHT, TOP, BOTTOM = 48, 14, 10, 42
 CLASSES = ("c0", "c1", "c2", "c3", "c4", "c5")  # colours, in style.css
 
 
@@ -42,7 +42,7 @@ def survival_chart(lines: Sequence[Line], end: float, label: str, marks: Sequenc
         _add(svg, "line", "grid", x1=str(LEFT), x2=str(WIDTH - RIGHT), y1=y, y2=y)
         _text(svg, f"{100 * share:.0f} %", LEFT - 6, _y(share) + 4, "end")
     for month in ticks(end):
-        _text(svg, f"{month:g}", _x(month, end), HEIGHT - BOTTOM + 17, "middle")
+        _text(svg, f"{month:g}", _x(month, end), HEIGHT - BOTTOM + 18, "middle")
     _text(svg, "months", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, "middle")
     for line in lines:
         if line.low is not None and line.high is not None:

@@ -6,6 +6,7 @@ const get = (id) => document.getElementById(id);
 const cohort = get("cohort");
 const patient = get("patient");
 const hasModel = cohort.dataset.model === "yes";
+const PICKS = ["pick-type", "pick-site", "pick-pattern", "pick-event", ...(hasModel ? ["pick-risk"] : [])];
 const LISTED = 12; // colours of a legend; other levels are grey
 
 let data, map, table, missing;
@@ -85,7 +86,7 @@ async function save() {
 }
 
 function everybody() {
-  for (const id of ["pick-type", "pick-site", "pick-pattern", "pick-event", "pick-risk"]) get(id).value = "";
+  for (const id of PICKS) get(id).value = "";
   boxed = null;
   choose();
 }
@@ -210,7 +211,7 @@ async function begin() {
   });
   table = new PatientTable(data, cohort.dataset.survival === "yes", hasModel);
   missing = new MissingTable(data, (code) => pick("pick-pattern", String(code)));
-  for (const id of ["pick-type", "pick-site", "pick-pattern", "pick-event", ...(hasModel ? ["pick-risk"] : [])]) get(id).addEventListener("change", choose);
+  for (const id of PICKS) get(id).addEventListener("change", choose);
   get("colour").addEventListener("change", recolour);
   get("split").addEventListener("change", survive);
   get("clear").addEventListener("click", everybody);
