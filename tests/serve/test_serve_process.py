@@ -112,6 +112,20 @@ def test_many_at_once_get_what_each_gets_alone(small_model: SmallModel) -> None:
             assert made.ask_once(place, "POST", "/predict", body) == (200, answers[number])
 
 
+def test_who_sends_too_slowly_or_too_much_is_cut_off(small_model: SmallModel) -> None:
+    """The answer says why, and the connection is closed, though the body never ends."""
+    head = "POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    with running("--model", str(small_model.model), "--seconds", "0.3", "--body", "0.001") as (_, place):
+        for length, status in ((100, b"408"), (5000, b"413")):
+            with socket.create_connection(("127.0.0.1", int(place.split(":")[1])), timeout=30) as link:
+                link.sendall(f"{head}Content-Length: {length}\r\n\r\n{{".encode())
+                answer = b""
+                while more := link.recv(4096):
+                    answer += more
+            assert answer.split()[1] == status
+            assert b'"reason"' in answer
+
+
 def _in_hand(place: str) -> float:
     link = http.client.HTTPConnection(place)
     link.request("GET", "/metrics")

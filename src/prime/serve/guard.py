@@ -37,6 +37,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+CLOSE = {"Connection": "close"}  # after an answer to a request that was not read to its end
 
 
 class Guard:
@@ -113,9 +114,8 @@ class Guard:
             raise self._too_large()
 
     def _too_large(self) -> HTTPException:
-        return HTTPException(
-            413, f"the request is larger than {self.limits.body:,} bytes; send fewer patients at once"
-        )
+        text = f"the request is larger than {self.limits.body:,} bytes; send fewer patients at once"
+        return HTTPException(413, text, CLOSE)
 
     def _bounded(self, receive: Receive) -> Receive:
         """Receive a body of bounded size in bounded time."""
@@ -128,9 +128,8 @@ class Guard:
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, until - time.monotonic()))
             except TimeoutError:
-                raise HTTPException(
-                    408, f"the request did not come within {self.limits.seconds:g} seconds"
-                ) from None
+                text = f"the request did not come within {self.limits.seconds:g} seconds"
+                raise HTTPException(408, text, CLOSE) from None
             left -= len(message.get("body", b""))
             whole = not message.get("more_body", False)
             if left < 0:
