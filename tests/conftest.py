@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import settings
 from made_up import write_checkpoint, write_store
+from small_model import SmallModel, make_model
 
 from prime import provenance
 from prime.store.store import Store
@@ -39,6 +40,12 @@ def evaluation_checkpoint(evaluation_store: Store, tmp_path_factory: pytest.Temp
     """A network with random weights whose pretraining saw everyone."""
     everyone = [str(p) for p in evaluation_store.patients["patient_id"]]
     return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "run", evaluation_store, everyone)
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> SmallModel:
+    """A fitted model of all kinds of sources; read-only by agreement."""
+    return make_model(tmp_path_factory.mktemp("small_model"))
 
 
 @pytest.fixture

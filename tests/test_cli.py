@@ -23,7 +23,19 @@ from prime.store.opening import default_store, open_or_pack
 from prime.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ["check", "pack", "simulate", "pretrain", "evaluate", "fit", "predict", "demo", "config"]
+COMMANDS = [
+    "check",
+    "pack",
+    "simulate",
+    "pretrain",
+    "evaluate",
+    "fit",
+    "predict",
+    "serve",
+    "explore",
+    "demo",
+    "config",
+]
 
 
 @pytest.fixture

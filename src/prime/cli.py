@@ -13,6 +13,7 @@ from prime import __version__
 from prime.commands.audit import audit
 from prime.commands.cohort import check, init, pack, simulate
 from prime.commands.prediction import config, demo, fit, predict
+from prime.commands.serving import explore, serve
 from prime.commands.shared import say
 from prime.commands.study import methods, report, study
 from prime.commands.training import evaluate, pretrain
@@ -48,7 +49,21 @@ def build_app() -> App:
         help_formatter=PlainHelp(),
         default_parameter=PLAIN,
     )
-    _add(app, init, check, pack, simulate, pretrain, evaluate, fit, predict, validate, recalibrate)
+    _add(
+        app,
+        init,
+        check,
+        pack,
+        simulate,
+        pretrain,
+        evaluate,
+        fit,
+        predict,
+        validate,
+        recalibrate,
+        serve,
+        explore,
+    )
     _add(app, demo, config, study, methods, report, audit)
     encode = App("encode", help="Slides, RNA-seq or reports to feature files.", sort_key=LAST)
     gdc = App("gdc", help="TCGA from the Genomic Data Commons: list, fetch, align.", sort_key=LAST)

@@ -1,0 +1,1 @@
+"""A cohort and its patients in a browser, on this machine alone."""
