@@ -113,3 +113,34 @@ def test_packed_it_is_a_vector_source(tmp_path: Path) -> None:
     assert store.sources["counts"].kind == "vector"
     assert store.values("counts").tolist() == [[2, 0], [1, 3], [0, 1]]
     assert store.observed()[:, 0].tolist() == [True, True, True, False]
+
+
+def test_given_words_are_counted_in_their_order(tmp_path: Path) -> None:
+    source = words(tmp_path, REPORTS, vocabulary=["tumor", "never", "margin clear"], group_size=2)
+    assert source.feature_names == ["tumor", "never", "margin clear"]
+    rows = dict(source.patients)
+    assert {name: row[0].tolist() for name, row in rows.items()} == {
+        "a": [0, 0, 1],
+        "b": [3, 0, 0],
+        "c": [1, 0, 0],
+    }
+    assert source.detected == "csv table: 5 reports, 3 given words, 2 of which occur"
+    assert source.groups is not None
+    assert source.groups.tolist() == [0, 0, 1]
+
+
+def test_a_cohort_takes_a_list_where_it_gives_none() -> None:
+    table = {"reader": "words", "path": "r.csv"}
+    own = {**table, "vocabulary": ["mine"]}
+    described = {
+        "name": "c",
+        "clinical": {"format": "table", "path": "c.csv", "patient_id": "id"},
+        "modalities": {"report": {"w": table, "own": own, "facts": {**table, "reader": "facts"}}},
+    }
+    config = CohortConfig.model_validate(described)
+    found = config.with_vocabularies({"w": ["a", "b"], "own": ["a"], "facts": ["a"], "else": ["a"]})
+    options = {name: option for _, name, option in found.every_source()}
+    assert options["w"].vocabulary == ("a", "b")
+    assert options["own"].vocabulary == ("mine",)
+    assert options["facts"] == config.modalities["report"]["facts"]
+    assert config.with_vocabularies({}) == config

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from prime.cohort.config import load_cohort
+from prime.cohort.config import CohortConfig, load_cohort
 from prime.errors import InputError
 from prime.files import replacing, write_text
 from prime.store.opening import default_store, open_or_pack
@@ -27,10 +27,12 @@ class Cohort:
     Attributes:
         store: the packed cohort.
         file: its cohort file.
+        config: what that says.
     """
 
     store: Store
     file: Path
+    config: CohortConfig
 
     def __len__(self) -> int:
         return len(self.store.patients)
@@ -38,6 +40,13 @@ class Cohort:
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {count:,}" for name, count in self.observed.sum().items())
         return f"Cohort {self.store.manifest['name']}: {len(self):,} patients ({counts})"
+
+    def counted_as(self, feature_names: Mapping[str, Sequence[str]]) -> Store:
+        """The store, or another one where words of reports have to be counted by a model's list."""
+        config = self.config.with_vocabularies(feature_names)
+        if config == self.config:
+            return self.store
+        return open_or_pack(config, default_store(config), _warn)
 
     @cached_property
     def patients(self) -> pd.DataFrame:
@@ -85,7 +94,7 @@ def load(file: str | Path, store: str | Path | None = None, root: str | None = N
     """
     config = load_cohort(Path(file), root)
     place = default_store(config) if store is None else Path(store)
-    return Cohort(open_or_pack(config, place, _warn), Path(file))
+    return Cohort(open_or_pack(config, place, _warn), Path(file), config)
 
 
 def _warn(line: str) -> None:

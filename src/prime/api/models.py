@@ -110,7 +110,8 @@ class Model:
         Raises InputError for other sources.
         """
         asked = Asked(tuple(float(m) for m in months), level, threshold)
-        return score_patients(self.fitted, cohort.store, device_of(accelerator), asked, reasons)
+        store = cohort.counted_as(self.fitted.description.feature_names)
+        return score_patients(self.fitted, store, device_of(accelerator), asked, reasons)
 
     def embed(
         self,

@@ -1,6 +1,7 @@
 """The cohort file (YAML): where the tables and features of a cohort are, and how to read them."""
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -119,6 +120,22 @@ class CohortConfig(Strict):
                     raise ValueError(f"source {source!r} is named twice; source names are unique in a cohort")
                 seen.add(source)
         return self
+
+    def with_vocabularies(self, words: Mapping[str, Sequence[str]]) -> "CohortConfig":
+        """The cohort with the words of these lists counted, by source, where it counts words and names none.
+
+        So a new cohort is counted as the one that a model was fitted on.
+        """
+        sources = {
+            modality: {
+                name: options.model_copy(update={"vocabulary": tuple(words[name])})
+                if name in words and getattr(options, "vocabulary", None) == ()
+                else options
+                for name, options in own.items()
+            }
+            for modality, own in self.modalities.items()
+        }
+        return self.model_copy(update={"modalities": sources})
 
     def every_source(self) -> list[tuple[str, str, SourceConfig]]:
         """Modality, name and options of each source, in the order of the file."""

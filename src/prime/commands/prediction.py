@@ -63,7 +63,8 @@ def predict(
     require_place(out)
     asked, device = Asked(horizons, level, threshold), device_of(accelerator)
     loaded = load_model(model)  # before any packing
-    packed = open_cohort_store(load_cohort(cohort, root), store)
+    counted = load_cohort(cohort, root).with_vocabularies(loaded.description.feature_names)
+    packed = open_cohort_store(counted, store)
     found = score(model, packed, out, device, asked, reasons)
     for line in require_same_makers(loaded.description.attributes, packed, str(packed.path)):
         say(f"not known: {line}")

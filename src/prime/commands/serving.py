@@ -100,6 +100,8 @@ def explore(
 
     device, config = device_of(accelerator), load_cohort(cohort, root)
     checkpoint, model = open_any(what)  # before any packing
+    if model is not None:
+        config = config.with_vocabularies(model.description.feature_names)
     found = explored(config, open_cohort_store(config, store), checkpoint, model, device)
     token = secrets.token_urlsafe(24)
     with listen("127.0.0.1", port) as listening:

@@ -39,8 +39,8 @@ def validate(
     from prime.validation.validate import validate as judge
 
     device = device_of(accelerator)
-    load_model(model)  # before any packing
-    packed = open_cohort_store(load_cohort(cohort, root), store)
+    names = load_model(model).description.feature_names  # before any packing
+    packed = open_cohort_store(load_cohort(cohort, root).with_vocabularies(names), store)
     draws = Draws(bootstrap, seed)
     print(judge(model, packed, out, horizons, cohort_name, draws, competing, landmark, device))
 
@@ -67,7 +67,7 @@ def recalibrate(
     from prime.validation.recalibrate import summary_line
 
     device = device_of(accelerator)
-    load_model(model)
-    packed = open_cohort_store(load_cohort(cohort, root), store)
+    names = load_model(model).description.feature_names
+    packed = open_cohort_store(load_cohort(cohort, root).with_vocabularies(names), store)
     found = bend(model, packed, out, method, cohort_name, device)
     print(f"{out}: {summary_line(found)}, from {found.patients:,} patients with {found.events:,} events")

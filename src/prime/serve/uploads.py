@@ -97,7 +97,8 @@ def _packed(model: FittedModel, template: CohortConfig | None, files: Sequence[U
     clinical = _clinical(model, template, parts[CLINICAL], root)
     name = "upload" if template is None else template.name
     value = {"name": name, "root": str(root), "clinical": clinical, "modalities": modalities}
-    store = Store.open(pack(CohortConfig.model_validate(value), root / "store", progress=False))
+    config = CohortConfig.model_validate(value).with_vocabularies(model.description.feature_names)
+    store = Store.open(pack(config, root / "store", progress=False))
     return store if template is not None else _grouped(store, inputs)
 
 
