@@ -68,7 +68,7 @@ def test_scores_do_not_depend_on_what_is_common_in_the_new_cohort(
     assert len(both) >= 5
     assert after.loc[both, "pattern"].str.contains("report").all()
     np.testing.assert_allclose(after.loc[both, "risk"], before.loc[both, "risk"], atol=1e-6)
-    others = before.index.difference(reported)
+    others = before.index.difference(list(reported))
     assert not after.loc[others, "pattern"].astype(str).str.contains("report").any()
 
 
