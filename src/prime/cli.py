@@ -12,7 +12,7 @@ from cyclopts.help import format_usage
 from prime import __version__
 from prime.commands.audit import audit
 from prime.commands.cohort import check, init, pack, simulate
-from prime.commands.prediction import config, demo, fit, predict
+from prime.commands.prediction import config, demo, embed, fit, predict
 from prime.commands.serving import explore, serve
 from prime.commands.shared import say
 from prime.commands.study import methods, report, study
@@ -59,6 +59,7 @@ def build_app() -> App:
         evaluate,
         fit,
         predict,
+        embed,
         validate,
         recalibrate,
         serve,

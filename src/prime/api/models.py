@@ -5,26 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
 
 from prime.api.cohorts import Cohort
 from prime.devices import device_of
-from prime.downstream.embeddings import embed as embed_patients
 from prime.downstream.grid import evaluate as run_evaluation
-from prime.errors import InputError
-from prime.evaluation.missingness import patterns
 from prime.model.checkpoint import Checkpoint, load_checkpoint
 from prime.predict.asked import Asked
+from prime.predict.embedding import embed_cohort
 from prime.predict.fit import fit as fit_model
-from prime.predict.inputs import NewPatientLoader, observed_modalities, require_known, require_shape
 from prime.predict.model_folder import FittedModel, load_model
 from prime.predict.predict import Predictions, score_patients
 from prime.pretraining.loop import pretrain as run_pretraining
-from prime.settings.evaluation import ReadoutConfig
 from prime.settings.experiment import ExperimentConfig, load_experiment, merge
-from prime.store.origin import require_same_origin
 
 Settings = Mapping[str, Any] | str | Path | None  # nested settings, or an experiment file
 
@@ -69,7 +62,8 @@ class Run:
 
         Raises InputError for other sources or an unknown pattern.
         """
-        return _embedded(self.checkpoint, cohort, pattern, tuple(stages), accelerator)
+        device = device_of(accelerator)
+        return embed_cohort(self.checkpoint, cohort.store, pattern, tuple(stages), device)
 
 
 @dataclass(frozen=True)
@@ -179,30 +173,3 @@ def evaluate(
     folder = None if run is None else run.folder
     run_evaluation(cohort.store, _experiment(cohort, settings), folder, Path(out), device_of(accelerator))
     return pd.read_csv(Path(out) / "summary.csv")
-
-
-def _embedded(
-    checkpoint: Checkpoint, cohort: Cohort, pattern: str, stages: tuple[str, ...], accelerator: str
-) -> pd.DataFrame:
-    inputs, device = checkpoint.model.inputs, device_of(accelerator)
-    known = patterns(list(inputs.modalities))
-    if pattern not in known:
-        raise InputError(f"pattern {pattern!r}: choose from {', '.join(known)}")
-    require_known(cohort.store, inputs)
-    for name in cohort.store.sources:
-        require_shape(cohort.store, name, inputs)
-    pretraining = checkpoint.manifest.get("pretraining", checkpoint.manifest)
-    require_same_origin(pretraining, cohort.store, str(cohort.file))
-    observed = observed_modalities(cohort.store, inputs)
-    patients = np.flatnonzero((observed & np.array(known[pattern])).any(axis=1))
-    loader = NewPatientLoader(cohort.store, checkpoint.scaling, inputs)
-    readout = ReadoutConfig.model_validate({"stages": stages})
-    network = checkpoint.model.to(torch.device(device))
-    found = embed_patients(network, loader, observed, patients, {pattern: known[pattern]}, readout)
-    values = found.take(pattern, patients)  # (n, blocks, width)
-    names = [
-        f"{stage}_{m}" for stage in stages for m in (inputs.modalities if stage != "pooled" else ("all",))
-    ]
-    columns = [f"{name}_{i}" for name in names for i in range(values.shape[2])]
-    index = cohort.patients.index[patients]
-    return pd.DataFrame(values.reshape(len(values), -1), index=index, columns=columns)

@@ -1,4 +1,4 @@
-"""Commands for a model in use, and for a first look: fit, predict, demo, config."""
+"""Commands for a model in use, and for a first look: fit, predict, embed, demo, config."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,6 +7,7 @@ from prime.arguments import Accelerator, ConfigFile, Count, Folder, Root, Settin
 from prime.commands.shared import open_cohort_store, open_experiment_store, read_experiment, say, set_threads
 from prime.devices import device_of
 
+Stage = Literal["tokens", "refined", "fused", "pooled"]
 Mode = Literal["lp_shared", "lp_shared_annotated", "lp_shared_clinical"]
 
 
@@ -72,6 +73,35 @@ def predict(
     left = len(found.patients) - scored
     print(f"{out}: {scored:,} patients scored, {left:,} listed without a score")
     print(f"{out.with_suffix(f'.tests{out.suffix}')}: what {len(found.tests):,} missing tests could change")
+
+
+def embed(
+    what: Annotated[Path, about("Folder of prime pretrain, or of prime fit.", "RUN|MODEL")],
+    /,
+    *,
+    cohort: Annotated[Path, about("The patients.", "COHORT.yaml")],
+    out: Annotated[Path, about("The table to write; .parquet, .csv or .h5.", "FILE")],
+    pattern: Annotated[str, about("What may be seen: all, -image, image+rna, ...", "NAME")] = "all",
+    stages: Annotated[tuple[Stage, ...], about("What is read of the network.")] = ("pooled",),
+    root: Root = None,
+    store: Annotated[Folder | None, about("Where the cohort is packed.")] = None,
+    threads: Threads = None,
+    accelerator: Accelerator = "auto",
+) -> None:
+    """Write patients' embeddings, under any pattern of missing modalities."""
+    set_threads(threads)
+    from prime.cohort.config import load_cohort
+    from prime.files import require_place
+    from prime.model.checkpoint import load_checkpoint
+    from prime.predict.embedding import embed_cohort, observed_table, require_format, write_embeddings
+
+    require_format(out)
+    require_place(out)
+    device, checkpoint = device_of(accelerator), load_checkpoint(what)  # before any packing
+    packed = open_cohort_store(load_cohort(cohort, root), store)
+    found = embed_cohort(checkpoint, packed, pattern, stages, device)
+    write_embeddings(out, found, observed_table(checkpoint, packed))
+    print(f"{out}: {len(found):,} of {len(packed.patients):,} patients, {found.shape[1]:,} numbers each")
 
 
 def demo(
