@@ -68,6 +68,9 @@ def predict(
     found = score(model, packed, out, device, asked, reasons)
     for line in require_same_makers(loaded.description.attributes, packed, str(packed.path)):
         say(f"not known: {line}")
+    task = loaded.description.task
+    if task.landmark_days is not None:
+        say(f"time is counted from {task.landmark_days:g} days on, of patients who are at risk then")
     scored = int((found.patients["status"] == "scored").sum())
     left = len(found.patients) - scored
     print(f"{out}: {scored:,} patients scored, {left:,} listed without a score")

@@ -103,12 +103,15 @@ def held_out_concordance(labelled: Labelled, risks: Scores) -> dict[str, Any]:
     outcome, part = labelled.outcome, np.zeros(len(codes), dtype=np.int64)
     part[labelled.members] = labelled.fold
     scores: dict[str, Any] = {}
+    outcome_entry = outcome.entry_days
     for name, found in risks.items():
         who = labelled.having(name)
         event = outcome.event[who]
         # AUROC is the concordance of labels
         order = np.where(event, 0.0, 1.0) if labelled.binary else outcome.time_days[who]
-        score = concordance_within(order, event, found[who], codes[who] * FOLDS + part[who])
+        entry = None if outcome_entry is None else outcome_entry[who]
+        strata = codes[who] * FOLDS + part[who]
+        score = concordance_within(order, event, found[who], strata, entry=entry)
         key = "auroc" if labelled.binary else "c_index"
         scores[name] = {key: score.value, "patients": score.n, "events": score.events}
     return scores

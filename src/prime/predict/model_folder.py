@@ -21,6 +21,7 @@ from prime.files import replacing, sha256_file, write_json
 from prime.methods.statistics.annotations import AnnotationModel
 from prime.methods.statistics.blocks import BlockEncoder, Imputer
 from prime.methods.statistics.calibrated import CalibratedScore
+from prime.methods.statistics.cause_hazards import CauseHazards
 from prime.methods.statistics.cohort_heads import CohortHead
 from prime.methods.statistics.design import Annotations, CovariateScale, FeatureMap
 from prime.methods.statistics.ridge import RidgeModel
@@ -36,6 +37,7 @@ from prime.model.checkpoint import (
 )
 from prime.parsing import read_json
 from prime.predict.array_tree import Arrays, put_together, take_apart
+from prime.predict.competing import CompetingHead
 from prime.predict.prognosis import Calibration, HeadDraws, Prognosis, TokenMap
 from prime.sealed import read_sealed, require_files
 from prime.settings.evaluation import ReadoutConfig, TaskConfig
@@ -47,8 +49,8 @@ KIND, REMEDY = "model folder", "copy it again or fit again"
 DAMAGE = (SafetensorError, ValidationError, AttributeError, KeyError, TypeError, ValueError, OSError)
 MAKE_ONE = "make a model folder with prime fit"
 PARTS = (  # the classes that a head may be made of
-    AnnotationModel, Annotations, BlockEncoder, CalibratedScore, Calibration, Centred, CohortHead,
-    CovariateScale, FeatureMap, HeadDraws, HorizonMap, Imputer, NormalScores, Prognosis, RidgeModel, Shift,
+    AnnotationModel, Annotations, BlockEncoder, CalibratedScore, Calibration, CauseHazards, Centred,
+    CohortHead, CompetingHead, CovariateScale, FeatureMap, HeadDraws, HorizonMap, Imputer, NormalScores, Prognosis, RidgeModel, Shift,
     Standard, TokenMap, WithinType,
 )  # fmt: skip
 

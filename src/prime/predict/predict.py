@@ -14,6 +14,7 @@ from prime.arrays import Flags, Floats, Indices
 from prime.evaluation.lower_bounds import depth_at, possible_labels
 from prime.files import replacing, write_csv
 from prime.predict.asked import MONTH, Asked
+from prime.predict.incidence import incidence_columns, incidence_values, score_intervals
 from prime.predict.inputs import observed_modalities, require_inputs
 from prime.predict.model_folder import FittedModel, load_model
 from prime.predict.patients import Patients, read_patients
@@ -44,7 +45,9 @@ def _labels(names: Sequence[str], rows: Flags) -> list[str]:
 def columns(model: FittedModel, asked: Asked) -> list[str]:
     """The numbers of a table of predictions, in their order."""
     names = ["risk", "risk_low", "risk_high", "percentile"]
-    if model.description.task.horizon_days is not None:
+    if (competing := model.prognosis.competing) is not None:
+        names += list(incidence_columns(competing.names, asked))
+    elif model.description.task.horizon_days is not None:
         names += ["probability", "probability_low", "probability_high", "possible"]
     else:
         names += ["median_months", asked.outlived]
@@ -71,6 +74,8 @@ def _blank(model: FittedModel, store: Store, asked: Asked) -> pd.DataFrame:
             "imputed": _labels(names, ~observed & has[:, None]),
         }
     )
+    if (landmark := model.description.task.landmark_days) is not None:
+        table["from_months"] = landmark / MONTH
     blank = {column: "" if column == "possible" else np.nan for column in columns(model, asked)}
     return pd.concat([table, pd.DataFrame(blank, index=table.index)], axis=1)
 
@@ -98,7 +103,7 @@ def _hide_absolute(model: FittedModel, store: Store, table: pd.DataFrame, tests:
     others = ~_of_fitted_type(model, store)
     if "recalibration" in model.checkpoint.manifest or not others.any():
         return
-    absolute = ("median_", "outlives_", "survival_", "probability")
+    absolute = ("median_", "outlives_", "survival_", "probability", "incidence_", "free_")
     table.loc[others, [c for c in map(str, table) if c.startswith(absolute)]] = np.nan
     if "possible" in table:
         table.loc[others, "possible"] = ""
@@ -163,18 +168,32 @@ def _probability_columns(
     return {n: calibration.probability(r, pattern) for n, r in zip(names, risks, strict=True)}
 
 
+def _no_columns(
+    model: FittedModel,
+    calibration: Calibration,
+    pattern: str,
+    risks: tuple[Floats, Floats, Floats],
+    asked: Asked,
+) -> dict[str, Floats]:
+    """None: with competing events the cumulative incidences stand instead."""
+    return {}
+
+
 def _score_part(model: FittedModel, patients: Patients, asked: Asked, table: pd.DataFrame) -> None:
     """Fill in the rows of some patients."""
     prognosis = model.prognosis
     binary = model.description.task.horizon_days is not None
     make = _probability_columns if binary else _survival_columns
+    if prognosis.competing is not None:
+        make = _no_columns
     for pattern in patients.patterns:
         seen = patients.seen(pattern)
         if not len(seen):
             continue
         x = patients.read(seen, pattern)
         types = patients.types[seen]
-        risk = prognosis.risks(prognosis.head(x, types), types, pattern)
+        score = prognosis.head(x, types)
+        risk = prognosis.risks(score, types, pattern)
         reach = _risk_interval(model, patients, seen, x, pattern, asked.level)
         for calibration, mine in prognosis.by_calibration(types):
             three = risk[mine], risk[mine] - reach[mine], risk[mine] + reach[mine]
@@ -182,6 +201,9 @@ def _score_part(model: FittedModel, patients: Patients, asked: Asked, table: pd.
             found["percentile"] = calibration.percentile(risk[mine], pattern)
             found |= make(model, calibration, pattern, three, asked)
             rows = patients.rows[seen[mine]]
+            if prognosis.competing is not None:
+                ends = score_intervals(calibration, score[mine], reach[mine], pattern)
+                found |= incidence_values(prognosis.competing, x[mine], ends, types[mine], asked, pattern)
             table.loc[rows, list(found)] = np.stack(list(found.values()), axis=1)
             if binary:
                 table.loc[rows, "possible"] = _possible(
