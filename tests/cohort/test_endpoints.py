@@ -250,7 +250,7 @@ def test_a_negative_entry_and_one_in_another_unit_are_refused(tmp_path: Path) ->
         entered(tmp_path, t=[10, 20, 30], first_seen=[0, -1, 2])
     with pytest.raises(InputError, match="'entry_months' is named for months, but no unit is stated"):
         generic(tmp_path, {"entry_months": [0, 0, 0]}, entry="entry_months")
-    with pytest.raises(InputError, match="no column 'nowhere'|nowhere"):
+    with pytest.raises(InputError, match="nowhere"):
         generic(tmp_path, entry="nowhere")
 
 
@@ -269,7 +269,12 @@ def test_time_is_counted_from_a_stated_zero(tmp_path: Path) -> None:
 def test_a_cohort_file_without_entry_is_packed_as_it_was() -> None:
     """Stores compare what the cohort file says with what they were made of."""
     config = ClinicalConfig.model_validate(
-        {"format": "table", "path": "t.csv", "patient_id": "id", "endpoints": {"os": {"time": "t", "event": "e"}}}
+        {
+            "format": "table",
+            "path": "t.csv",
+            "patient_id": "id",
+            "endpoints": {"os": {"time": "t", "event": "e"}},
+        }
     )
     assert set(config.model_dump(mode="json")["endpoints"]["os"]) == {
         "time", "event", "event_time", "event_values", "censored_values", "unit",

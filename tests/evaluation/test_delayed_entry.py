@@ -115,9 +115,7 @@ def test_kaplan_meier_equals_lifelines() -> None:
 
 
 @given(
-    st.lists(
-        st.tuples(st.integers(1, 15), st.booleans(), st.integers(0, 3), st.integers(0, 14)), max_size=30
-    )
+    st.lists(st.tuples(st.integers(1, 15), st.booleans(), st.integers(0, 3), st.integers(0, 14)), max_size=30)
 )
 def test_concordance_counts_pairs_under_observation(rows: list[tuple[int, bool, int, int]]) -> None:
     time = np.array([r[0] for r in rows], dtype=float)

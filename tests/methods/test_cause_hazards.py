@@ -85,7 +85,9 @@ def test_delayed_entry_without_scores_is_aalen_johansen() -> None:
     theirs = aalen_johansen(time, cause, entry=entry)
     found = model.incidence(np.zeros((1, 2)))[0]
     whole = theirs.survival[np.searchsorted(theirs.times, ends) - 1] > 0  # nobody is left in the last bin
-    np.testing.assert_allclose(found[:, :-1][:, whole[:-1]], theirs.at(ends)[:, :-1][:, whole[:-1]], atol=1e-6)
+    np.testing.assert_allclose(
+        found[:, :-1][:, whole[:-1]], theirs.at(ends)[:, :-1][:, whole[:-1]], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("causes", [1, 2, 3])
@@ -146,9 +148,7 @@ def test_a_score_that_turns_the_order_keeps_a_rising_risk() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(1, 12), st.integers(0, 3), st.floats(-3, 3)), min_size=4, max_size=40)
-)
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(0, 3), st.floats(-3, 3)), min_size=4, max_size=40))
 def test_probabilities_share_out_everybody(rows: list[tuple[int, int, float]]) -> None:
     time, cause, score = (np.array(column) for column in zip(*rows, strict=True))
     if not (cause > 0).any():

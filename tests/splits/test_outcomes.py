@@ -158,7 +158,7 @@ def test_unknown_patient_in_the_folds_file(made_up_store: Store, tmp_path: Path)
         folds_of(made_up_store, folds=source)
 
 
-# Delayed entry, landmarks, competing events ------------------------------------------------------------------
+# Delayed entry, landmarks, competing events -----------------------------------------------------------------
 
 
 def with_entry(store: Store, days: float) -> Store:
@@ -230,9 +230,7 @@ def test_the_first_event_counts(made_up_store: Store) -> None:
         assert outcome.time_days[i] == (row["death_time_days"] if first else end)
         assert outcome.event[i] == (event and not first)
     np.testing.assert_array_equal(outcome.of_cause(1), outcome.cause == 2)
-    late = read_outcome(
-        store, TaskConfig(name="os", endpoint="os", competing=("death",), landmark_days=100)
-    )
+    late = read_outcome(store, TaskConfig(name="os", endpoint="os", competing=("death",), landmark_days=100))
     np.testing.assert_array_equal(late.usable, outcome.time_days > 100)
     np.testing.assert_array_equal(late.cause, np.where(late.usable, outcome.cause, 0))
 
@@ -255,7 +253,11 @@ def test_what_competes_must_be_there_and_come_first(made_up_store: Store) -> Non
     never = replace(never, patients=never.patients.assign(death_event=0.0))
     with pytest.raises(InputError, match="competing death: it comes first for nobody"):
         read_outcome(never, task)
-    for wrong in ({"competing": ("os",)}, {"competing": ("a", "a")}, {"competing": ("a",), "horizon_days": 9}):
+    for wrong in (
+        {"competing": ("os",)},
+        {"competing": ("a", "a")},
+        {"competing": ("a",), "horizon_days": 9},
+    ):
         with pytest.raises(ValueError, match="task os: "):
             TaskConfig.model_validate({"name": "os", "endpoint": "os", **wrong})
 

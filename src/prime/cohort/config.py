@@ -32,8 +32,8 @@ class EndpointConfig(Strict):
     """A time-to-event endpoint: its columns, its unit, and the values that mean event or censored.
 
     Of several columns the first with a known value counts. `event_time` are columns of the event's time where
-    it is not in `time` (days to death beside days to the last follow-up). `entry` is when a patient came under
-    observation (delayed entry), `zero` what time is counted from; both in the unit of `time`.
+    it is not in `time` (days to death beside days to the last follow-up). `entry` is when a patient came
+    under observation (delayed entry), `zero` what time is counted from; both in the unit of `time`.
     """
 
     time: Columns

@@ -11,10 +11,13 @@ from prime.evaluation.competing_risks import aalen_johansen
 from prime.evaluation.product_limit import product_limit
 from prime.methods.statistics.cause_hazards import CauseHazards, fit_cause_hazards
 from prime.methods.statistics.cohort_heads import CohortHead, EndpointLabels
+from prime.methods.statistics.within_type import Types
+from prime.objectives.survival import bin_edges
 from prime.splits.outcomes import Outcome
 
 MONTH = 365.25 / 12
 MONTHS = (12, 36, 60)  # at which the cumulative incidence stands in predictions.csv
+BINS, AT_RISK = 30, 10  # time bins; patients at risk at a month that ends one
 CAUSE = "cause"  # the column of which event came first
 
 
@@ -34,10 +37,18 @@ def hazards_of(outcome: Outcome, rows: Indices, scores: Floats, ends: Floats) ->
     return fit_cause_hazards(scores, outcome.time_days[rows], outcome.cause[rows], ends, entry)
 
 
-def last_event(outcome: Outcome, rows: Indices) -> float:
-    """Days of the last event of any cause among these patients."""
+def cause_ends(outcome: Outcome, rows: Indices) -> Floats:
+    """Ends of time bins (T,) in days that all causes share, the last one at the last event of any.
+
+    They are quantiles of these patients' events, and the `MONTHS` while enough are still followed.
+    """
     assert outcome.cause is not None
-    return float(outcome.time_days[rows][outcome.cause[rows] > 0].max())
+    time, came = outcome.time_days[rows], outcome.cause[rows] > 0
+    entry = np.zeros(len(rows)) if outcome.entry_days is None else outcome.entry_days[rows]
+    last = float(time[came].max())
+    asked = [days for days in np.array(MONTHS) * MONTH if ((time > days) & (entry < days)).sum() >= AT_RISK]
+    ends = np.concatenate([bin_edges(time, came, BINS)[1:-1], asked])
+    return np.append(np.unique(ends[ends < last]), last)
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,7 @@ class CauseHeads:
     heads: tuple[CohortHead, ...]
     hazards: CauseHazards
 
-    def columns(self, x: Floats, own: Floats, types: Indices) -> dict[str, Floats]:
+    def columns(self, x: Floats, own: Floats, types: Types) -> dict[str, Floats]:
         """Columns `incidence_NAME_12m` and so on, of features x (n, p) and the task's own scores (n,)."""
         scores = np.stack([own, *(head(x, types) for head in self.heads)], axis=1)
         found = self.hazards.incidence_at(scores, np.array(MONTHS) * MONTH)
@@ -70,7 +81,7 @@ def incidence_name(cause: str, months: float) -> str:
     return f"incidence_{cause}_{months:g}m"
 
 
-# The table ---------------------------------------------------------------------------------------------------
+# The table --------------------------------------------------------------------------------------------------
 
 
 def incidence_rows(
@@ -92,7 +103,7 @@ def incidence_rows(
         if not (names := causes(str(part["task"].iloc[0]))):
             continue
         for key, mine in part.groupby(list(keys), sort=False):
-            named = dict(zip(keys, key, strict=True))
+            named: dict[str, object] = dict(zip(keys, key, strict=True))  # pyright: ignore[reportArgumentType]
             rows += [
                 {**named, CAUSE: name, "months": months, **_observed(mine, number, name, months)}
                 for number, name in enumerate(names, start=1)
@@ -101,7 +112,7 @@ def incidence_rows(
     return pd.DataFrame(rows)
 
 
-def _observed(frame: pd.DataFrame, number: int, name: str, months: float) -> dict[str, float]:
+def _observed(frame: pd.DataFrame, number: int, name: str, months: float) -> dict[str, object]:
     column, days = incidence_name(name, months), np.array([months * MONTH])
     known = frame[frame[column].notna()]
     if known.empty:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from prime.arrays import Flags, Floats, Indices
-from prime.downstream.cause_fits import CauseHeads, cause_labels, hazards_of, last_event
+from prime.downstream.cause_fits import CauseHeads, cause_ends, cause_labels, hazards_of
 from prime.downstream.data import EvaluationData
 from prime.downstream.fit import Fit, prediction_rows
 from prime.downstream.token_blocks import PatientFeatures, TokenReading
@@ -218,7 +218,7 @@ def _fit_fold(joint: JointFit, fold: Fold) -> _Fitted:
 def _fit_causes(
     joint: JointFit, fold: Fold, parts: tuple[Floats, Floats, Indices, Indices | None], fit: FitHead
 ) -> CauseHeads:
-    """Heads of the competing events, and the hazards of all causes in the time bins of the fold.
+    """Heads of the competing events, and the hazards of all causes in the time bins that they share.
 
     `parts`: features of all P patients; scores (P,) of those who were fitted without them; whom hazards are
     fitted on; the parts of who is scored by heads that have not seen the own cohort.
@@ -238,9 +238,7 @@ def _fit_causes(
         seed = named_seed(joint.fit.seed, fold.fold, number)
         found[rows] = held_out_scores(fit, x, types, labels, rows, seed, part)
         scores.append(found[own])
-    ends = joint.edges(fold)[1:-1]
-    ends = np.append(ends, max(last_event(outcome, own), ends[-1] + 1.0 if len(ends) else 1.0))
-    hazards = hazards_of(outcome, own, np.stack(scores, axis=1), ends)
+    hazards = hazards_of(outcome, own, np.stack(scores, axis=1), cause_ends(outcome, own))
     return CauseHeads(outcome.causes, tuple(heads), hazards)
 
 

@@ -94,8 +94,9 @@ def require_able(settings: EvaluateConfig, task: TaskConfig, outcome: Outcome) -
     if unable:
         able = ", ".join([*SHARED_MODES, *(m.name for m in METHODS.values() if m.kind == "joint")])
         raise InputError(
-            f"task {task.name}: endpoint {task.endpoint} has {what}, which {', '.join(unable)} can't use: they"
-            f" would count everybody as at risk from the beginning and for this event alone; these can: {able}"
+            f"task {task.name}: endpoint {task.endpoint} has {what}, which {', '.join(unable)} can't use:"
+            f" they would count everybody as at risk from the beginning and for this event alone; these can:"
+            f" {able}"
         )
 
 

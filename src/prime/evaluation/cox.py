@@ -92,9 +92,7 @@ def partial_likelihood(
     return PartialLikelihood(sets, penalty)
 
 
-def fit_cox(
-    x: Floats, time: Floats, event: Flags, penalty: float, entry: Floats | None = None
-) -> Floats:
+def fit_cox(x: Floats, time: Floats, event: Flags, penalty: float, entry: Floats | None = None) -> Floats:
     """Weights (p,) of the ridge Cox regression.
 
     Args:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prime.arrays import Flags, Floats, Indices
+from prime.arrays import Floats, Indices
 from prime.methods.statistics.cause_hazards import CauseHazards
 from prime.methods.statistics.cohort_heads import CohortHead
 from prime.methods.statistics.within_type import Types
@@ -62,7 +62,6 @@ def learn_hazards(
         whole = fit(own, scores["all"][own], ends[name])
         found[name] = {}
         for pattern, values in scores.items():
-            known: Flags = ~np.isnan(values[own]).any(axis=1)
-            rows = own[known]
+            rows = own[np.flatnonzero(np.isfinite(values[own]).all(axis=1))]
             found[name][pattern] = fit(rows, values[rows], ends[name]) if enough(rows) else whole
     return found

@@ -40,7 +40,7 @@ def incidence_values(
     asked: Asked,
     pattern: str,
 ) -> dict[str, Floats]:
-    """Columns (n,) of `incidence_columns`, of features x (n, p), from the task's own scores and their ends."""
+    """Columns (n,) of `incidence_columns`, of features x (n, p), from the task's scores and their ends."""
     middle, low, high = (
         competing.incidence(competing.scores(x, score, types), types, asked.days, pattern) for score in own
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from prime.arrays import Flags, Floats, Indices
-from prime.downstream.cause_fits import cause_labels, hazards_of
+from prime.downstream.cause_fits import cause_ends, cause_labels, hazards_of
 from prime.downstream.joint_fits import target_of
 from prime.downstream.token_blocks import PatientFeatures
 from prime.evaluation.lower_bounds import death_weights, depth_quantiles, label_quantiles
@@ -160,14 +160,10 @@ def _competing(labelled: Labelled, fit: FitHead, x: Floats, own: Scores) -> Comp
         heads.append(fit(x, labelled.types, labels, members))
         scores.append(_held_out(other, fit, x))
     groups = _groups(labelled)
-    first = replace(outcome, event=np.asarray(outcome.cause) > 0)
-    ends = {
-        name: _rising(bin_ends(target_of(first, rows, _edges(first, rows)))) for name, rows in groups.items()
-    }
     hazards = learn_hazards(
         {name: np.stack([found[name] for found in scores], axis=1) for name in own},
         groups,
-        ends,
+        {name: cause_ends(outcome, rows) for name, rows in groups.items()},
         lambda rows, values, at: hazards_of(outcome, rows, values, at),
         lambda rows: _enough(target_of(outcome, rows, ANY_TIME)),
     )

@@ -102,6 +102,11 @@ class Learner:
             np.searchsorted(people, members), fold, self.outcome.take(people),
         )  # fmt: skip
 
+    def people(self, members: Indices, training: Indices) -> Indices:
+        """Positions in the store of the patients of `labelled`."""
+        ridge = SharedRidge(self.probe.shared.of_mode(self.mode), covariates=False)
+        return self._people(self._labels(ridge, members, training)[1], training)
+
     def _people(self, labelled: Indices, training: Indices) -> Indices:
         """The labelled patients and as many others of `training` as there is room for, sorted."""
         rest = np.setdiff1d(training, labelled)

@@ -67,7 +67,8 @@ def _rows(
     threshold = asked.threshold
     if threshold is None:
         average = _chances(model, calibration, calibration.reference["all"][None], "all", asked)
-        threshold = float(np.nanmean(average))
+        told = average[~np.isnan(average)]
+        threshold = float(told.mean()) if len(told) else float("nan")
     low, high = np.quantile(draws, [(1 - asked.level) / 2, (1 + asked.level) / 2], axis=1)
     known = np.isfinite(chances).all() and 0 < threshold < 1
     if model.prognosis.competing is not None:

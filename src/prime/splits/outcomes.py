@@ -1,6 +1,7 @@
 """The patients who can serve evaluation of a task, and their times, events or labels."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +79,7 @@ def read_outcome(store: Store, task: TaskConfig) -> Outcome:
     where patients came under observation late.
     """
     time_days, flag, entry = _read(store, task.endpoint, task.name)
-    reasons: dict[str, Flags] = {
+    reasons: dict[str, Any] = {
         "no outcome": np.isnan(time_days) | np.isnan(flag),
         "excluded by the clinical table": store.patients["excluded"].to_numpy(dtype=bool),
         "time not above zero": np.nan_to_num(time_days, nan=1.0) <= 0,
@@ -173,10 +174,10 @@ def _from_landmark(
     return time, late, kept | ~known
 
 
-def _require_label(task: TaskConfig, reasons: dict[str, Flags]) -> None:
+def _require_label(task: TaskConfig, reasons: dict[str, Any]) -> None:
     if task.landmark_days is None and reasons[NOT_YET].any():
         raise InputError(
             f"task {task.name}: endpoint {task.endpoint} has delayed entry, and who is seen later than others"
-            f" had to live until then; a label within {task.horizon_days:g} days can't account for that: leave"
-            " horizon_days out, or set landmark_days to a day by which patients are under observation"
+            f" had to live until then; a label within {task.horizon_days:g} days can't account for that:"
+            " leave horizon_days out, or set landmark_days to a day by which patients are under observation"
         )

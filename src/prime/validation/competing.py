@@ -174,8 +174,8 @@ def incidence_figure(labelled: Labelled, other: Competing) -> Figure:
         "cumulative_incidence",
         "Which event comes first",
         "Cumulative incidence (Aalen-Johansen) in thirds of the predicted risk, up to the 95th percentile of"
-        " follow-up. Lines with points: means of what a model of competing events predicts. Of every patient one event comes first; the curves of both panels and those free of"
-        " either add up to one.",
+        " follow-up. Lines with points: means of what a model of competing events predicts. Of every patient"
+        " one event comes first; the curves of both panels and those free of either add up to one.",
         tuple(panels),
         columns=2,
     )

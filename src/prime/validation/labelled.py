@@ -8,11 +8,11 @@ import pandas as pd
 import torch
 
 from prime.arrays import Flags, Floats, Indices
+from prime.downstream.cause_fits import incidence_name
 from prime.errors import InputError
 from prime.evaluation.horizon_scores import HorizonCases
 from prime.evaluation.landmark import landmark
 from prime.evaluation.missingness import patterns
-from prime.downstream.cause_fits import incidence_name
 from prime.predict.asked import MONTH, Asked
 from prime.predict.model_folder import FittedModel
 from prime.predict.predict import score_patients
@@ -172,7 +172,11 @@ def read_labelled(
 
 
 def _causes(
-    model: FittedModel, store: Store, device: torch.device, names: tuple[str, ...], who: tuple[Indices, Indices]
+    model: FittedModel,
+    store: Store,
+    device: torch.device,
+    names: tuple[str, ...],
+    who: tuple[Indices, Indices],
 ) -> LabelledCauses:
     """Predictions of all causes on a grid of months, up to where the model says anything."""
     cause, rows = who

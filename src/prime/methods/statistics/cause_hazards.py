@@ -8,8 +8,8 @@ a multinomial logit with a constant for each bin and cause, and one slope for ea
 cumulative incidence of a cause is the sum over bins of its hazard times the probability of having been free
 of all events before. Without scores it is the Aalen-Johansen estimate at the ends of the bins.
 
-Sources: Tutz and Schmid, "Modeling Discrete Time-to-Event Data", 2016, chapter 8; Lee, Feuer and Fine, "On the
-analysis of discrete time competing risks data", Biometrics 2018.
+Sources: Tutz and Schmid, "Modeling Discrete Time-to-Event Data", 2016, chapter 8; Lee, Feuer and Fine, "On
+the analysis of discrete time competing risks data", Biometrics 2018.
 """
 
 from dataclasses import dataclass
@@ -46,7 +46,9 @@ class CauseHazards:
 
     def hazards(self, scores: Floats) -> Floats:
         """Probability (n, C, T) of each cause's event in each bin of who is free of all, of scores (n, C)."""
-        line = soften(self.slope * (scores - self.centre), self.lowest, self.highest)
+        raw = self.slope * (scores - self.centre)
+        ends = zip(raw.T, self.lowest.tolist(), self.highest.tolist(), strict=True)
+        line = np.stack([soften(*each) for each in ends], axis=1)
         odds = self.odds * np.exp(line)[:, :, None]
         return odds / (1.0 + odds.sum(axis=1, keepdims=True))
 
@@ -150,9 +152,7 @@ class _Likelihood:
     survivor: Floats
 
     @classmethod
-    def of(
-        cls, binned: BinnedCauses, scores: Floats, penalty: Floats | None, slope: Floats
-    ) -> "_Likelihood":
+    def of(cls, binned: BinnedCauses, scores: Floats, penalty: Floats | None, slope: Floats) -> "_Likelihood":
         """With the constants of a model without scores."""
         came, at_risk = binned.came.sum(axis=0), binned.at_risk.sum(axis=0)  # (C, T), (T,)
         left = at_risk - came.sum(axis=0)
@@ -199,7 +199,9 @@ class _Likelihood:
                 - self.survivor @ np.log1p(base.sum(axis=0))
             )
         rest = came - weight[:, None] * chance  # (n, C, T)
-        gradient = np.append((rest.sum(axis=2) * self.scores).sum(axis=0), rest.sum(axis=0) - self.survivor * lone)
+        gradient = np.append(
+            (rest.sum(axis=2) * self.scores).sum(axis=0), rest.sum(axis=0) - self.survivor * lone
+        )
         information = self._information(weight, chance, lone)
         if self.penalty is not None:
             count = len(slope)
