@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from prime.arrays import Flags, Floats
 from prime.errors import InputError
-from prime.files import replacing, write_csv
+from prime.files import replacing, write_csv, writing_below
 from prime.predict.asked import MONTH, Asked
 from prime.predict.columns import (
     month_name,
@@ -292,7 +292,9 @@ def _write_figures(
     fine = replace(asked, months=months, decision_months=decision) if months else asked
     found = score_patients(model, store, device, fine, FEATURES)
     assert found.reasons is not None
-    write_patient_figures(patient_figures(model, months, found.patients, found.tests, found.reasons), folder)
+    drawn = patient_figures(model, months, found.patients, found.tests, found.reasons)
+    with writing_below(folder):
+        write_patient_figures(drawn, folder)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
