@@ -85,7 +85,8 @@ def read_predictions(path: Path, columns: Mapping[str, str] | None = None) -> li
     """The predictions of a csv file, or of a folder of prime evaluate or prime study, by setting.
 
     `columns` says which column of the file stands for which of patient_id, fold, time, event, risk, cohort,
-    seed, site, part, epoch and entry. A file without times holds labels: each pair of an event and none is compared.
+    seed, site, part, epoch and entry. A file without times holds labels: each pair of an event and none is
+    compared.
 
     Raises InputError for a missing file or column, a value of the wrong kind, and an empty table.
     """

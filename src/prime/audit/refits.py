@@ -1,7 +1,7 @@
 """Permuted labels before the fit: a pipeline that learns nothing true must find nothing.
 
 Outcomes are dealt anew among the patients of a cancer type, and the ridge models over blocks of an evaluation
-are fitted and tested again, folds included. What they score is what leaks, or what folds and choices give away.
+are fitted and tested again, folds included. What they score is what leaks, or what choices give away.
 """
 
 import math

@@ -25,6 +25,7 @@ from prime.validation.performance import YEAR, Draws, horizon_name
 
 EVENT, OTHER = 1, 2
 THIRDS = ("lowest third of predicted risk", "middle third", "highest third")
+COLOURS = ("#009E73", "#0072B2", "#D55E00")  # of the thirds, observed and predicted
 
 
 @dataclass(frozen=True)
@@ -167,8 +168,9 @@ def incidence_figure(labelled: Labelled, other: Competing) -> Figure:
         series: list[Series] = []
         for place, name in enumerate(THIRDS):
             if (mine := third == place).any():
-                series.append(_curve(other, mine, cause, name, end))
-                series += _predicted(labelled, mine, cause, f"{name}, predicted", end)
+                colour = COLOURS[place]
+                series.append(_curve(other, mine, cause, end, (name, colour)))
+                series += _predicted(labelled, mine, cause, end, (f"{name}, predicted", colour))
         panels.append(Panel(title, "years", "cumulative incidence", tuple(series), y_range=(0.0, 1.0)))
     return Figure(
         "cumulative_incidence",
@@ -181,25 +183,29 @@ def incidence_figure(labelled: Labelled, other: Competing) -> Figure:
     )
 
 
-def _predicted(labelled: Labelled, rows: Flags, cause: int, name: str, end: float) -> list[Series]:
+def _predicted(
+    labelled: Labelled, rows: Flags, cause: int, end: float, look: tuple[str, str]
+) -> list[Series]:
     """The mean predicted incidence of the model's event, or of the others together, at half years."""
     if labelled.causes is None:
         return []
     days, found = labelled.causes.days[::2], labelled.causes.incidence[rows][:, :, ::2]
     parts = found[:, 0] if cause == EVENT else found[:, 1:].sum(axis=1)
     shown = (days / YEAR <= end) & ~np.isnan(parts).all(axis=0)
-    return [Series(name, days[shown] / YEAR, np.nanmean(parts[:, shown], axis=0))]
+    name, colour = look
+    return [Series(name, days[shown] / YEAR, np.nanmean(parts[:, shown], axis=0), colour=colour)]
 
 
-def _curve(other: Competing, rows: Flags, cause: int, name: str, end: float) -> Series:
+def _curve(other: Competing, rows: Flags, cause: int, end: float, look: tuple[str, str]) -> Series:
     found = aalen_johansen(other.time[rows], other.cause[rows], OTHER)
     years = found.times / YEAR
     shown = years <= end
     return Series(
-        name,
+        look[0],
         np.append(0.0, years[shown]),
         np.append(0.0, found.incidence[cause - 1][shown]),
         kind="step",
+        colour=look[1],
     )
 
 
