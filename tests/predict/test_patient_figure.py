@@ -127,3 +127,14 @@ def test_files_carry_the_patients_names(folder: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "pictures").iterdir():
         assert re.match(r"<svg", path.read_text(encoding="utf-8"))
     assert not (tmp_path / "a").exists()
+
+
+def test_long_names_are_cut_and_stay_different(folder: Path) -> None:
+    model, found, _ = drawn(folder, "survival")
+    assert found.reasons is not None
+    long = found.reasons.assign(feature=lambda table: table["feature"].where(table["source"] == "", "x" * 60))
+    figures = dict(patient_figures(model, grid_months(model), found.patients, found.tests, long))
+    for figure in figures.values():
+        names = panels_of(figure)[2].categories
+        assert len(set(names)) == len(names)
+        assert max(map(len, names)) < 32

@@ -20,6 +20,7 @@ BAND = (10, 90)  # percentiles of the risks of the cancer type
 GRID = 40  # points of a curve
 LEAST_GRID = 3.0  # months between them
 FEATURES = 8
+LONGEST = 26  # letters of a feature's name
 PATIENT, TYPE = "this patient", "the type: median and middle 80 %"
 INK, GREY, UP, DOWN = "#0072B2", "#9A9A9A", "#D55E00", "#009E73"
 
@@ -194,12 +195,20 @@ def _modalities(row: pd.Series) -> Panel:
 
 def _features(reasons: pd.DataFrame) -> Panel:
     own = reasons[reasons["source"] != ""].head(FEATURES)
-    names = [f"{s}: {f}" for s, f in zip(own["source"], own["feature"], strict=True)]
+    names = _cut([f"{s}: {f}" for s, f in zip(own["source"], own["feature"], strict=True)])
     rest = float(reasons.loc[reasons["feature"] == "rest", "contribution"].sum())
     return _bars(
         "Largest features", names, own["contribution"].to_numpy(dtype=np.float64),
         f"all others together {rest:+.2f}",
     )  # fmt: skip
+
+
+def _cut(names: list[str]) -> list[str]:
+    """Long names without their end, those that are then alike with their place."""
+    short = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in names]
+    return [
+        name if short.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(short, start=1)
+    ]
 
 
 def _tests(row: pd.Series, tests: pd.DataFrame | None) -> Panel:
