@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from prime.audit import refits as refits_module
@@ -75,9 +76,11 @@ def test_a_leak_from_the_tested_patients_is_found(store: Store, monkeypatch: pyt
     """Features that are made from the outcomes themselves, whichever they are."""
     plain = refits_module.Evaluation
 
-    class Leaking(plain):  # type: ignore[misc, valid-type]
-        def predictions(self, *arguments: object, **named: object) -> object:
-            table = super().predictions(*arguments, **named)
+    class Leaking(plain):
+        def predictions(
+            self, task: str | None = None, pattern: str | None = None, curves: bool = True
+        ) -> pd.DataFrame:
+            table = super().predictions(task, pattern, curves)
             return table.assign(risk=table["risk"] - 0.002 * table["time_days"])
 
     monkeypatch.setattr(refits_module, "Evaluation", Leaking)

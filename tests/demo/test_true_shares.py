@@ -2,11 +2,13 @@
 
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from prime.cohort.config import load_cohort
@@ -46,11 +48,8 @@ def test_true_shares_are_means_over_all_orders(tmp_path: Path) -> None:
     truth = pd.read_csv(tmp_path / "cohort" / "truth.csv").set_index("patient_id")
     types, observed, names = store.patients["cohort"].to_numpy(), store.observed(), list(store.modalities)
     for row, patient in enumerate(store.patients["patient_id"]):
-        factors = (
-            truth.loc[patient, list(FACTORS)]
-            - truth.loc[store.patients.loc[types == types[row], "patient_id"], list(FACTORS)].mean()
-        )
-        own = dict(zip(FACTORS, factors, strict=True))
+        alike = store.patients["patient_id"].to_numpy(dtype=object)[types == types[row]].tolist()
+        own = {name: float(truth[name][str(patient)] - truth[name][alike].mean()) for name in FACTORS}
         there = [name for name, has in zip(names, observed[row], strict=True) if has]
 
         def risk(known: list[str], own: dict[str, float] = own) -> float:
@@ -67,6 +66,11 @@ def test_true_shares_are_means_over_all_orders(tmp_path: Path) -> None:
             assert found[row, column] == pytest.approx(np.mean(gains) if gains else 0.0, abs=1e-9)
 
 
+def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    found: Any = spearmanr(a, b)
+    return float(found.statistic)
+
+
 def test_shares_of_new_patients_rank_as_the_true_ones(tmp_path: Path) -> None:
     """Measured with these seeds: 0.82, 0.92 and 0.79 by modality, 0.85 pooled, the driver in 0.68 of 219."""
     store, new = make(tmp_path / "cohort", 400, 0), make(tmp_path / "new", 300, 3)
@@ -78,8 +82,8 @@ def test_shares_of_new_patients_rank_as_the_true_ones(tmp_path: Path) -> None:
     true, observed = true_shares(new, tmp_path / "new"), new.observed()
     for column, name in enumerate(new.modalities):
         has = observed[:, column]
-        assert spearmanr(true[has, column], ours[has, column]).statistic > 0.7, name
-    assert spearmanr(true[observed], ours[observed]).statistic > 0.75
+        assert correlation(true[has, column], ours[has, column]) > 0.7, name
+    assert correlation(true[observed], ours[observed]) > 0.75
     several = observed.sum(axis=1) >= 2
     drivers = [np.where(observed, np.abs(values), -1.0)[several].argmax(axis=1) for values in (true, ours)]
     by_chance = (1 / observed[several].sum(axis=1)).mean()

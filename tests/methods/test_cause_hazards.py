@@ -61,7 +61,8 @@ def test_without_scores_it_is_aalen_johansen(seed: int) -> None:
     cause[time == n] = 0  # someone outlives everybody
     ends = np.sort(time[cause > 0])
     kept = np.flatnonzero((cause > 0) | np.isin(time, ends) | (time > ends[-1]))
-    time, cause = time[kept], cause[kept]
+    time, cause = time[kept].astype(np.float64), cause[kept]
+    ends = ends.astype(np.float64)
     model = fit_cause_hazards(np.zeros((len(time), 2)), time, cause, ends)
     found = model.incidence(np.zeros((1, 2)))[0]
     for number in (1, 2):
