@@ -92,6 +92,10 @@ def predict(
     left = len(found.patients) - scored
     print(f"{out}: {scored:,} patients scored, {left:,} listed without a score")
     print(f"{out.with_suffix(f'.tests{out.suffix}')}: what {len(found.tests):,} missing tests could change")
+    if found.similar is not None:
+        print(f"{out.with_suffix(f'.similar{out.suffix}')}: fitted patients who resemble them")
+    if figures is not None:
+        print(f"{figures}: a figure for each patient with a score")
 
 
 def demo(
