@@ -170,7 +170,9 @@ def test_the_template_states_the_defaults(tmp_path: Path, capsys: pytest.Capture
     expected = ExperimentConfig(cohort=str(tmp_path / "cohort.yaml"))
     assert found == expected
     assert "precision: auto                     # auto | bf16-mixed | 32-true" in text
-    assert "[{name: os, endpoint: os, horizon_days: null}] # each {name, endpoint, horizon_days}" in text
+    keys = "name, endpoint, horizon_days, landmark_days, competing"
+    first = "[{name: os, endpoint: os, horizon_days: null, landmark_days: null, competing: []}]"
+    assert f"{first} # each {{{keys}}}" in text
 
 
 def test_every_remark_of_the_template_is_a_comment() -> None:

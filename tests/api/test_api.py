@@ -99,6 +99,8 @@ def test_runs_and_models_open_again(run: prime.Run, model: prime.Model, cohort: 
     assert {"survival_6m", "outlives_80_months", "why_clinical"} <= set(asked.patients)
     assert asked.reasons is not None
     assert found.reasons is None
+    with pytest.raises(InputError, match="the model holds no patients"):
+        model.predict(cohort, similar=3)
 
 
 def test_embeddings_carry_their_patients(run: prime.Run, model: prime.Model, cohort: prime.Cohort) -> None:

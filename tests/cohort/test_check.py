@@ -393,3 +393,21 @@ def test_real_cohort_agrees_with_its_published_table() -> None:
     }  # fmt: skip
     assert_one(report.warnings, "text", "33 reports are shorter than 200")
     assert_one(report.warnings, "text", "shared by two or more", "TCGA-22-1000 = TCGA-22-1017")
+
+
+def test_delayed_entry_is_checked_and_told(cohort: Path) -> None:
+    def enter(table: pd.DataFrame) -> pd.DataFrame:
+        seen = (table["os_days"] / 2).astype("float")
+        seen[:2] = table["os_days"][:2] + 5
+        return table.assign(seen=seen)
+
+    edit_table(cohort / "clinical.csv", enter)
+    edit_yaml(cohort, lambda value: value["clinical"]["endpoints"]["os"].update(entry="seen"))
+    report = run(cohort)
+    assert report.errors == []
+    assert_one(report.warnings, "os: 2 patients have an entry (seen) that is not before the time")
+    assert_one(report.clinical_notes, "came under observation late (seen)")
+    assert next(e for e in report.endpoints if e.cohort == "all" and e.endpoint == "os").patients < 119
+    edit_table(cohort / "clinical.csv", lambda table: table.assign(seen=-1.0))
+    with pytest.raises(InputError, match="seen is negative"):
+        run(cohort)

@@ -222,3 +222,60 @@ def test_real_cdr() -> None:
     assert int((table.frame["cohort"] == "BRCA").sum()) == 1097
     with_os = set(table.frame["cohort"][table.frame["os_event"].notna()])
     assert with_os == {"BRCA", "LUAD", "LUSC", "LGG", "BLCA", "UCEC"}
+
+
+def entered(folder: Path, **columns: list[Any]) -> ClinicalTable:
+    return generic(folder, columns, entry="first_seen", unit="months")
+
+
+def test_delayed_entry_is_read_in_the_unit_of_the_time(tmp_path: Path) -> None:
+    table = entered(tmp_path, t=[10, 20, 30], first_seen=[0, 5, 29])
+    np.testing.assert_allclose(table.frame["relapse_entry_days"], np.array([0, 5, 29]) * 30.4375)
+    assert any("2 of 3 patients came under observation late (first_seen)" in note for note in table.notes)
+    assert not table.warnings
+
+
+def test_who_was_never_seen_at_risk_has_no_outcome(tmp_path: Path) -> None:
+    table = entered(tmp_path, t=[10, 20, 30], first_seen=["", 20, 31])
+    frame = table.frame
+    for column in ("relapse_time_days", "relapse_event", "relapse_entry_days"):
+        assert frame[column].isna().all()
+    assert any("1 patients have no entry (first_seen) (first a)" in line for line in table.warnings)
+    late = "2 patients have an entry (first_seen) that is not before the time (first b)"
+    assert any(late in line for line in table.warnings)
+
+
+def test_a_negative_entry_and_one_in_another_unit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="first_seen is negative"):
+        entered(tmp_path, t=[10, 20, 30], first_seen=[0, -1, 2])
+    with pytest.raises(InputError, match="'entry_months' is named for months, but no unit is stated"):
+        generic(tmp_path, {"entry_months": [0, 0, 0]}, entry="entry_months")
+    with pytest.raises(InputError, match="nowhere"):
+        generic(tmp_path, entry="nowhere")
+
+
+def test_time_is_counted_from_a_stated_zero(tmp_path: Path) -> None:
+    """Who entered before it was under observation then; who left before it has no follow-up."""
+    columns: dict[str, list[Any]] = {"t": [100, 200, 30], "surgery": [10, -5, 40], "seen": [5, 20, 0]}
+    table = generic(tmp_path, columns, zero="surgery", entry="seen")
+    np.testing.assert_array_equal(table.frame["relapse_time_days"], [90, 205, np.nan])
+    np.testing.assert_array_equal(table.frame["relapse_entry_days"], [0, 25, np.nan])
+    assert any("no follow-up beyond time zero (surgery) (first c)" in line for line in table.warnings)
+    missing = generic(tmp_path, columns | {"surgery": [10, "", 0]}, zero="surgery")
+    assert any("1 patients have no time zero (surgery) (first b)" in line for line in missing.warnings)
+    assert "relapse_entry_days" not in missing.frame
+
+
+def test_a_cohort_file_without_entry_is_packed_as_it_was() -> None:
+    """Stores compare what the cohort file says with what they were made of."""
+    config = ClinicalConfig.model_validate(
+        {
+            "format": "table",
+            "path": "t.csv",
+            "patient_id": "id",
+            "endpoints": {"os": {"time": "t", "event": "e"}},
+        }
+    )
+    assert set(config.model_dump(mode="json")["endpoints"]["os"]) == {
+        "time", "event", "event_time", "event_values", "censored_values", "unit",
+    }  # fmt: skip

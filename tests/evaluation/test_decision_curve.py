@@ -7,6 +7,7 @@ import pytest
 from lifelines import AalenJohansenFitter
 
 from prime.evaluation.decision_curve import (
+    DecisionCurve,
     competing_decision_curve,
     decision_curve,
     survival_decision_curve,
@@ -117,3 +118,11 @@ def test_nobody_flagged_is_worth_nothing_and_nobody_at_all_is_undefined() -> Non
 def test_thresholds_out_of_range_are_refused(threshold: float) -> None:
     with pytest.raises(ValueError, match="thresholds"):
         decision_curve(np.array([True]), np.array([0.5]), np.array([threshold]))
+
+
+def test_a_gain_that_is_rounding_needs_no_number_of_patients() -> None:
+    """Acting on those flagged is acting on everybody; the sums differ in the last digit alone."""
+    nothing = np.array([0.1 + 0.2 - 0.3])
+    curve = DecisionCurve(np.array([0.2]), *(np.ones(1) for _ in range(3)), nothing, np.zeros(1))
+    assert curve.gain[0] > 0
+    assert np.isnan(curve.number_tested[0])

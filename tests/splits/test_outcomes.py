@@ -1,5 +1,6 @@
 """Who serves evaluation, why the others do not, and folds that are refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +156,111 @@ def test_unknown_patient_in_the_folds_file(made_up_store: Store, tmp_path: Path)
     source = write_folds(tmp_path / "folds.csv", made_up_store, "nobody,A,0\n")
     with pytest.raises(InputError, match=r"folds\.csv: patient nobody is not in the cohort"):
         folds_of(made_up_store, folds=source)
+
+
+# Delayed entry, landmarks, competing events -----------------------------------------------------------------
+
+
+def with_entry(store: Store, days: float) -> Store:
+    """Every other patient under observation from so many days on, or from half of the time."""
+    frame = store.patients.copy()
+    time = frame["os_time_days"].to_numpy()
+    late = np.minimum(days, time / 2)
+    frame["os_entry_days"] = np.where(np.arange(len(frame)) % 2 == 0, late, 0.0)
+    return replace(store, patients=frame)
+
+
+def test_entries_come_with_the_outcome(made_up_store: Store) -> None:
+    assert read_outcome(made_up_store, OS).entry_days is None
+    store = with_entry(made_up_store, 100.0)
+    outcome = read_outcome(store, OS)
+    np.testing.assert_array_equal(outcome.entry_days, store.patients["os_entry_days"])
+    few = outcome.take(np.array([4, 2]))
+    np.testing.assert_array_equal(few.entry_days, store.patients["os_entry_days"].to_numpy()[[4, 2]])
+    assert read_outcome(with_entry(made_up_store, 0.0), OS).entry_days is None  # nobody is late
+
+
+def test_a_landmark_counts_time_from_there(made_up_store: Store) -> None:
+    store = with_entry(made_up_store, 300.0)
+    task = TaskConfig(name="from200", endpoint="os", landmark_days=200)
+    outcome, time = read_outcome(store, task), store.patients["os_time_days"].to_numpy()
+    kept = time > 200
+    np.testing.assert_array_equal(outcome.usable, kept)
+    np.testing.assert_allclose(outcome.time_days[kept], time[kept] - 200)
+    assert outcome.left_out["event or end of follow-up by the landmark"] == (~kept).sum()
+    entry = store.patients["os_entry_days"].to_numpy()
+    assert outcome.entry_days is not None
+    np.testing.assert_allclose(outcome.entry_days[kept], np.maximum(entry[kept] - 200, 0))
+    np.testing.assert_array_equal(outcome.event, kept & (store.patients["os_event"] == 1))
+
+
+def test_a_label_can_do_with_delayed_entry_after_a_landmark_alone(made_up_store: Store) -> None:
+    store = with_entry(made_up_store, 300.0)
+    with pytest.raises(InputError, match="task early: endpoint os has delayed entry"):
+        read_outcome(store, TaskConfig(name="early", endpoint="os", horizon_days=500))
+    task = TaskConfig(name="early", endpoint="os", horizon_days=500, landmark_days=200)
+    outcome = read_outcome(store, task)
+    time, event = store.patients["os_time_days"].to_numpy(), store.patients["os_event"].to_numpy() == 1
+    seen = (time > 200) & (store.patients["os_entry_days"].to_numpy() <= 200)
+    label, known = horizon_label(time - 200, event, 500)
+    np.testing.assert_array_equal(outcome.usable, seen & known)
+    np.testing.assert_array_equal(outcome.event, seen & label)
+    assert outcome.entry_days is None
+    assert outcome.left_out["not yet under observation"] > 0
+
+
+def with_deaths(store: Store) -> Store:
+    frame = store.patients.copy()
+    rng = np.random.default_rng(0)
+    frame["death_time_days"] = frame["os_time_days"] * rng.choice([0.5, 1.0, 2.0], len(frame))
+    frame["death_event"] = rng.integers(0, 2, len(frame)).astype(float)
+    return replace(store, patients=frame)
+
+
+def test_the_first_event_counts(made_up_store: Store) -> None:
+    store = with_deaths(made_up_store)
+    outcome = read_outcome(store, TaskConfig(name="os", endpoint="os", competing=("death",)))
+    assert outcome.causes == ("os", "death")
+    assert outcome.cause is not None
+    for i, (_, row) in enumerate(store.patients.iterrows()):
+        end, event = row["os_time_days"], row["os_event"] == 1
+        died = row["death_event"] == 1
+        first = died and (row["death_time_days"] < end if event else row["death_time_days"] <= end)
+        assert outcome.cause[i] == (2 if first else int(event))
+        assert outcome.time_days[i] == (row["death_time_days"] if first else end)
+        assert outcome.event[i] == (event and not first)
+    np.testing.assert_array_equal(outcome.of_cause(1), outcome.cause == 2)
+    late = read_outcome(store, TaskConfig(name="os", endpoint="os", competing=("death",), landmark_days=100))
+    np.testing.assert_array_equal(late.usable, outcome.time_days > 100)
+    np.testing.assert_array_equal(late.cause, np.where(late.usable, outcome.cause, 0))
+
+
+def test_a_first_event_before_the_entry_was_not_seen(made_up_store: Store) -> None:
+    store = with_deaths(with_entry(made_up_store, 1e9))  # from half of the time on
+    outcome = read_outcome(store, TaskConfig(name="os", endpoint="os", competing=("death",)))
+    count = outcome.left_out["first event before the entry"]
+    assert count > 0
+    assert outcome.usable.sum() == 60 - count
+    assert outcome.entry_days is not None
+    assert (outcome.entry_days[outcome.usable] < outcome.time_days[outcome.usable]).all()
+
+
+def test_what_competes_must_be_there_and_come_first(made_up_store: Store) -> None:
+    task = TaskConfig(name="os", endpoint="os", competing=("death",))
+    with pytest.raises(InputError, match="no endpoint 'death'"):
+        read_outcome(made_up_store, task)
+    never = with_deaths(made_up_store)
+    never = replace(never, patients=never.patients.assign(death_event=0.0))
+    with pytest.raises(InputError, match="competing death: it comes first for nobody"):
+        read_outcome(never, task)
+    for wrong in (
+        {"competing": ("os",)},
+        {"competing": ("a", "a")},
+        {"competing": ("a",), "horizon_days": 9},
+    ):
+        with pytest.raises(ValueError, match="task os: "):
+            TaskConfig.model_validate({"name": "os", "endpoint": "os", **wrong})
+
+
+def test_a_plain_task_is_hashed_as_before() -> None:
+    assert OS.model_dump(mode="json") == {"name": "os", "endpoint": "os", "horizon_days": None}

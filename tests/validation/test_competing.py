@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,18 @@ import pytest
 from lifelines import AalenJohansenFitter
 
 from prime.errors import InputError
+from prime.predict.asked import Asked
+from prime.predict.fit import fit
+from prime.predict.model_folder import load_model
+from prime.predict.predict import score_patients
+from prime.render.figure import Panel
 from prime.store.store import Store
-from prime.validation.competing import competing_rows, incidence_figure, read_competing
+from prime.validation.competing import Competing, competing_rows, incidence_figure, read_competing
 from prime.validation.labelled import read_labelled
 from prime.validation.performance import Draws
+from prime.validation.recalibrate import recalibrate
 from prime.validation.validate import validate
+from tests.made_up import evaluation_settings
 from tests.validation.conftest import Work
 
 
@@ -91,3 +99,66 @@ def test_what_competes_must_be_another_endpoint_that_does(work: Work) -> None:
     never = replace(store, patients=store.patients.assign(death_event=0.0))
     with pytest.raises(InputError, match="first for nobody"):
         read_competing(labelled, never, "death")
+
+
+# A model that itself predicts which event comes first -------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def of_causes(work: Work, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("causes")
+    config = evaluation_settings(
+        tasks=[{"name": "os", "endpoint": "os", "competing": ["death"]}],
+        probe={"components": 3, "ridge": [0.1], "missing_heads": "shared"},
+    )
+    run = work.model_dir.parent / "run"
+    fit(with_deaths(work.store), config, run, ("A", "B"), folder / "model")
+    return folder / "model"
+
+
+def test_its_cumulative_incidence_is_judged_beside_aalen_johansen(
+    work: Work, of_causes: Path, tmp_path: Path
+) -> None:
+    store = with_deaths(work.store)
+    page = validate(of_causes, store, tmp_path, (0.5, 1), draws=Draws(0))
+    text = page.read_text(encoding="utf-8")
+    assert "This model predicts which event comes first" in text
+    rows = pd.read_csv(tmp_path / "competing" / "competing.csv")
+    model = load_model(of_causes)
+    labelled = read_labelled(model, store)
+    table = score_patients(model, store, asked=Asked((6.0, 12.0)), any_type=True).patients
+    mine = table.iloc[labelled.rows]
+    for k, months in enumerate((6, 12)):
+        assert rows["predicted"][k] == pytest.approx(mine[f"incidence_os_{months}m"].mean(), rel=1e-6)
+        assert rows["incidence"][k] < rows["one_minus_kaplan_meier"][k]
+    assert labelled.causes is not None
+    assert np.isnan(labelled.causes.at(1e6)).all()
+    figure = incidence_figure(labelled, Competing.of_model(labelled))
+    for number, panel in enumerate(figure.panels):
+        assert isinstance(panel, Panel)
+        predicted = [series for series in panel.series if series.label.endswith("predicted")]
+        assert len(predicted) == 3
+        cuts = np.quantile(labelled.risk, [1 / 3, 2 / 3])
+        lowest = np.searchsorted(cuts, labelled.risk, side="left") == 0
+        year = labelled.causes.at(365.25 / 2)[lowest, number].mean()
+        at = np.flatnonzero(np.isclose(np.array(predicted[0].x), 0.5))[0]
+        assert predicted[0].y[at] == pytest.approx(year)
+
+
+def test_what_a_model_of_causes_is_not_judged_with(work: Work, of_causes: Path, tmp_path: Path) -> None:
+    store = with_deaths(work.store)
+    choices: list[dict[str, Any]] = [{"competing": "death"}, {"landmark_years": 1.0}]
+    for options in choices:
+        with pytest.raises(InputError, match=r"a model of competing events \(os, death\)"):
+            validate(of_causes, store, tmp_path, (1,), draws=Draws(0), **options)
+    with pytest.raises(InputError, match="which is not recalibrated"):
+        recalibrate(of_causes, store, tmp_path / "local")
+
+
+def test_delayed_entry_is_refused(work: Work, tmp_path: Path) -> None:
+    frame = work.store.patients.assign(os_entry_days=0.5 * work.store.patients["os_time_days"])
+    late = replace(work.store, patients=frame)
+    with pytest.raises(InputError, match="endpoint os has delayed entry, which a validation"):
+        validate(work.model_dir, late, tmp_path, (1,), draws=Draws(0))
+    with pytest.raises(InputError, match="endpoint os has delayed entry, which a validation"):
+        recalibrate(work.model_dir, late, tmp_path / "local")

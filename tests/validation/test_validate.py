@@ -175,3 +175,10 @@ def test_the_command_writes_the_page(work: Work, tmp_path: Path, capsys: pytest.
 )
 def test_horizons_have_names(days: float, name: str) -> None:
     assert horizon_name(days) == name
+
+
+def test_time_is_counted_once(out: Path) -> None:
+    """All sections are made together."""
+    seconds = [json.loads(path.read_text())["wall_seconds"] for path in out.glob("*/manifest.json")]
+    assert len(seconds) > 3
+    assert sorted(seconds)[-2] == 0 < max(seconds)

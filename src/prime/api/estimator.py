@@ -17,9 +17,10 @@ from prime.arrays import Flags, Floats
 from prime.errors import InputError
 from prime.evaluation.metrics import concordance
 from prime.predict.asked import MONTH, Asked
+from prime.predict.columns import month_name
 from prime.predict.fit import fit as fit_model
 from prime.predict.model_folder import FittedModel, load_model
-from prime.predict.predict import month_name, score_patients
+from prime.predict.predict import score_patients
 from prime.pretraining.loop import pretrain
 from prime.settings.experiment import ExperimentConfig, merge
 

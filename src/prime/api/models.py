@@ -89,9 +89,9 @@ class Model:
 
     def predict(
         self, cohort: Cohort, *, months: Sequence[float] = (12, 36, 60), level: float = 0.9,
-        threshold: float | None = None, reasons: int = 0, accelerator: str = "auto",
+        threshold: float | None = None, reasons: int = 0, similar: int = 0, accelerator: str = "auto",
     ) -> Predictions:  # fmt: skip
-        """What the model says of a cohort: tables `patients`, `tests` and, where asked for, `reasons`.
+        """What the model says of a cohort: tables `patients`, `tests`; where asked for `reasons`, `similar`.
 
         Args:
             cohort: patients with the model's sources, or some of them.
@@ -99,13 +99,15 @@ class Model:
             level: of intervals.
             threshold: probability at which a decision turns.
             reasons: features a patient to explain the risk by.
+            similar: fitted patients to name beside each, of a model that keeps them.
             accelerator: where to compute.
 
         Raises InputError for other sources.
         """
         asked = Asked(tuple(float(m) for m in months), level, threshold)
+        device = device_of(accelerator)
         store = cohort.counted_as(self.fitted.description.feature_names)
-        return score_patients(self.fitted, store, device_of(accelerator), asked, reasons)
+        return score_patients(self.fitted, store, device, asked, reasons, similar=similar)
 
     def embed(
         self,
@@ -135,7 +137,8 @@ def open_run(folder: str | Path) -> Run:
 
 def fit(
     cohort: Cohort, run: Run, out: str | Path, settings: Settings = None, *, task: str | None = None,
-    cancer_types: Sequence[str] = ("all",), mode: str = "lp_shared", accelerator: str = "auto",
+    cancer_types: Sequence[str] = ("all",), mode: str = "lp_shared", with_patients: bool = False,
+    accelerator: str = "auto",
 ) -> Model:  # fmt: skip
     """Fit a model for use on a cohort; one that `out` already holds is opened.
 
@@ -147,13 +150,15 @@ def fit(
         task: a task of the experiment; the first by default.
         cancer_types: to fit on.
         mode: lp_shared, lp_shared_annotated or lp_shared_clinical.
+        with_patients: keep the labelled patients, so that similar ones can be named.
         accelerator: where to compute.
 
     Raises InputError as `prime fit` does.
     """
     device = device_of(accelerator)
     experiment, place = _experiment(cohort, settings), Path(out)
-    fit_model(cohort.store, experiment, run.folder, tuple(cancer_types), place, task, device, mode)
+    types = tuple(cancer_types)
+    fit_model(cohort.store, experiment, run.folder, types, place, task, device, mode, with_patients)
     return open_model(out)
 
 

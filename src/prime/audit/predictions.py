@@ -25,6 +25,7 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
     "site": ("site",),
     "part": ("part", "split"),
     "epoch": ("epoch",),
+    "entry": ("entry_days", "entry"),
 }
 SETTING = ("method", "init", "mode", "train_on", "share", "task")  # of prime evaluate
 WHERE = "predictions"
@@ -39,7 +40,7 @@ class Predictions:
 
     Attributes:
         frame: patient_id, cohort, fold, seed, site (text), part (text, `test` where not given), epoch, time,
-            event (bool), risk.
+            event (bool), risk, entry (delayed entry; minus infinity where none is given).
         setting: the method and task; empty where the file names none.
         given: which of the optional columns the file has.
     """
@@ -66,6 +67,11 @@ class Predictions:
         return self.frame["time"].to_numpy(dtype=np.float64), self.frame["event"].to_numpy(dtype=np.bool_)
 
     @property
+    def entry(self) -> Floats:
+        """(n,) delayed entry, minus infinity where none is given."""
+        return self.frame["entry"].to_numpy(dtype=np.float64)
+
+    @property
     def risk(self) -> Floats:
         """(n,), higher = worse."""
         return self.frame["risk"].to_numpy(dtype=np.float64)
@@ -79,7 +85,8 @@ def read_predictions(path: Path, columns: Mapping[str, str] | None = None) -> li
     """The predictions of a csv file, or of a folder of prime evaluate or prime study, by setting.
 
     `columns` says which column of the file stands for which of patient_id, fold, time, event, risk, cohort,
-    seed, site, part and epoch. A file without times holds labels: each pair of an event and none is compared.
+    seed, site, part, epoch and entry. A file without times holds labels: each pair of an event and none is
+    compared.
 
     Raises InputError for a missing file or column, a value of the wrong kind, and an empty table.
     """
@@ -159,6 +166,7 @@ def _canonical(frame: pd.DataFrame, named: Mapping[str, str], source: str) -> pd
             "time": time,
             "event": event == 1.0,
             "risk": _numbers(frame, named["risk"], source),
+            "entry": _entries(frame, named.get("entry")),
         }
     )
 
@@ -188,6 +196,12 @@ def _numbers(frame: pd.DataFrame, column: str, source: str) -> pd.Series:
             " it, or leave the row out"
         )
     return values.astype(np.float64)
+
+
+def _entries(frame: pd.DataFrame, column: str | None) -> pd.Series:
+    if column is None:
+        return pd.Series(-np.inf, index=frame.index)
+    return pd.to_numeric(frame[column], errors="coerce").fillna(-np.inf).astype(np.float64)
 
 
 def _texts(frame: pd.DataFrame, column: str | None, otherwise: str) -> pd.Series:

@@ -24,7 +24,11 @@ def concordance_of(predictions: Predictions, columns: tuple[str, ...], risk: Flo
     """C-index over the pairs that agree in these columns; of labels the area under the ROC curve."""
     time, event = predictions.outcome
     risks = predictions.risk if risk is None else risk
-    return concordance_within(time, event, risks, predictions.strata(*columns))
+    strata, entry = predictions.strata(*columns), predictions.entry
+    late = entry if np.isfinite(entry).any() else None
+    if late is not None:  # who was there from the beginning
+        late = np.where(np.isfinite(late), late, time.min() - 1.0)
+    return concordance_within(time, event, risks, strata, entry=late)
 
 
 def permuted_labels(predictions: Predictions, replicates: int, seed: int) -> Finding:
@@ -106,6 +110,7 @@ def site(predictions: Predictions) -> Finding:
 def rates(predictions: Predictions, columns: list[str]) -> Floats:
     """(n,) events by time of each patient's group in the other folds, drawn to the mean by one event."""
     frame = predictions.frame
+    frame = frame.assign(time=frame["time"] - np.maximum(frame["entry"], 0.0))
     total = frame["event"].sum() / max(frame["time"].sum(), 1e-12)
     found = np.empty(len(frame))
     for fold, mine in frame.groupby("fold", sort=False):

@@ -5,7 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from prime.cohort.cells import value_key
@@ -24,7 +32,8 @@ class EndpointConfig(Strict):
     """A time-to-event endpoint: its columns, its unit, and the values that mean event or censored.
 
     Of several columns the first with a known value counts. `event_time` are columns of the event's time where
-    it is not in `time` (days to death beside days to the last follow-up).
+    it is not in `time` (days to death beside days to the last follow-up). `entry` is when a patient came
+    under observation (delayed entry), `zero` what time is counted from; both in the unit of `time`.
     """
 
     time: Columns
@@ -33,6 +42,14 @@ class EndpointConfig(Strict):
     event_values: tuple[Cell, ...] = (1,)
     censored_values: tuple[Cell, ...] = (0,)
     unit: Unit = "days"
+    entry: str | None = None
+    zero: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_asked(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An endpoint without entry and time zero looks as it did before there were any."""
+        value: dict[str, Any] = handler(self)
+        return {k: v for k, v in value.items() if v is not None or k not in ("entry", "zero")}
 
     @model_validator(mode="after")
     def _polarity(self) -> "EndpointConfig":

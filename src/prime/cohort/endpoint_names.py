@@ -41,7 +41,8 @@ def judge_names(name: str, endpoint: EndpointConfig, where: str) -> list[str]:
     Raises InputError, which begins with `where`, for a name that contradicts what nobody stated.
     """
     warnings: list[str] = []
-    for column in (*endpoint.time, *endpoint.event_time):
+    starts = [column for column in (endpoint.entry, endpoint.zero) if column is not None]
+    for column in (*endpoint.time, *endpoint.event_time, *starts):
         unit = named_unit(column)
         if unit is None or unit == endpoint.unit:
             continue

@@ -41,7 +41,8 @@ class ClinicalTable:
     Attributes:
         frame: one row per patient: patient_id, cohort, site (text, may be empty), excluded (bool),
             exclude_reason, `{endpoint}_time_days` and `{endpoint}_event` (float64, NaN missing, event
-            1 = observed) for each endpoint, and `x_{name}` (float64, NaN missing) for each covariate.
+            1 = observed) for each endpoint, `{endpoint}_entry_days` where it names an entry, and `x_{name}`
+            (float64, NaN missing) for each covariate.
         endpoints: their names.
         notes: what was missing or left out, one line each.
         file: the table that was read.
@@ -92,7 +93,10 @@ def read_clinical(config: ClinicalConfig, root: Path | str, name: str = "") -> C
     columns["excluded"], columns["exclude_reason"] = _excluded(config.exclude, table)
     for key, endpoint in config.endpoints.items():
         table.warnings.extend(judge_names(key, endpoint, f"{WHERE}: {path}"))
-        columns[f"{key}_time_days"], columns[f"{key}_event"] = _endpoint(key, endpoint, table)
+        found = _endpoint(key, endpoint, table)
+        columns[f"{key}_time_days"], columns[f"{key}_event"] = found.days, found.event
+        if found.entry is not None:
+            columns[f"{key}_entry_days"] = found.entry
     for item in config.covariates:
         columns[f"x_{item.name}"] = covariate(item, table)
     return ClinicalTable(
@@ -125,6 +129,7 @@ def _rows(config: ClinicalConfig, cells: pd.DataFrame, path: Path, joins: bool) 
 def _needed(config: ClinicalConfig) -> list[str]:
     names = [config.cohort, config.site]
     names += [c for e in config.endpoints.values() for c in (*e.time, *e.event, *e.event_time)]
+    names += [c for e in config.endpoints.values() for c in (e.entry, e.zero)]
     names += [e.column for e in config.exclude] + covariate_columns(config.covariates)
     return [name for name in names if name is not None]
 
@@ -175,8 +180,17 @@ def _excluded(rules: Iterable[ExcludeConfig], table: ClinicalRows) -> tuple[NDAr
     return excluded, reasons
 
 
-def _endpoint(name: str, config: EndpointConfig, table: ClinicalRows) -> tuple[Floats, Floats]:
-    """Times in days and events (n,) each; both NaN where either is missing, or they contradict each other."""
+@dataclass(frozen=True)
+class _Outcomes:
+    """Times in days, events and delayed entries in days (n,) each; NaN where any of them is missing."""
+
+    days: Floats
+    event: Floats
+    entry: Floats | None
+
+
+def _endpoint(name: str, config: EndpointConfig, table: ClinicalRows) -> _Outcomes:
+    """An endpoint; missing where a part of it is, or parts contradict each other."""
     times, of_death = _times(config.time, table)
     events = _events(config, table)
     if config.event_time:
@@ -198,10 +212,52 @@ def _endpoint(name: str, config: EndpointConfig, table: ClinicalRows) -> tuple[F
                 f"{name}: {int(half.sum())} patients have {what} (first {first}): counted as missing"
             )
     missing = np.isnan(times) | np.isnan(events)
+    _refuse_endless(config, np.where(missing, np.nan, times * DAYS[config.unit]), table)
+    times, entry, lost = _from_zero(name, config, np.where(missing, np.nan, times), table)
+    missing |= lost
     days = np.where(missing, np.nan, times * DAYS[config.unit])
-    _refuse_endless(config, days, table)
     table.warnings.extend(judge_times(name, config.unit, days))
-    return days, np.where(missing, np.nan, events)
+    late = None if entry is None else np.where(missing, np.nan, entry * DAYS[config.unit])
+    return _Outcomes(days, np.where(missing, np.nan, events), late)
+
+
+def _from_zero(
+    name: str, config: EndpointConfig, times: Floats, table: ClinicalRows
+) -> tuple[Floats, Floats | None, NDArray[np.bool_]]:
+    """Times and entries (n,) counted from the stated time zero, in the unit; whom that leaves without either.
+
+    Who entered before time zero was under observation then. Who has no entry, or none before the time, was
+    never seen at risk.
+    """
+    known, lost = ~np.isnan(times), np.zeros(len(times), dtype=np.bool_)
+    entry = None if config.entry is None else _times((config.entry,), table)[0]
+    if config.zero is not None:
+        zero = _times((config.zero,), table, below=True)[0]
+        lost |= _left_out(name, known & np.isnan(zero), f"no time zero ({config.zero})", table)
+        early = known & (times <= zero)
+        lost |= _left_out(name, early, f"no follow-up beyond time zero ({config.zero})", table)
+        times = times - zero
+        entry = None if entry is None else np.maximum(entry - zero, 0.0)
+    if entry is not None:
+        lost |= _left_out(name, known & ~lost & np.isnan(entry), f"no entry ({config.entry})", table)
+        late = known & ~lost & (entry >= times)
+        lost |= _left_out(name, late, f"an entry ({config.entry}) that is not before the time", table)
+        used = known & ~lost
+        table.notes.append(
+            f"{name}: {int((used & (entry > 0)).sum())} of {int(used.sum())} patients came under observation "
+            f"late ({config.entry}); they count as at risk from then on"
+        )
+    return times, entry, lost
+
+
+def _left_out(name: str, who: NDArray[np.bool_], what: str, table: ClinicalRows) -> NDArray[np.bool_]:
+    """`who` (n,), with a warning about them."""
+    if who.any():
+        table.warnings.append(
+            f"{name}: {int(who.sum())} patients have {what} (first {table.ids[int(who.argmax())]}): counted "
+            f"as missing"
+        )
+    return who
 
 
 def _refuse_endless(config: EndpointConfig, days: Floats, table: ClinicalRows) -> None:
@@ -215,8 +271,13 @@ def _refuse_endless(config: EndpointConfig, days: Floats, table: ClinicalRows) -
         )
 
 
-def _times(columns: tuple[str, ...], table: ClinicalRows) -> tuple[Floats, NDArray[np.bool_]]:
-    """The first known time (n,) in the column's unit, NaN where there is none; which are a day of death."""
+def _times(
+    columns: tuple[str, ...], table: ClinicalRows, below: bool = False
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """The first known time (n,) in the column's unit, NaN where there is none; which are a day of death.
+
+    `below`: it may be negative.
+    """
     times = np.full(len(table.ids), np.nan)
     of_death = np.zeros(len(table.ids), dtype=np.bool_)
     for column in columns:
@@ -226,7 +287,7 @@ def _times(columns: tuple[str, ...], table: ClinicalRows) -> tuple[Floats, NDArr
             number = finite_number(value)
             if number is None:
                 raise InputError(f"{table.at(row)}: {column} is {str(value)!r}, not a finite number")
-            if number < 0:
+            if number < 0 and not below:
                 raise InputError(
                     f"{table.at(row)}: {column} is negative ({value}); correct it or leave it empty"
                 )

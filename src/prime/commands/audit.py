@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-from prime.arguments import Count, Folder, Root, Whole, Words, about
-from prime.commands.shared import open_cohort_store
+from prime.arguments import Count, Folder, Root, Whole, Words, about, whole
+from prime.commands.shared import open_cohort_store, open_experiment_store
 from prime.errors import InputError
 
 
@@ -18,6 +18,7 @@ def audit(
     root: Root = None,
     store: Annotated[Folder | None, about("Where the cohort is packed.")] = None,
     replicates: Annotated[Count, about("Permutations of the labels.")] = 200,
+    refits: Annotated[int, whole(0), about("Also fits of ridge methods on permuted labels.", "N")] = 0,
     seed: Annotated[Whole, about("Of the permutations.")] = 0,
     out: Annotated[Folder | None, about("Also audit.csv, .md and .tex.")] = None,
 ) -> int:
@@ -40,6 +41,12 @@ def audit(
     found = read_predictions(predictions, named)
     packed = None if cohort is None else open_cohort_store(load_cohort(cohort, root), store)
     findings = look(found, [*splits, *splits_beside(predictions)], packed, replicates, seed)
+    if refits:
+        from prime.audit.refits import experiment_of
+        from prime.audit.refits import refits as fit_again
+
+        experiment = experiment_of(predictions)
+        findings += fit_again(open_experiment_store(experiment), experiment, refits, seed)
     console = Console()
     colours = {"wrong": "red", "look": "yellow", "fine": "green", "not checked": "dim"}
     for each in sorted(findings, key=lambda finding: ORDER[finding.verdict]):

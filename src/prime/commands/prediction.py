@@ -3,7 +3,18 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from prime.arguments import Accelerator, ConfigFile, Count, Folder, Root, Settings, Threads, Words, about
+from prime.arguments import (
+    Accelerator,
+    ConfigFile,
+    Count,
+    Folder,
+    Root,
+    Settings,
+    Threads,
+    Words,
+    about,
+    whole,
+)
 from prime.commands.shared import open_cohort_store, open_experiment_store, read_experiment, say, set_threads
 from prime.devices import device_of
 
@@ -21,6 +32,7 @@ def fit(
     cohort_name: Annotated[Words, about("Cancer types to fit on, or all.", "NAME")],
     task: Annotated[str | None, about("A task of the experiment (its first).", "NAME")] = None,
     mode: Annotated[Mode, about("What the head reads beside tokens and sources.")] = "lp_shared",
+    with_patients: Annotated[bool, about("Keep the patients, to name similar ones.")] = False,
     out: Annotated[Folder, about("The model folder.")],
     accelerator: Accelerator = "auto",
 ) -> None:
@@ -30,7 +42,10 @@ def fit(
     from prime.predict.fit import fit as fit_head
 
     device = device_of(accelerator)
-    fit_head(open_experiment_store(experiment), experiment, checkpoint, cohort_name, out, task, device, mode)
+    fit_head(
+        open_experiment_store(experiment), experiment, checkpoint, cohort_name, out, task, device, mode,
+        with_patients,
+    )  # fmt: skip
     print(f"{out}: fitted; score new patients with prime predict --model {out}")
 
 
@@ -47,6 +62,8 @@ def predict(
     level: Annotated[float, about("Of intervals, and of the months outlived.", "P")] = 0.9,
     threshold: Annotated[float | None, about("Where a decision turns (the type's average).", "P")] = None,
     reasons: Annotated[int, about("Features a patient to explain the risk by.", "N")] = 0,
+    similar: Annotated[int, whole(0), about("Fitted patients to name beside each.", "N")] = 0,
+    figures: Annotated[Folder | None, about("A figure for each patient (SVG).")] = None,
     root: Root = None,
     store: Annotated[Folder | None, about("Where the cohort is packed.")] = None,
     threads: Threads = None,
@@ -66,13 +83,20 @@ def predict(
     loaded = load_model(model)  # before any packing
     counted = load_cohort(cohort, root).with_vocabularies(loaded.description.feature_names)
     packed = open_cohort_store(counted, store)
-    found = score(model, packed, out, device, asked, reasons)
+    found = score(model, packed, out, device, asked, reasons, similar, figures)
     for line in require_same_makers(loaded.description.attributes, packed, str(packed.path)):
         say(f"not known: {line}")
+    task = loaded.description.task
+    if task.landmark_days is not None:
+        say(f"time is counted from {task.landmark_days:g} days on, of patients who are at risk then")
     scored = int((found.patients["status"] == "scored").sum())
     left = len(found.patients) - scored
     print(f"{out}: {scored:,} patients scored, {left:,} listed without a score")
     print(f"{out.with_suffix(f'.tests{out.suffix}')}: what {len(found.tests):,} missing tests could change")
+    if found.similar is not None:
+        print(f"{out.with_suffix(f'.similar{out.suffix}')}: fitted patients who resemble them")
+    if figures is not None:
+        print(f"{figures}: a figure for each patient with a score")
 
 
 def embed(

@@ -51,3 +51,22 @@ def oracle_summary(store: Store, cohort: Path, predictions: pd.DataFrame) -> pd.
                 }
             )  # fmt: skip
     return summarise(pd.DataFrame(rows))
+
+
+def true_shares(store: Store, cohort: Path) -> NDArray[np.float64]:
+    """The Shapley value of each modality in the true log hazard of each patient, (P, M).
+
+    What a set of modalities tells of the hazard is that of the factors visible in those of them that are
+    observed, against the mean of the cancer type; so the modalities in which a factor is visible share its
+    part alike. A modality that a patient lacks gets 0. The noise of modalities is ignored.
+    """
+    facts: dict[str, Any] = read_json(cohort / "truth.json")
+    weights: dict[str, float] = facts["hazard_weights"]
+    truth = pd.read_csv(cohort / "truth.csv").set_index("patient_id").loc[store.patients["patient_id"]]
+    values = truth[list(weights)].reset_index(drop=True)
+    centred = values - values.groupby(store.patients["cohort"].to_numpy()).transform("mean")
+    parts = centred.to_numpy(dtype=np.float64) * np.array(list(weights.values()))  # (P, F)
+    shown = np.array([[f in facts["visible"][m] for f in weights] for m in store.modalities])  # (M, F)
+    sees = store.observed()[:, :, None] & shown  # (P, M, F)
+    among = np.maximum(sees.sum(axis=1), 1)  # (P, F)
+    return np.einsum("pmf,pf->pm", sees, parts / among)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from prime.downstream.fit import FITTED, Fit
+from prime.downstream.scoring import ENTRY, entry_of
 from prime.evaluation.averages import fold_means
 from prime.evaluation.comparison import CohortPredictions, Difference, Draws, bootstrap_draws, difference
 from prime.evaluation.fold_tests import corrected_paired_test, wilcoxon_folds
@@ -27,7 +28,7 @@ class MethodPredictions:
     """What one method predicts for the test patients of a task under one pattern.
 
     Attributes:
-        facts: index (cohort, patient_id); fold, event and time_days.
+        facts: index (cohort, patient_id); fold, event, time_days, and entry_days of tasks that have any.
         risks: the same index, a column a seed.
         binary: whether the task is.
         replicates: of the bootstrap.
@@ -48,7 +49,8 @@ class MethodPredictions:
         if (predictions.groupby(keys)["fold"].nunique() > 1).any():
             predictions = predictions[predictions["seed"] == predictions["seed"].iloc[0]]
         risks = predictions.pivot(index=keys, columns="seed", values="risk").dropna()
-        facts = predictions.drop_duplicates(keys).set_index(keys)[["fold", "event", "time_days"]]
+        names = ["fold", "event", "time_days", *([ENTRY] if entry_of(predictions) is not None else [])]
+        facts = predictions.drop_duplicates(keys).set_index(keys)[names]
         return cls(facts.loc[risks.index], risks, binary, replicates)
 
     def only(self, patients: pd.Index) -> "MethodPredictions":
@@ -67,6 +69,7 @@ class MethodPredictions:
                     facts["event"].to_numpy(dtype=bool),
                     self.risks.iloc[rows].to_numpy(),
                     None if self.binary else facts["time_days"].to_numpy(dtype=np.float64),
+                    None if self.binary else entry_of(facts),
                 )
             )
         return found

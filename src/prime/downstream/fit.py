@@ -111,6 +111,10 @@ def prediction_rows(
             "time_days": outcome.time_days[patients],
         }
     )
+    if outcome.entry_days is not None:
+        frame["entry_days"] = outcome.entry_days[patients]
+    if outcome.cause is not None:
+        frame["cause"] = outcome.cause[patients]
     for k in range(survival.shape[1]):
         frame[f"edge_days_{k + 1}"] = ends[k]
         frame[f"survival_{k + 1}"] = survival[:, k]

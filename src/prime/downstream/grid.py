@@ -19,6 +19,7 @@ from prime import __version__
 from prime.arrays import Indices
 from prime.catalogue.methods import METHODS, Method
 from prime.downstream import networks as networks_module
+from prime.downstream.cause_fits import incidence_rows
 from prime.downstream.data import EvaluationData
 from prime.downstream.differences import every_difference
 from prime.downstream.embeddings import EmbeddingCache
@@ -27,18 +28,19 @@ from prime.downstream.fit import Fit, with_cost
 from prime.downstream.joint_fits import JointFit, fit_joint, joint_recipe
 from prime.downstream.method_fits import check_method, fit_method, method_recipe, own_inputs
 from prime.downstream.networks import CheckpointTemplate, FindCheckpoint, Networks
-from prime.downstream.plan import plan_fits
+from prime.downstream.plan import plan_fits, require_able
 from prime.downstream.probe_fits import fit_probes
-from prime.downstream.scoring import COLUMNS, score_folds, write_tables
+from prime.downstream.scoring import COLUMNS, ENTRY, FOLD_KEYS, score_folds, write_tables
 from prime.downstream.token_blocks import TokenReading
 from prime.errors import InputError
 from prime.file_names import file_name
-from prime.files import is_whole_parquet, read_parquet, replacing, sha256_text, write_parquet
+from prime.files import is_whole_parquet, read_parquet, replacing, sha256_text, write_csv, write_parquet
 from prime.methods.classical.block_ridge import SharedRidge
 from prime.model.checkpoint import MANIFEST
 from prime.parsing import parse_json, read_json
 from prime.progress import tracked
 from prime.provenance import source_digest
+from prime.settings.evaluation import TaskConfig
 from prime.settings.experiment import ExperimentConfig
 from prime.splits.folds import Fold
 from prime.splits.outcomes import read_outcome
@@ -51,6 +53,7 @@ CPU = torch.device("cpu")
 PROBING = ("prime.downstream.probe_fits", *networks_module.CODE)
 FINETUNING = ("prime.downstream.finetuning", *networks_module.CODE)
 SCORING = ("prime.downstream.scoring",)
+INCIDENCE_KEYS = [key for key in FOLD_KEYS if key != "fold"]  # of competing.csv: folds are pooled
 
 
 class Evaluation:
@@ -79,6 +82,8 @@ class Evaluation:
         self.cache = cache or out
         self.data = EvaluationData(store, self.settings)
         self.outcomes = {task.name: read_outcome(store, task) for task in self.settings.tasks}
+        for task in self.settings.tasks:
+            require_able(self.settings, task, self.outcomes[task.name])
         self.plan = plan_fits(self.data, self.outcomes)
         self.fits = self.plan.fits
         self.networks = Networks(self.data, config, checkpoint, self.cache / "embeddings", self.plan.tested)
@@ -101,9 +106,13 @@ class Evaluation:
         ids = self.store.patients["patient_id"].to_numpy(dtype=object)
         for (task, seed), drawn in self.plan.folds.items():
             save_splits(self.out / "splits" / f"{file_name(task)}-seed{seed}.json", drawn, ids)
-        curves = max((self._curves(fit) for fit in self.fits), key=len)
+        named = sorted((self._curves(fit) for fit in self.fits), key=len, reverse=True)
+        curves = list(dict.fromkeys(name for names in named for name in names))
         replicates = self.settings.bootstrap
         write_tables(self._by_cohort(), curves, folds, self.manifest(), self.out, replicates)
+        if any(outcome.causes for outcome in self.outcomes.values()):
+            incidence = incidence_rows(self._by_cohort(), lambda t: self.outcomes[t].causes, INCIDENCE_KEYS)
+            write_csv(self.out / "competing.csv", incidence)
         if replicates:
             pairs = every_difference(self._observed, folds, self.fits, replicates)
             with replacing(self.out / "differences.csv") as temporary:
@@ -203,7 +212,7 @@ class Evaluation:
             "bins": self.settings.bins,
             **self._recipe(fit),
             "store": data_identity(self.store),
-            "outcomes": [ids[who].tolist(), outcome.time_days[who].tolist(), outcome.event[who].tolist()],
+            "outcomes": [ids[who].tolist(), *outcome.values_of(who)],
             "folds": [[f.train.tolist(), f.validation.tolist(), f.test.tolist()] for f in fit.folds],
         }
         digest = sha256_text(json.dumps(facts, sort_keys=True))[:12]
@@ -250,9 +259,10 @@ class Evaluation:
         Without `curves`, the survival curves and their edges are not read.
         """
         wanted = None if pattern is None else [("pattern", "==", pattern)]
-        columns = None if curves else COLUMNS
         frames = [
-            read_parquet(self.part_path(fit), columns=columns, filters=wanted)
+            read_parquet(
+                self.part_path(fit), columns=None if curves else self._facts(fit.task), filters=wanted
+            )
             for fit in self.fits
             if task in (None, fit.task.name)
         ]
@@ -270,6 +280,10 @@ class Evaluation:
             groups.setdefault((*way, fit.folds[0].cohort), []).append(fit)
         for fits in groups.values():
             yield pd.concat([read_parquet(self.part_path(fit)) for fit in fits], ignore_index=True)
+
+    def _facts(self, task: TaskConfig) -> list[str]:
+        """The columns of predictions.csv without curves."""
+        return [*COLUMNS, *([] if self.outcomes[task.name].entry_days is None else [ENTRY])]
 
     def _curves(self, fit: Fit) -> list[str]:
         """The columns of survival curves in the part of a fit."""

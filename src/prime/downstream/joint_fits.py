@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from prime.arrays import Flags, Floats, Indices
+from prime.downstream.cause_fits import CauseHeads, cause_ends, cause_labels, hazards_of
 from prime.downstream.data import EvaluationData
 from prime.downstream.fit import Fit, prediction_rows
 from prime.downstream.token_blocks import PatientFeatures, TokenReading
 from prime.files import sha256_text
 from prime.methods.interface import FittedBlocks, JointModel
 from prime.methods.statistics.calibrated import CalibratedScore, calibrate
-from prime.methods.statistics.cohort_heads import CohortHead, EndpointLabels, held_out_scores
+from prime.methods.statistics.cohort_heads import CohortHead, EndpointLabels, FitHead, held_out_scores
 from prime.methods.statistics.design import Design
 from prime.methods.statistics.examples import Population, Target
 from prime.provenance import source_digest
@@ -124,7 +125,7 @@ class JointFit:
         rows = [mine]
         found = [labels_of(outcome, mine, 1.0, binary)]
         for name, weight in self.model.endpoints(self.fit.task.endpoint, binary).items():
-            other = read_outcome(self.data.store, TaskConfig(name=name, endpoint=name))
+            other = read_outcome(self.data.store, other_task(self.fit.task, name))
             who = np.union1d(mine[other.usable[mine]], self._also(other, fold, folds))
             found.append(labels_of(other, who, weight, False))
             rows.append(who)
@@ -157,16 +158,30 @@ def labels_of(outcome: Outcome, rows: Indices, weight: float, binary: bool) -> E
     """Labels of all P patients at an endpoint, known for those of `rows` who have one."""
     known = np.zeros(len(outcome.usable), dtype=bool)
     known[rows] = True
-    return EndpointLabels(weight, known & outcome.usable, outcome.time_days, outcome.event, binary)
+    entry = None if binary else outcome.entry_days
+    return EndpointLabels(weight, known & outcome.usable, outcome.time_days, outcome.event, binary, entry)
+
+
+def target_of(outcome: Outcome, rows: Indices, edges: Floats) -> Target:
+    """What a regression on one score is fitted on: these patients of an outcome."""
+    entry = None if outcome.entry_days is None else outcome.entry_days[rows]
+    binary = outcome.horizon_days is not None
+    return Target(outcome.time_days[rows], outcome.event[rows], edges, binary, entry)
+
+
+def other_task(task: TaskConfig, endpoint: str) -> TaskConfig:
+    """Time to another endpoint's event, from the same landmark on."""
+    return TaskConfig(name=endpoint, endpoint=endpoint, landmark_days=task.landmark_days)
 
 
 @dataclass(frozen=True)
 class _Fitted:
-    """The head of one fold, calibrated on its own cohort."""
+    """The head of one fold, calibrated on its own cohort; with competing events also theirs."""
 
     features: PatientFeatures
     head: CohortHead
     calibrated: CalibratedScore
+    causes: CauseHeads | None = None
 
     @property
     def parameters(self) -> int:
@@ -193,8 +208,38 @@ def _fit_fold(joint: JointFit, fold: Fold) -> _Fitted:
     held_out = np.zeros(len(types))
     held_out[rows] = held_out_scores(fit, x, types, endpoints, rows, seed, part)
     own = np.concatenate([f.labelled for f in joint.calibrating(fold)])
-    target = Target(outcome.time_days[own], outcome.event[own], joint.edges(fold), binary)
-    return _Fitted(features, head, calibrate(held_out[own], target))
+    target = target_of(outcome, own, joint.edges(fold))
+    causes = None
+    if outcome.causes:
+        causes = _fit_causes(joint, fold, (x, held_out, own, part), fit)
+    return _Fitted(features, head, calibrate(held_out[own], target), causes)
+
+
+def _fit_causes(
+    joint: JointFit, fold: Fold, parts: tuple[Floats, Floats, Indices, Indices | None], fit: FitHead
+) -> CauseHeads:
+    """Heads of the competing events, and the hazards of all causes in the time bins that they share.
+
+    `parts`: features of all P patients; scores (P,) of those who were fitted without them; whom hazards are
+    fitted on; the parts of who is scored by heads that have not seen the own cohort.
+    """
+    x, held_out, own, part = parts
+    outcome = joint.outcome
+    types = joint.data.store.patients["cohort"].to_numpy(dtype=str)
+    rows = np.unique(np.concatenate([f.labelled for f in joint.labelled(fold)]))
+    if part is not None:
+        part = np.unique(types[rows], return_inverse=True)[1]
+    heads: list[CohortHead] = []
+    scores = [held_out[own]]
+    for number in range(1, len(outcome.causes)):
+        labels = [cause_labels(outcome, rows, number)]
+        heads.append(fit(x, types, labels, rows))
+        found = np.zeros(len(types))
+        seed = named_seed(joint.fit.seed, fold.fold, number)
+        found[rows] = held_out_scores(fit, x, types, labels, rows, seed, part)
+        scores.append(found[own])
+    hazards = hazards_of(outcome, own, np.stack(scores, axis=1), cause_ends(outcome, own))
+    return CauseHeads(outcome.causes, tuple(heads), hazards)
 
 
 def fit_joint(joint: JointFit) -> pd.DataFrame:
@@ -219,8 +264,12 @@ def _rows(joint: JointFit, fold: Fold, fitted: _Fitted) -> Iterator[pd.DataFrame
         tested = joint.data.tested(fold, pattern)
         if len(tested):
             x = fitted.features.tested(tested, pattern, joint.kept(pattern))
-            curve = fitted.calibrated.survival(fitted.head(x, types[tested]))
-            yield prediction_rows(joint.data, joint.outcome, joint.fit, fold, pattern, tested, curve, edges)
+            score = fitted.head(x, types[tested])
+            curve = fitted.calibrated.survival(score)
+            rows = prediction_rows(joint.data, joint.outcome, joint.fit, fold, pattern, tested, curve, edges)
+            if fitted.causes is not None:
+                rows = rows.assign(**fitted.causes.columns(x, score, types[tested]))
+            yield rows
 
 
 def joint_recipe(joint: JointFit) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from prime.arrays import Indices
 from prime.catalogue.methods import METHODS
 from prime.downstream.data import EvaluationData
 from prime.downstream.fit import FITTED, SHARED_MODES, Fit
+from prime.errors import InputError
 from prime.settings.evaluation import EvaluateConfig, TaskConfig
 from prime.splits.evaluation_folds import evaluation_folds, too_few, training_fold
 from prime.splits.folds import Fold
@@ -77,6 +78,26 @@ def plan_fits(data: EvaluationData, outcomes: dict[str, Outcome]) -> Plan:
         for cohort, way in product(dict.fromkeys(fold.cohort for fold in folds), ways):
             fits += _ways(settings, task, seed, *way, cohort, able[way])
     return Plan(tuple(fits), drawn, not_fitted)
+
+
+def require_able(settings: EvaluateConfig, task: TaskConfig, outcome: Outcome) -> None:
+    """Raise InputError where a way of training can't use a task's delayed entry or competing events.
+
+    Heads that cohorts share and statistical models over cohorts can: their risk sets hold who has entered.
+    """
+    what = "delayed entry" if outcome.entry_days is not None else ""
+    what = what or ("competing events" if outcome.causes else "")
+    if not what:
+        return
+    unable = [f"mode {mode}" for mode in settings.modes if settings.inits and mode not in SHARED_MODES]
+    unable += [f"method {name}" for name in settings.methods if METHODS.find(name).kind != "joint"]
+    if unable:
+        able = ", ".join([*SHARED_MODES, *(m.name for m in METHODS.values() if m.kind == "joint")])
+        raise InputError(
+            f"task {task.name}: endpoint {task.endpoint} has {what}, which {', '.join(unable)} can't use:"
+            f" they would count everybody as at risk from the beginning and for this event alone; these can:"
+            f" {able}"
+        )
 
 
 def _ways(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from prime.arrays import Flags, Floats
 from prime.evaluation.averages import CONSTANT
-from prime.evaluation.metrics import bootstrap_interval, concordance_within
+from prime.evaluation.metrics import Score, bootstrap_interval, concordance_within
 from prime.evaluation.reported import FoldPredictions, Kind, reported
 from prime.evaluation.summary import FOLD_COLUMNS, POOLED_COLUMNS, summarise
 from prime.files import replacing, write_csv, write_json
@@ -22,6 +22,7 @@ COLUMNS = [
     "method", "init", "mode", "train_on", "share", "task", "pattern", "patient_id", "cohort", "fold", "seed",
     "complete", "risk", "event", "time_days",
 ]  # fmt: skip
+ENTRY = "entry_days"  # of tasks with delayed entry
 Training = tuple[Floats, Flags]
 NOBODY: Training = (np.empty(0), np.empty(0, dtype=bool))
 
@@ -51,8 +52,15 @@ def fold_predictions(
     edges, survival = curve_columns(frame)
     time, risk = (frame[name].to_numpy(dtype=np.float64) for name in ("time_days", "risk"))
     return FoldPredictions(
-        time, frame["event"].to_numpy(dtype=bool), risk, edges, survival, *training, weight
+        time, frame["event"].to_numpy(dtype=bool), risk, edges, survival, *training, weight, entry_of(frame)
     )
+
+
+def entry_of(frame: pd.DataFrame) -> Floats | None:
+    """Delayed entry (n,) in days of rows of predictions.csv; None where the task has none."""
+    if ENTRY not in frame or frame[ENTRY].isna().all():
+        return None
+    return frame[ENTRY].to_numpy(dtype=np.float64)
 
 
 def score_folds(predictions: pd.DataFrame, training: dict[Any, Training]) -> pd.DataFrame:
@@ -123,13 +131,19 @@ def cohort_intervals(predictions: pd.DataFrame, replicates: int) -> pd.DataFrame
         event = part["event"].to_numpy(dtype=bool)
         order = np.where(event, 0.0, 1.0) if binary else part["time_days"].to_numpy(dtype=np.float64)
         arrays = [order, event, part["risk"].to_numpy(dtype=np.float64), part["fold"].to_numpy()]
-        score = concordance_within(*arrays)
-        interval = bootstrap_interval(concordance_within, *arrays, replicates=replicates, seed=0)
+        entry = entry_of(part)
+        arrays += [] if entry is None else [entry]
+        score = _within_folds(*arrays)
+        interval = bootstrap_interval(_within_folds, *arrays, replicates=replicates, seed=0)
         row = dict(zip(keys, key, strict=True))  # pyright: ignore[reportArgumentType]
         row |= {"metric": "auroc_within_fold" if binary else "c_index_within_fold"}
         row |= {"value": score.value, "low": interval.low, "high": interval.high}
         rows.append(row | {"n": score.n, "events": score.events, "reason": score.reason})
     return pd.DataFrame(rows)
+
+
+def _within_folds(time: Floats, event: Flags, risk: Floats, fold: Any, entry: Floats | None = None) -> Score:
+    return concordance_within(time, event, risk, fold, entry=entry)
 
 
 def write_tables(

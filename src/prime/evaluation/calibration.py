@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from prime.arrays import Flags, Floats
-from prime.evaluation.argument_checks import bool_vector, probability_vector, survival_arrays
+from prime.evaluation.argument_checks import (
+    bool_vector,
+    entry_times,
+    probability_vector,
+    survival_arrays,
+)
 from prime.evaluation.cox import cox_coefficient
 from prime.evaluation.logistic import logistic_constant, logistic_regression, separated
 from prime.evaluation.metrics import Score
@@ -115,6 +120,7 @@ def survival_calibration_slope(
     event: NDArray[np.bool_],
     survival: NDArray[np.floating],
     horizon: float | None = None,
+    entry: NDArray[np.floating] | None = None,
 ) -> Score:
     """The Cox coefficient of log(-log S(horizon | x)): 1 is ideal, below 1 predictions are too extreme.
 
@@ -126,6 +132,7 @@ def survival_calibration_slope(
         event: (n,) bool, True = event observed.
         survival: (n,), the predicted S at the horizon, within [0, 1].
         horizon: in the unit of time; follow-up beyond it is cut off there. None uses all follow-up.
+        entry: (n,) delayed entry, before the time; who enters at the horizon or later is left out.
 
     Returns:
         The score, `events` counting the events used; NaN with a reason for fewer than two patients, no
@@ -137,13 +144,17 @@ def survival_calibration_slope(
     """
     times, events = survival_arrays(time, event)
     chances = probability_vector(survival, len(times), "survival")
+    late = None if entry is None else entry_times(entry, times)
+    if late is not None and horizon is not None:
+        kept = late < horizon
+        times, events, chances, late = times[kept], events[kept], chances[kept], late[kept]
     if horizon is not None:
         times, events = np.minimum(times, horizon), events & (times <= horizon)
     n, used = len(times), int(events.sum())
     if n < 2 or not used or not _inside(chances):
         reason = "fewer than two patients" if n < 2 else _ZERO_OR_ONE if used else "no events"
         return Score(float("nan"), n, used, reason)
-    found = cox_coefficient(np.log(-np.log(chances)), times, events)
+    found = cox_coefficient(np.log(-np.log(chances)), times, events, entry=late)
     return Score(found.value, n, used, _LACKS[found.lack] if found.lack else None)
 
 

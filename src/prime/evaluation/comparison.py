@@ -30,12 +30,14 @@ class CohortPredictions:
         event: (n,) bool, True = event observed; for AUROC the label, True = positive.
         risk: (n,) or (n, seeds), higher = worse (more likely positive).
         time: (n,) for the concordance, in any one unit; not used for AUROC.
+        entry: (n,) delayed entry: an event is compared with who had entered before it.
     """
 
     fold: NDArray[np.generic]
     event: NDArray[np.bool_]
     risk: NDArray[np.floating]
     time: NDArray[np.floating] | None = None
+    entry: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True)
@@ -192,11 +194,15 @@ def _fold_pairs(metric: Metric, cohort: CohortPredictions) -> list[_FoldPairs]:
         raise ValueError(f"fold must be of shape ({n},), found {fold.shape}")
     time = np.zeros(n) if metric == "auroc" else _finite(cohort.time, n, "time")[:, 0]
     risk = _finite(cohort.risk, n, "risk")
+    delayed = metric == "concordance" and cohort.entry is not None
+    entry = _finite(cohort.entry, n, "entry")[:, 0] if delayed else None
     parts: list[_FoldPairs] = []
     for label in np.unique(fold):
         rows = fold == label
         cases = np.flatnonzero(event[rows])
         comparable = _comparable(time[rows], event[rows])[cases]
+        if entry is not None:
+            comparable = comparable * (entry[rows] < time[rows][cases, None])
         parts.append(_FoldPairs(cases, comparable, _credit(risk[rows], cases) * comparable))
     return parts
 

@@ -1,6 +1,7 @@
 """Cox regression with Efron's ties, and Breslow's baseline hazard: pure functions of arrays.
 
-Patients are compared only within their stratum: each has a baseline hazard of its own.
+Patients are compared only within their stratum: each has a baseline hazard of its own. With `entry`, patients
+came under observation late (left truncation): each is at risk in (entry, time].
 
 A penalty counts against the summed log partial likelihood: the estimate maximises l(w) - penalty / 2 * |w|^2
 on the features as they are given. This is scikit-survival's `CoxPHSurvivalAnalysis(alpha=penalty)`.
@@ -68,7 +69,12 @@ class PartialLikelihood:
 
 
 def partial_likelihood(
-    x: Floats, time: Floats, event: Flags, penalty: float = 0.0, strata: NDArray[np.generic] | None = None
+    x: Floats,
+    time: Floats,
+    event: Flags,
+    penalty: float = 0.0,
+    strata: NDArray[np.generic] | None = None,
+    entry: Floats | None = None,
 ) -> PartialLikelihood:
     """The log partial likelihood of log hazard ratios x @ weights.
 
@@ -77,13 +83,16 @@ def partial_likelihood(
         time, event: (n,), with at least one event.
         penalty: zero or more.
         strata: (n,) of any type that compares equal; None for one stratum.
+        entry: (n,) before the time; None where all are at risk from the beginning.
     """
     labels = np.zeros(len(time)) if strata is None else strata
+    late = np.full(len(time), -np.inf) if entry is None else entry
     parts = (labels == label for label in np.unique(labels[event]))
-    return PartialLikelihood(tuple(_risk_sets(x[rows], time[rows], event[rows]) for rows in parts), penalty)
+    sets = tuple(_risk_sets(x[rows], time[rows], event[rows], late[rows]) for rows in parts)
+    return PartialLikelihood(sets, penalty)
 
 
-def fit_cox(x: Floats, time: Floats, event: Flags, penalty: float) -> Floats:
+def fit_cox(x: Floats, time: Floats, event: Flags, penalty: float, entry: Floats | None = None) -> Floats:
     """Weights (p,) of the ridge Cox regression.
 
     Args:
@@ -91,6 +100,7 @@ def fit_cox(x: Floats, time: Floats, event: Flags, penalty: float) -> Floats:
         time: (n,).
         event: (n,) bool, True where the event was observed; at least one.
         penalty: above zero, so that there is one maximum, whatever n and p are.
+        entry: (n,) before the time; None where all are at risk from the beginning.
 
     Raises:
         ValueError: no event, a penalty that is not above zero, or features that are not finite.
@@ -101,22 +111,27 @@ def fit_cox(x: Floats, time: Floats, event: Flags, penalty: float) -> Floats:
         raise ValueError(f"penalty must be above zero, found {penalty}")
     if not np.isfinite(x).all():
         raise ValueError("features must be finite")
-    likelihood = partial_likelihood(x - x.mean(axis=0), time, event, penalty)
+    likelihood = partial_likelihood(x - x.mean(axis=0), time, event, penalty, entry=entry)
     return maximise(likelihood, x.shape[1]).point
 
 
 def cox_coefficient(
-    x: Floats, time: Floats, event: Flags, strata: NDArray[np.generic] | None = None
+    x: Floats,
+    time: Floats,
+    event: Flags,
+    strata: NDArray[np.generic] | None = None,
+    entry: Floats | None = None,
 ) -> Coefficient:
     """The coefficient of one covariate x (n,) without a penalty, if the likelihood has a finite maximum.
 
-    time (n,); event (n,) bool, with at least one event; strata (n,) of any type that compares equal.
+    time (n,); event (n,) bool, with at least one event; strata (n,) of any type that compares equal; entry
+    (n,) before the time.
     """
-    lack = partial_likelihood(x[:, None], time, event, 0.0, strata).lack()
+    lack = partial_likelihood(x[:, None], time, event, 0.0, strata, entry).lack()
     if lack:
         return Coefficient(float("nan"), float("nan"), lack)
     scale = float(x.std())
-    likelihood = partial_likelihood((x[:, None] - x.mean()) / scale, time, event, 0.0, strata)
+    likelihood = partial_likelihood((x[:, None] - x.mean()) / scale, time, event, 0.0, strata, entry)
     found = finite_maximum(likelihood, 1)
     if found is None:
         return Coefficient(float("nan"), float("nan"), "not reached")
@@ -124,17 +139,24 @@ def cox_coefficient(
     return Coefficient(float(found[0]) / scale, float(1.0 / np.sqrt(information)) / scale)
 
 
-def breslow_hazard(score: Floats, time: Floats, event: Flags, at: Floats) -> Floats:
+def breslow_hazard(
+    score: Floats, time: Floats, event: Flags, at: Floats, entry: Floats | None = None
+) -> Floats:
     """Breslow's cumulative baseline hazard up to and including the times `at` (q,): (q,).
 
     It steps at each event time by the events over the sum of hazard ratios at risk, and stays constant beyond
     the last event. Where all scores are 0 it is Nelson and Aalen's. score (n,) log hazard ratios; time (n,);
-    event (n,) bool.
+    event (n,) bool; entry (n,) before the time.
     """
     times, count = np.unique(time[event], return_counts=True)
     order = np.argsort(-time, kind="stable")
     top = float(score.max())
-    at_risk = np.cumsum(np.exp(score[order] - top))[_last_at_risk(time[order], times)]
+    ratio = np.exp(score - top)
+    at_risk = np.cumsum(ratio[order])[_last_at_risk(time[order], times)]
+    if entry is not None:
+        falling = np.argsort(-entry, kind="stable")
+        outside = np.append(0.0, np.cumsum(ratio[falling]))
+        at_risk = at_risk - outside[_not_entered(entry[falling], times)]
     steps = np.concatenate([[0.0], np.cumsum(count / at_risk) * np.exp(-top)])
     return steps[np.searchsorted(times, at, side="right")]
 
@@ -142,6 +164,11 @@ def breslow_hazard(score: Floats, time: Floats, event: Flags, at: Floats) -> Flo
 def _last_at_risk(descending: Floats, times: Floats) -> NDArray[np.int64]:
     """The last row, times falling, that is still at risk at each time."""
     return np.searchsorted(-descending, -times, side="right") - 1
+
+
+def _not_entered(descending: Floats, times: Floats) -> NDArray[np.int64]:
+    """How many, entries falling, are not yet at risk at each time: entry >= time."""
+    return np.searchsorted(-descending, -times, side="right")
 
 
 @dataclass(frozen=True)
@@ -154,6 +181,8 @@ class _RiskSets:
         last: (E,) the last row still at risk at each event.
         first, end: (E,) the events tied with this one are numbers first to end - 1 of `case`.
         done: (E,) Efron's share of the tied events that is taken out of the risk set.
+        by_entry: (n,) rows in falling order of entry.
+        outside: (E,) how many of them have not entered by each event.
     """
 
     x: Floats
@@ -162,12 +191,18 @@ class _RiskSets:
     first: NDArray[np.int64]
     end: NDArray[np.int64]
     done: Floats
+    by_entry: NDArray[np.int64]
+    outside: NDArray[np.int64]
 
     def sums(self, values: Floats) -> Floats:
         """Sums over the risk set of each event, less Efron's share: (n, ...) to (E, ...)."""
         tied = np.concatenate([np.zeros_like(values[:1]), np.cumsum(values[self.case], axis=0)])
         share = self.done.reshape(-1, *[1] * (values.ndim - 1))
-        return np.cumsum(values, axis=0)[self.last] - share * (tied[self.end] - tied[self.first])
+        found = np.cumsum(values, axis=0)[self.last] - share * (tied[self.end] - tied[self.first])
+        if not self.outside.any():
+            return found
+        late = np.concatenate([np.zeros_like(values[:1]), np.cumsum(values[self.by_entry], axis=0)])
+        return found - late[self.outside]
 
     def back(self, values: Floats) -> Floats:
         """The transpose of `sums`: what each patient contributes to all events, (E,) to (n,)."""
@@ -175,6 +210,9 @@ class _RiskSets:
         total = np.cumsum(own[::-1], dtype=np.float64)[::-1].copy()
         taken = np.bincount(self.first, weights=values * self.done, minlength=len(self.case))
         total[self.case] -= taken[self.first]
+        if self.outside.any():
+            late = np.bincount(self.outside, weights=values, minlength=len(self.x) + 1)
+            total[self.by_entry] -= np.cumsum(late[::-1], dtype=np.float64)[::-1][1:]
         return total
 
     @np.errstate(divide="ignore", invalid="ignore")
@@ -194,14 +232,30 @@ class _RiskSets:
     def extremes(self) -> Floats:
         """Of the only feature: each event's own value, and the highest and lowest at risk with it, (3, E)."""
         x = self.x[:, 0]
+        if self.outside.any():
+            return self._extremes_late(x)
         highest, lowest = np.maximum.accumulate(x)[self.last], np.minimum.accumulate(x)[self.last]
         return np.stack([x[self.case], highest, lowest])
 
+    def _extremes_late(self, x: Floats) -> Floats:
+        """The same with delayed entry, event by event."""
+        place = np.empty(len(x), dtype=np.int64)
+        place[self.by_entry] = np.arange(len(x))
+        found = np.empty((3, len(self.case)))
+        for k, (case, last, outside) in enumerate(zip(self.case, self.last, self.outside, strict=True)):
+            at_risk = x[: last + 1][place[: last + 1] >= outside]
+            found[:, k] = x[case], at_risk.max(), at_risk.min()
+        return found
 
-def _risk_sets(x: Floats, time: Floats, event: Flags) -> _RiskSets:
+
+def _risk_sets(x: Floats, time: Floats, event: Flags, entry: Floats) -> _RiskSets:
     order = np.argsort(-time, kind="stable")
     falling, case = time[order], np.flatnonzero(event[order])
     tied = -falling[case]
     first, end = (np.searchsorted(tied, tied, side=side) for side in ("left", "right"))
     done = (np.arange(len(case)) - first) / (end - first)
-    return _RiskSets(x[order], case, _last_at_risk(falling, falling[case]), first, end, done)
+    by_entry = np.argsort(-entry[order], kind="stable")
+    outside = _not_entered(entry[order][by_entry], falling[case])
+    return _RiskSets(
+        x[order], case, _last_at_risk(falling, falling[case]), first, end, done, by_entry, outside
+    )

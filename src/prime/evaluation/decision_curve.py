@@ -20,6 +20,8 @@ from prime.evaluation.argument_checks import bool_vector, finite_vector, probabi
 from prime.evaluation.competing_risks import aalen_johansen
 from prime.evaluation.product_limit import product_limit
 
+ROUNDING = 1e-12  # of shares of patients
+
 
 @dataclass(frozen=True)
 class DecisionCurve:
@@ -161,4 +163,5 @@ def _curve(
 
 
 def _inverse(values: Floats) -> Floats:
-    return np.divide(1.0, values, out=np.full(len(values), np.nan), where=values > 0)
+    """One over each value; NaN where it is no more than rounding above 0."""
+    return np.divide(1.0, values, out=np.full(len(values), np.nan), where=values > ROUNDING)

@@ -14,21 +14,31 @@ as the right kind of interval under censoring; Vovk, "Conditional validity of in
 import numpy as np
 
 from prime.arrays import Flags, Floats
-from prime.evaluation.product_limit import product_limit
+from prime.evaluation.product_limit import at_risk_at, product_limit
 
 LEVELS = np.arange(1, 100) / 100  # of which depths are kept
 
 
-def death_weights(time: Floats, event: Flags) -> Floats:
+def death_weights(time: Floats, event: Flags, entry: Floats | None = None) -> Floats:
     """One over the probability of not being censored before each death, (n,); 0 for who is censored.
 
     The probability is the Kaplan-Meier estimate among these patients, who should be of one cohort. Source:
-    Robins and Rotnitzky, "Recovery of information and adjustment for dependent censoring", 1992.
+    Robins and Rotnitzky, "Recovery of information and adjustment for dependent censoring", 1992. With delayed
+    entry (n,), before the time, a death weighs n S(t-) / Y(t), the product-limit estimate's mass of it, which
+    is the same without: Y(t) patients at risk, S their survival.
     """
+    if entry is not None:
+        return _truncated_weights(time, event, entry)
     censoring = product_limit(time, event, censoring=True)
     before = np.concatenate([[1.0], censoring.curve])
     kept = before[np.searchsorted(censoring.times, time, side="left")]
     return np.divide(1.0, kept, out=np.zeros(len(time)), where=(kept > 0) & event)
+
+
+def _truncated_weights(time: Floats, event: Flags, entry: Floats) -> Floats:
+    found = product_limit(time, event, entry=entry)
+    before = np.concatenate([[1.0], found.curve])[np.searchsorted(found.times, time, side="left")]
+    return np.where(event, len(time) * before / at_risk_at(time, time, entry), 0.0)
 
 
 def depth_quantiles(depth: Floats, weight: Floats) -> Floats:

@@ -62,6 +62,7 @@ def concordance(
     event: NDArray[np.bool_],
     risk: NDArray[np.floating],
     mask: NDArray[np.bool_] | None = None,
+    entry: NDArray[np.floating] | None = None,
 ) -> Score:
     """Harrell's C: the share of comparable pairs in which the patient who fares worse has the higher risk.
 
@@ -74,6 +75,7 @@ def concordance(
         event: (n,) bool, True = event observed.
         risk: (n,), higher = worse.
         mask: (n,) bool, the rows to use; what stands in the others has no effect.
+        entry: (n,) delayed entry: an event is comparable with who had entered before it.
 
     Returns:
         The score with its comparable pairs; NaN with a reason for fewer than two patients, no events or no
@@ -83,7 +85,8 @@ def concordance(
         ValueError: shapes that disagree, event not bool, or a used time or risk that is not finite.
     """
     times, events, risks = _survival_rows(time, event, risk, mask)
-    return _ratio(_count_pairs(times, events, risks), len(times), int(events.sum()))
+    late = _entry_rows(entry, mask, np.shape(time))
+    return _ratio(_count_pairs(times, events, risks, late), len(times), int(events.sum()))
 
 
 def concordance_within(
@@ -92,6 +95,7 @@ def concordance_within(
     risk: NDArray[np.floating],
     strata: NDArray[np.generic],
     mask: NDArray[np.bool_] | None = None,
+    entry: NDArray[np.floating] | None = None,
 ) -> Score:
     """Harrell's C over the pairs whose two patients are in the same stratum.
 
@@ -103,8 +107,9 @@ def concordance_within(
     if labels.shape != np.shape(time):
         raise ValueError(f"strata {labels.shape} must be as long as time {np.shape(time)}")
     labels = labels if mask is None else labels[np.asarray(mask)]
+    late = _entry_rows(entry, mask, np.shape(time))
     parts = [
-        _count_pairs(times[rows], events[rows], risks[rows])
+        _count_pairs(times[rows], events[rows], risks[rows], None if late is None else late[rows])
         for rows in (labels == label for label in np.unique(labels))
     ]
     total = _Pairs(
@@ -196,8 +201,13 @@ def _ratio(pairs: _Pairs, n: int, events: int) -> Score:
     return Score(float("nan"), n, events, reason, 0)
 
 
-def _count_pairs(time: NDArray[np.float64], event: NDArray[np.bool_], risk: NDArray[np.float64]) -> _Pairs:
-    """Comparable, concordant and tied pairs, comparing each event with everybody."""
+def _count_pairs(
+    time: NDArray[np.float64],
+    event: NDArray[np.bool_],
+    risk: NDArray[np.float64],
+    entry: NDArray[np.float64] | None = None,
+) -> _Pairs:
+    """Comparable, concordant and tied pairs, comparing each event with everybody at risk."""
     n = len(time)
     comparable = concordant = tied = 0
     cases = np.flatnonzero(event)
@@ -205,6 +215,8 @@ def _count_pairs(time: NDArray[np.float64], event: NDArray[np.bool_], risk: NDAr
     for start in range(0, len(cases), step):
         rows = cases[start : start + step, None]
         pairs = (time[rows] < time) | ((time[rows] == time) & ~event)
+        if entry is not None:
+            pairs &= entry < time[rows]
         comparable += int(pairs.sum())
         concordant += int((pairs & (risk[rows] > risk)).sum())
         tied += int((pairs & (risk[rows] == risk)).sum())
@@ -220,6 +232,12 @@ def _survival_rows(
     events = _bool_vector(event, "event")
     rows = _rows(mask, events.shape)
     return _finite_rows(time, rows, "time"), events[rows], _finite_rows(risk, rows, "risk")
+
+
+def _entry_rows(
+    entry: NDArray[np.floating] | None, mask: NDArray[np.bool_] | None, shape: tuple[int, ...]
+) -> NDArray[np.float64] | None:
+    return None if entry is None else _finite_rows(entry, _rows(mask, shape), "entry")
 
 
 def _bool_vector(values: NDArray[np.bool_], name: str) -> NDArray[np.bool_]:

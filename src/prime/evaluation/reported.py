@@ -36,6 +36,7 @@ class FoldPredictions:
         survival: (n, T) probability of no event by the end of each bin.
         train_time, train_event: (m,) of the training patients, who give the censoring distribution.
         weight: of each patient, where predictions of several seeds stand side by side: 1 / seeds.
+        entry: (n,) delayed entry in days; None where all were under observation from the beginning.
     """
 
     time: Floats
@@ -46,6 +47,7 @@ class FoldPredictions:
     train_time: Floats
     train_event: Flags
     weight: float = 1.0
+    entry: Floats | None = None
 
     @property
     def followed(self) -> tuple[Floats, Flags, Floats, Flags]:
@@ -96,28 +98,39 @@ class Metric:
     primary: bool = False
 
 
+_DELAYED = "delayed entry: weights for censoring do not hold"
 _ONE_BIN = "a single time bin, which is open: there is no survival curve"
 
 
-def _of_curve(score: Callable[[FoldPredictions], Score]) -> dict[Kind, Callable[[Any], Score]]:
-    """A metric of survival curves, undefined where the only bin is open."""
+def _of_curve(
+    score: Callable[[FoldPredictions], Score], weighted: bool = True
+) -> dict[Kind, Callable[[Any], Score]]:
+    """A metric of survival curves, undefined where the only bin is open.
+
+    One that is `weighted` for censoring is undefined with delayed entry, too.
+    """
 
     def scored(fold: FoldPredictions) -> Score:
-        if len(fold.inner_edges):
+        weighs = weighted and fold.entry is not None
+        if len(fold.inner_edges) and not weighs:
             return score(fold)
-        return Score(float("nan"), len(fold.time), int(fold.event.sum()), _ONE_BIN)
+        reason = _DELAYED if weighs else _ONE_BIN
+        return Score(float("nan"), len(fold.time), int(fold.event.sum()), reason)
 
     return {"survival": scored}
 
 
 def _uno(fold: FoldPredictions) -> Score:
     """Uno's C with the training patients' censoring."""
+    if fold.entry is not None:
+        return Score(float("nan"), len(fold.time), int(fold.event.sum()), _DELAYED)
     return ipcw_concordance(*fold.followed, fold.risk)
 
 
 def _middle_slope(fold: FoldPredictions) -> Score:
     """Calibration slope at the middle inner edge."""
-    return survival_calibration_slope(fold.time, fold.event, fold.curve[:, len(fold.inner_edges) // 2])
+    middle = fold.curve[:, len(fold.inner_edges) // 2]
+    return survival_calibration_slope(fold.time, fold.event, middle, entry=fold.entry)
 
 
 def _pooled_d_calibration(folds: Sequence[FoldPredictions]) -> Score:
@@ -130,6 +143,8 @@ def _pooled_d_calibration(folds: Sequence[FoldPredictions]) -> Score:
     curves = [fold for fold in folds if len(fold.inner_edges)]
     if not curves:
         return Score(float("nan"), n, events, _ONE_BIN if n else "nobody")
+    if any(fold.entry is not None for fold in folds):
+        return Score(float("nan"), n, events, "delayed entry: survival from the entry on is not uniform")
     found = d_calibration(
         np.concatenate([fold.time for fold in curves]),
         np.concatenate([fold.event & (fold.time <= fold.inner_edges[-1]) for fold in curves]),
@@ -144,7 +159,7 @@ METRICS = (
         "c_index",
         "Harrell's C",
         "high",
-        {"survival": lambda fold: concordance(fold.time, fold.event, fold.risk)},
+        {"survival": lambda fold: concordance(fold.time, fold.event, fold.risk, entry=fold.entry)},
         primary=True,
     ),
     Metric(
@@ -182,7 +197,7 @@ METRICS = (
         "calibration_slope",
         "calibration slope",
         1.0,
-        {**_of_curve(_middle_slope), "binary": lambda fold: fold.recalibration.slope},
+        {**_of_curve(_middle_slope, weighted=False), "binary": lambda fold: fold.recalibration.slope},
     ),
     Metric(
         "calibration_intercept",

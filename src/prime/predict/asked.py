@@ -19,6 +19,7 @@ class Asked:
         months: at which survival is given, rising.
         level: of intervals, and of the months that are outlived, in (0, 1).
         threshold: the probability of the event at which a decision turns; None for the average of the type.
+        decision_months: by which an event counts for a decision; None for the middle of `months`.
 
     Raises InputError for values that no table can be made of.
     """
@@ -26,6 +27,7 @@ class Asked:
     months: tuple[float, ...] = (12.0, 36.0, 60.0)
     level: float = 0.9
     threshold: float | None = None
+    decision_months: float | None = None
 
     def __post_init__(self) -> None:
         if not self.months or min(self.months) <= 0 or list(self.months) != sorted(set(self.months)):
@@ -44,8 +46,9 @@ class Asked:
 
     @property
     def decision_days(self) -> Floats:
-        """(1,) the middle horizon, at which an event counts for a decision."""
-        return self.days[[len(self.months) // 2]]
+        """(1,) by which an event counts for a decision."""
+        middle = self.months[len(self.months) // 2]
+        return np.array([middle if self.decision_months is None else self.decision_months]) * MONTH
 
     @property
     def outlived(self) -> str:

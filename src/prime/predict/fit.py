@@ -20,6 +20,7 @@ from prime.evaluation.metrics import concordance_within
 from prime.files import sha256_text
 from prime.model.checkpoint import MANIFEST, WEIGHTS, Checkpoint, load_checkpoint
 from prime.parsing import read_json
+from prime.predict.kept_patients import KeptPatients, keep_patients
 from prime.predict.learn import Labelled, Scores
 from prime.predict.learner import FOLDS, Learner
 from prime.predict.model_folder import HEAD, FittedModel, HeadDescription, load_model, save_model
@@ -36,6 +37,7 @@ from prime.store.store import Store
 from prime.store.vectors import covariate_columns
 
 CPU = torch.device("cpu")
+WITH_PATIENTS = "with_patients"  # in the manifest
 
 
 def choose_members(store: Store, outcome: Outcome, names: tuple[str, ...]) -> tuple[Indices, tuple[str, ...]]:
@@ -103,12 +105,15 @@ def held_out_concordance(labelled: Labelled, risks: Scores) -> dict[str, Any]:
     outcome, part = labelled.outcome, np.zeros(len(codes), dtype=np.int64)
     part[labelled.members] = labelled.fold
     scores: dict[str, Any] = {}
+    outcome_entry = outcome.entry_days
     for name, found in risks.items():
         who = labelled.having(name)
         event = outcome.event[who]
         # AUROC is the concordance of labels
         order = np.where(event, 0.0, 1.0) if labelled.binary else outcome.time_days[who]
-        score = concordance_within(order, event, found[who], codes[who] * FOLDS + part[who])
+        entry = None if outcome_entry is None else outcome_entry[who]
+        strata = codes[who] * FOLDS + part[who]
+        score = concordance_within(order, event, found[who], strata, entry=entry)
         key = "auroc" if labelled.binary else "c_index"
         scores[name] = {key: score.value, "patients": score.n, "events": score.events}
     return scores
@@ -137,11 +142,13 @@ def fit(
     task_name: str | None = None,
     device: torch.device = CPU,
     mode: str = "lp_shared",
+    with_patients: bool = False,
 ) -> FittedModel:
     """Fit a task's head on all usable patients of these cancer types, or `("all",)`; save it in `out`.
 
     `config.evaluate` gives the task (the first where none is named) and the settings of the head
-    (`probe.shared`). A model that `out` already holds is returned as it is.
+    (`probe.shared`). A model that `out` already holds is returned as it is. `with_patients`: the folder also
+    holds ids, outcomes and components of the labelled patients, so that similar ones can be named.
 
     Raises InputError for an unknown cohort, task, mode or endpoint, too few patients or events, a checkpoint
     of other inputs, or a folder that holds another model.
@@ -154,11 +161,14 @@ def fit(
     outcome = read_outcome(store, task)
     members, cohorts = choose_members(store, outcome, cohort_names)
     facts = _fingerprint(store, config, task, trained, cohorts, mode)
+    if with_patients:
+        facts[WITH_PATIENTS] = True
     if _already_there(out, facts):
         return load_model(out)
     probe = config.evaluate.probe
     learner = Learner(store, trained, probe, mode, outcome, task, config.seed, device)
-    labelled = learner.labelled(members, np.flatnonzero(store.observed().any(axis=1)))
+    training = np.flatnonzero(store.observed().any(axis=1))
+    labelled = learner.labelled(members, training)
     _require_cross_validation(labelled)
     prognosis, risks = learner.learn(labelled)
     description = HeadDescription(
@@ -172,7 +182,8 @@ def fit(
         empty={n: tuple(s.empty) for n, s in store.sources.items() if s.empty},
     )
     ranges = {name: training_range(store, name, members) for name in store.sources}
-    model = FittedModel(trained, description, prognosis, ranges)
+    kept = _kept(learner, labelled, members, training) if with_patients else None
+    model = FittedModel(trained, description, prognosis, ranges, kept)
     manifest = {
         "version": __version__,
         **facts,
@@ -186,6 +197,17 @@ def fit(
     }
     save_model(out, model, manifest)
     return model
+
+
+def _kept(learner: Learner, labelled: Labelled, members: Indices, training: Indices) -> KeptPatients:
+    """The labelled patients as neighbours of new ones."""
+    people = learner.people(members, training)
+    ids = learner.store.patients["patient_id"].iloc[people].astype(str).tolist()
+    patterns = {name: (labelled.whole(name), labelled.sources[name]) for name in labelled.patterns}
+    outcome = labelled.outcome
+    return keep_patients(
+        ids, labelled.types, (outcome.time_days, outcome.event), labelled.features, labelled.members, patterns
+    )
 
 
 def _require_cross_validation(labelled: Labelled) -> None:

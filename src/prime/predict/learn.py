@@ -1,19 +1,22 @@
 """Learning a prognosis: the head, its bootstrap, and what held-out scores say of every pattern."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from prime.arrays import Flags, Floats, Indices
+from prime.downstream.cause_fits import cause_ends, cause_labels, hazards_of
+from prime.downstream.joint_fits import target_of
 from prime.downstream.token_blocks import PatientFeatures
 from prime.evaluation.lower_bounds import death_weights, depth_quantiles, label_quantiles
 from prime.evaluation.next_test import Shift, fit_shift
 from prime.methods.statistics.calibrated import CalibratedScore, calibrate
-from prime.methods.statistics.cohort_heads import EndpointLabels, FitHead
+from prime.methods.statistics.cohort_heads import CohortHead, EndpointLabels, FitHead
 from prime.methods.statistics.examples import Target
 from prime.methods.statistics.ridge import bin_ends, learnable
 from prime.methods.statistics.within_type import Types
 from prime.objectives.survival import bin_edges
+from prime.predict.competing import CompetingHead, learn_hazards
 from prime.predict.prognosis import ANYONE, PERCENTS, Calibration, HeadDraws, Prognosis, TokenMap
 from prime.seeds import named_seed
 from prime.splits.outcomes import Outcome
@@ -23,6 +26,7 @@ YEARS = (1, 3, 5)  # at which baselines are known whatever the bins
 AT_RISK = 10  # patients, at least, for that
 FINE_BINS = 30
 LEAST_EVENTS = 20  # of a cancer type with a calibration of its own, and of a pattern
+ANY_TIME = np.array([-np.inf, np.inf])  # a single bin
 LEAST_WHOLE = 10  # patients who have a whole pattern, for percentiles from them alone
 
 Scores = dict[str, Floats]  # by pattern, (P,) of all patients, NaN where there is none
@@ -105,10 +109,10 @@ def learn(labelled: Labelled, fit: FitHead, draws: int, seed: int) -> tuple[Prog
     for name, calibration in calibrations.items():
         mine = np.isin(labelled.types, [name]) | (name == ANYONE)
         calibration.reference.update(_references(labelled, risks, mine))
+    competing = _competing(labelled, fit, x, scores) if labelled.outcome.causes else None
     bounds = {pattern: _bound(labelled, bare, risks[pattern], pattern) for pattern in labelled.patterns}
-    return Prognosis(
-        bare.features, bare.tokens, head, bare.draws, calibrations, bounds, _shifts(labelled, risks)
-    ), risks
+    shifts = _shifts(labelled, risks)
+    return replace(bare, bounds=bounds, shifts=shifts, competing=competing), risks
 
 
 # Scores of patients whom a head was fitted without ----------------------------------------------------------
@@ -145,6 +149,27 @@ def _bootstrap(labelled: Labelled, fit: FitHead, x: Floats, draws: int, seed: in
     return HeadDraws(shared, own)
 
 
+def _competing(labelled: Labelled, fit: FitHead, x: Floats, own: Scores) -> CompetingHead:
+    """Heads of the events that compete with the task's, and the hazards of all causes."""
+    outcome, members = labelled.outcome, labelled.members
+    heads: list[CohortHead] = []
+    scores = [own]
+    for number in range(1, len(outcome.causes)):
+        labels = [cause_labels(outcome, members, number)]
+        other = replace(labelled, endpoints=labels, rows=members)
+        heads.append(fit(x, labelled.types, labels, members))
+        scores.append(_held_out(other, fit, x))
+    groups = _groups(labelled)
+    hazards = learn_hazards(
+        {name: np.stack([found[name] for found in scores], axis=1) for name in own},
+        groups,
+        {name: cause_ends(outcome, rows) for name, rows in groups.items()},
+        lambda rows, values, at: hazards_of(outcome, rows, values, at),
+        lambda rows: _enough(target_of(outcome, rows, ANY_TIME)),
+    )
+    return CompetingHead(outcome.causes, tuple(heads), hazards)
+
+
 # What scores mean -------------------------------------------------------------------------------------------
 
 
@@ -154,12 +179,10 @@ def _edges(outcome: Outcome, rows: Indices) -> Floats:
         return np.array([-np.inf, np.inf])
     time, event = outcome.time_days[rows], outcome.event[rows]
     last = float(time[event].max())
-    years = [YEAR * year for year in YEARS if YEAR * year < last and (time > YEAR * year).sum() >= AT_RISK]
+    entry = np.zeros(len(rows)) if outcome.entry_days is None else outcome.entry_days[rows]
+    followed = [(YEAR * year, (time > YEAR * year) & (entry < YEAR * year)) for year in YEARS]
+    years = [days for days, at_risk in followed if days < last and at_risk.sum() >= AT_RISK]
     return np.unique(np.append(bin_edges(time, event, FINE_BINS), years))
-
-
-def _target(outcome: Outcome, rows: Indices, edges: Floats) -> Target:
-    return Target(outcome.time_days[rows], outcome.event[rows], edges, outcome.horizon_days is not None)
 
 
 def _enough(target: Target) -> bool:
@@ -170,24 +193,27 @@ def _enough(target: Target) -> bool:
 
 def _calibrations(labelled: Labelled, scores: Scores) -> dict[str, Calibration]:
     """That of every cancer type with enough events, and that of everybody together."""
-    outcome, members = labelled.outcome, labelled.members
-    groups = {ANYONE: members}
-    for name in np.unique(labelled.types[members]):
-        own = members[labelled.types[members] == name]
-        if name and _enough(_target(outcome, own, np.array([-np.inf, np.inf]))):
-            groups[str(name)] = own
+    outcome = labelled.outcome
     result: dict[str, Calibration] = {}
-    for name, own in groups.items():
+    for name, own in _groups(labelled).items():
         edges = _edges(outcome, own)
-        whole = _target(outcome, own, edges)
+        whole = target_of(outcome, own, edges)
         fitted: dict[str, CalibratedScore] = {"all": calibrate(scores["all"][own], whole)}
         for pattern, found in scores.items():
             rows = own[~np.isnan(found[own])]
-            target = _target(outcome, rows, edges)
+            target = target_of(outcome, rows, edges)
             fitted[pattern] = calibrate(found[rows], target) if _enough(target) else fitted["all"]
         ends = np.zeros(1) if labelled.binary else _rising(bin_ends(whole))
         result[name] = Calibration(len(own), int(whole.event.sum()), ends, fitted, {})
     return result
+
+
+def _groups(labelled: Labelled) -> dict[str, Indices]:
+    """The members of every cancer type with enough events, and everybody."""
+    members, types = labelled.members, labelled.types[labelled.members]
+    parts = {str(name): members[types == name] for name in np.unique(types) if name}
+    able = {n: own for n, own in parts.items() if _enough(target_of(labelled.outcome, own, ANY_TIME))}
+    return {ANYONE: members, **able}
 
 
 def _rising(ends: Floats) -> Floats:
@@ -228,7 +254,9 @@ def _bound(labelled: Labelled, prognosis: Prognosis, risk: Floats, pattern: str)
     weight = np.zeros(len(rows))
     for name in np.unique(types):
         mine = types == name
-        weight[mine] = death_weights(outcome.time_days[rows[mine]], outcome.event[rows[mine]])
+        who = rows[mine]
+        entry = None if outcome.entry_days is None else outcome.entry_days[who]
+        weight[mine] = death_weights(outcome.time_days[who], outcome.event[who], entry)
     return depth_quantiles(depth, weight)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from prime.arrays import Indices
 from prime.downstream.embeddings import EmbeddingCache, embed
-from prime.downstream.joint_fits import labels_of
+from prime.downstream.joint_fits import labels_of, other_task
 from prime.downstream.token_blocks import PatientFeatures, fit_token_encoders, token_blocks
 from prime.evaluation.missingness import patterns
 from prime.methods.classical.block_ridge import SharedRidge
@@ -102,6 +102,11 @@ class Learner:
             np.searchsorted(people, members), fold, self.outcome.take(people),
         )  # fmt: skip
 
+    def people(self, members: Indices, training: Indices) -> Indices:
+        """Positions in the store of the patients of `labelled`."""
+        ridge = SharedRidge(self.probe.shared.of_mode(self.mode), covariates=False)
+        return self._people(self._labels(ridge, members, training)[1], training)
+
     def _people(self, labelled: Indices, training: Indices) -> Indices:
         """The labelled patients and as many others of `training` as there is room for, sorted."""
         rest = np.setdiff1d(training, labelled)
@@ -134,7 +139,7 @@ class Learner:
         same = training[np.isin(cohorts[training], np.unique(cohorts[members]))]
         found, rows = [labels_of(self.outcome, members, 1.0, binary)], members
         for name, weight in ridge.endpoints(self.task.endpoint, binary).items():
-            other = read_outcome(self.store, TaskConfig(name=name, endpoint=name))
+            other = read_outcome(self.store, other_task(self.task, name))
             who = same[other.usable[same]]
             found.append(labels_of(other, who, weight, False))
             rows = np.union1d(rows, who)

@@ -21,6 +21,7 @@ from prime.files import replacing, sha256_file, write_json
 from prime.methods.statistics.annotations import AnnotationModel
 from prime.methods.statistics.blocks import BlockEncoder, Imputer
 from prime.methods.statistics.calibrated import CalibratedScore
+from prime.methods.statistics.cause_hazards import CauseHazards
 from prime.methods.statistics.cohort_heads import CohortHead
 from prime.methods.statistics.design import Annotations, CovariateScale, FeatureMap
 from prime.methods.statistics.ridge import RidgeModel
@@ -36,6 +37,8 @@ from prime.model.checkpoint import (
 )
 from prime.parsing import read_json
 from prime.predict.array_tree import Arrays, put_together, take_apart
+from prime.predict.competing import CompetingHead
+from prime.predict.kept_patients import KeptPatients, PatternSpace
 from prime.predict.prognosis import Calibration, HeadDraws, Prognosis, TokenMap
 from prime.sealed import read_sealed, require_files
 from prime.settings.evaluation import ReadoutConfig, TaskConfig
@@ -47,10 +50,11 @@ KIND, REMEDY = "model folder", "copy it again or fit again"
 DAMAGE = (SafetensorError, ValidationError, AttributeError, KeyError, TypeError, ValueError, OSError)
 MAKE_ONE = "make a model folder with prime fit"
 PARTS = (  # the classes that a head may be made of
-    AnnotationModel, Annotations, BlockEncoder, CalibratedScore, Calibration, Centred, CohortHead,
-    CovariateScale, FeatureMap, HeadDraws, HorizonMap, Imputer, NormalScores, Prognosis, RidgeModel, Shift,
-    Standard, TokenMap, WithinType,
+    AnnotationModel, Annotations, BlockEncoder, CalibratedScore, Calibration, CauseHazards, Centred,
+    CohortHead, CompetingHead, CovariateScale, FeatureMap, HeadDraws, HorizonMap, Imputer, NormalScores,
+    Prognosis, RidgeModel, Shift, Standard, TokenMap, WithinType,
 )  # fmt: skip
+KEPT = (KeptPatients, PatternSpace)
 
 
 class HeadDescription(Strict):
@@ -80,12 +84,14 @@ class FittedModel:
         description: what the head is for.
         prognosis: the head.
         ranges: of each source's features among the patients that it was fitted on.
+        patients: those of the fit, where it was asked to keep them.
     """
 
     checkpoint: Checkpoint
     description: HeadDescription
     prognosis: Prognosis
     ranges: dict[str, Range]
+    patients: KeptPatients | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -100,10 +106,14 @@ def save_model(folder: Path, model: FittedModel, manifest: dict[str, Any]) -> No
         f"range.{name}": np.stack([known.low, known.high, known.centre, known.spread])
         for name, known in model.ranges.items()
     }
+    kept = {}
+    if model.patients is not None:
+        kept["patients"], more = take_apart(model.patients, "patients")
+        arrays |= more
     weights = save_network(folder, model.checkpoint.model, model.checkpoint.scaling)
     with replacing(folder / ARRAYS) as temporary:
         save_file(arrays, temporary)
-    write_json(folder / HEAD, {**model.description.model_dump(mode="json"), "head": described})
+    write_json(folder / HEAD, {**model.description.model_dump(mode="json"), "head": described, **kept})
     digests = {WEIGHTS: weights, **{name: sha256_file(folder / name) for name in (ARRAYS, HEAD)}}
     save_description(folder, model.checkpoint.model, model.checkpoint.config, manifest, digests)
 
@@ -119,16 +129,17 @@ def load_model(folder: Path) -> FittedModel:
     checkpoint = load_checkpoint(folder)
     try:
         described = read_json(folder / HEAD)
-        head = described.pop("head")
+        head, kept = described.pop("head"), described.pop("patients", None)
         description = HeadDescription.model_validate(described)
         arrays = load_file(folder / ARRAYS)
         _require_numbers(arrays)
         ranges = {name: Range(*arrays.pop(f"range.{name}")) for name in checkpoint.scaling}
         prognosis = put_together(head, arrays, PARTS)
         _require_rising(prognosis)
+        patients = None if kept is None else put_together(kept, arrays, KEPT)
     except DAMAGE as error:
         raise InputError(f"{folder}: damaged model folder ({first_line(error)}); {REMEDY}") from None
-    return FittedModel(checkpoint, description, prognosis, ranges)
+    return FittedModel(checkpoint, description, prognosis, ranges, patients)
 
 
 def _require_numbers(arrays: Arrays) -> None:

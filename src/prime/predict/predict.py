@@ -1,24 +1,33 @@
 """Scoring new patients with whatever they have."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
-from prime.arrays import Flags, Floats, Indices
-from prime.evaluation.lower_bounds import depth_at, possible_labels
-from prime.files import replacing, write_csv
+from prime.arrays import Flags, Floats
+from prime.errors import InputError
+from prime.files import replacing, write_csv, writing_below
 from prime.predict.asked import MONTH, Asked
+from prime.predict.columns import (
+    month_name,
+    no_columns,
+    possible_in_words,
+    probability_columns,
+    risk_interval,
+    survival_columns,
+)
+from prime.predict.incidence import incidence_columns, incidence_values, score_intervals
 from prime.predict.inputs import observed_modalities, require_inputs
 from prime.predict.model_folder import FittedModel, load_model
+from prime.predict.patient_figure import FEATURES, grid_months, patient_figures, write_patient_figures
 from prime.predict.patients import Patients, read_patients
-from prime.predict.prognosis import Calibration
 from prime.predict.reasons import feature_contributions, modality_values, players
+from prime.predict.similar import similar_patients
 from prime.predict.unusual import unusual
 from prime.predict.worth_of_tests import worth_of_tests
 from prime.store.store import Store
@@ -32,11 +41,6 @@ SHARED_BASELINE = "survival is by the baseline of all types together: the model 
 Names = NDArray[np.object_]
 
 
-def month_name(months: float) -> str:
-    """A column for the survival probability at so many months."""
-    return f"survival_{months:g}m"
-
-
 def _labels(names: Sequence[str], rows: Flags) -> list[str]:
     return ["+".join(n for n, has in zip(names, row, strict=True) if has) for row in rows.tolist()]
 
@@ -44,7 +48,9 @@ def _labels(names: Sequence[str], rows: Flags) -> list[str]:
 def columns(model: FittedModel, asked: Asked) -> list[str]:
     """The numbers of a table of predictions, in their order."""
     names = ["risk", "risk_low", "risk_high", "percentile"]
-    if model.description.task.horizon_days is not None:
+    if (competing := model.prognosis.competing) is not None:
+        names += list(incidence_columns(competing.names, asked))
+    elif model.description.task.horizon_days is not None:
         names += ["probability", "probability_low", "probability_high", "possible"]
     else:
         names += ["median_months", asked.outlived]
@@ -71,6 +77,8 @@ def _blank(model: FittedModel, store: Store, asked: Asked) -> pd.DataFrame:
             "imputed": _labels(names, ~observed & has[:, None]),
         }
     )
+    if (landmark := model.description.task.landmark_days) is not None:
+        table["from_months"] = landmark / MONTH
     blank = {column: "" if column == "possible" else np.nan for column in columns(model, asked)}
     return pd.concat([table, pd.DataFrame(blank, index=table.index)], axis=1)
 
@@ -98,7 +106,7 @@ def _hide_absolute(model: FittedModel, store: Store, table: pd.DataFrame, tests:
     others = ~_of_fitted_type(model, store)
     if "recalibration" in model.checkpoint.manifest or not others.any():
         return
-    absolute = ("median_", "outlives_", "survival_", "probability")
+    absolute = ("median_", "outlives_", "survival_", "probability", "incidence_", "free_")
     table.loc[others, [c for c in map(str, table) if c.startswith(absolute)]] = np.nan
     if "possible" in table:
         table.loc[others, "possible"] = ""
@@ -115,93 +123,39 @@ def _seen_in(model: FittedModel, ids: Names) -> list[str]:
     return ["fitting" if i in fitted else "pretraining" if i in seen else "" for i in map(str, ids)]
 
 
-# Scores -----------------------------------------------------------------------------------------------------
-
-
-def _risk_interval(
-    model: FittedModel, patients: Patients, rows: Indices, x: Floats, pattern: str, level: float
-) -> Floats:
-    """Half the width (n,) of an interval of the risk: bootstrap of the head, and what is missing."""
-    variance = model.prognosis.risk_spread(x, patients.types[rows], pattern) ** 2
-    missing = model.prognosis.shifts.get(f"{pattern}>all")
-    if missing is not None:
-        variance = variance + missing.spread**2
-    return float(ndtri((1 + level) / 2)) * np.sqrt(variance)
-
-
-def _survival_columns(
-    model: FittedModel,
-    calibration: Calibration,
-    pattern: str,
-    risks: tuple[Floats, Floats, Floats],
-    asked: Asked,
-) -> dict[str, Floats]:
-    """Median, bound and survival of patients of one calibration."""
-    risk, low, high = risks
-    reached = calibration.survival(risk, calibration.ends[-1:], pattern)[:, 0] <= 0.5
-    median = calibration.time_at(0.5, risk, pattern) / MONTH
-    depth = depth_at(1 - asked.level, model.prognosis.bounds[pattern])
-    outlived = calibration.time_at(depth, risk, pattern) / MONTH
-    found = {"median_months": np.where(reached, median, np.nan)}
-    found[asked.outlived] = outlived
-    # Low and high ends of survival: a high risk is a low survival.
-    for end, value in (("", risk), ("_low", high), ("_high", low)):
-        curve = calibration.survival(value, asked.days, pattern)
-        found |= {month_name(m) + end: curve[:, i] for i, m in enumerate(asked.months)}
-    return found
-
-
-def _probability_columns(
-    model: FittedModel,
-    calibration: Calibration,
-    pattern: str,
-    risks: tuple[Floats, Floats, Floats],
-    asked: Asked,
-) -> dict[str, Floats]:
-    """Probabilities of patients of one calibration."""
-    names = ("probability", "probability_low", "probability_high")
-    return {n: calibration.probability(r, pattern) for n, r in zip(names, risks, strict=True)}
-
-
 def _score_part(model: FittedModel, patients: Patients, asked: Asked, table: pd.DataFrame) -> None:
     """Fill in the rows of some patients."""
     prognosis = model.prognosis
     binary = model.description.task.horizon_days is not None
-    make = _probability_columns if binary else _survival_columns
+    make = probability_columns if binary else survival_columns
+    if prognosis.competing is not None:
+        make = no_columns
     for pattern in patients.patterns:
         seen = patients.seen(pattern)
         if not len(seen):
             continue
         x = patients.read(seen, pattern)
         types = patients.types[seen]
-        risk = prognosis.risks(prognosis.head(x, types), types, pattern)
-        reach = _risk_interval(model, patients, seen, x, pattern, asked.level)
+        score = prognosis.head(x, types)
+        risk = prognosis.risks(score, types, pattern)
+        reach = risk_interval(model, patients, seen, x, pattern, asked.level)
         for calibration, mine in prognosis.by_calibration(types):
             three = risk[mine], risk[mine] - reach[mine], risk[mine] + reach[mine]
             found: dict[str, Floats] = dict(zip(RISKS, three, strict=True))
             found["percentile"] = calibration.percentile(risk[mine], pattern)
             found |= make(model, calibration, pattern, three, asked)
             rows = patients.rows[seen[mine]]
+            if prognosis.competing is not None:
+                ends = score_intervals(calibration, score[mine], reach[mine], pattern)
+                found |= incidence_values(prognosis.competing, x[mine], ends, types[mine], asked, pattern)
             table.loc[rows, list(found)] = np.stack(list(found.values()), axis=1)
             if binary:
-                table.loc[rows, "possible"] = _possible(
+                table.loc[rows, "possible"] = possible_in_words(
                     found["probability"], prognosis.bounds[pattern], asked
                 )
     why = modality_values(prognosis, patients)
     names = [f"why_{name}" for name in players(prognosis, model.modalities)]
     table.loc[patients.rows, names] = why
-
-
-def _possible(probability: Floats, quantiles: Floats, asked: Asked) -> list[str]:
-    """The labels that can't be ruled out, in words."""
-    without, having = possible_labels(probability, quantiles, asked.level)
-    words = {
-        (True, True): "either",
-        (True, False): "no event",
-        (False, True): "event",
-        (False, False): "neither",
-    }
-    return [words[pair] for pair in zip(without.tolist(), having.tolist(), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -213,11 +167,13 @@ class Predictions:
         tests: one row for each test that a patient lacks, see `worth_of_tests`; patient_id comes first.
         reasons: the features that move each patient's risk most, see `feature_contributions`; None if not
             asked for.
+        similar: fitted patients who resemble each, see `similar_patients`; None if not asked for.
     """
 
     patients: pd.DataFrame
     tests: pd.DataFrame
     reasons: pd.DataFrame | None
+    similar: pd.DataFrame | None = None
 
 
 def score_patients(
@@ -227,6 +183,7 @@ def score_patients(
     asked: Asked = PLAIN,
     top: int = 0,
     any_type: bool = False,
+    similar: int = 0,
 ) -> Predictions:
     """One row a patient of the store, in its order.
 
@@ -239,17 +196,25 @@ def score_patients(
     (empty beyond the follow-up); for a binary task the probability of the event with its interval, and the
     labels that can't be ruled out. Last `why_NAME`, the share of each modality in the risk.
 
-    `top`: how many features a patient stand in the reasons; 0 for no reasons. `any_type`: give survival and
+    `top`: how many features a patient stand in the reasons; 0 for no reasons. `similar`: how many fitted
+    patients stand beside each; 0 for none. `any_type`: give survival and
     probabilities of cancer types that the model was not fitted on as well, by the baseline of all its types
     together, as a validation judges them; else they are left out, and the risk alone is given.
 
-    Raises InputError where the cohort's sources are not the model's.
+    Raises InputError where the cohort's sources are not the model's, and where similar patients are asked for
+    and the model holds none.
     """
+    if similar and model.patients is None:
+        raise InputError(
+            "--similar: the model holds no patients; fit it again with prime fit --with-patients"
+        )
     store = require_inputs(store, model.checkpoint.model.inputs, model.description)
     table = _blank(model, store, asked)
     _add_reasons(table, unusual(model, store))
     tests: list[pd.DataFrame] = []
     reasons: list[pd.DataFrame] = []
+    alike: list[pd.DataFrame] = []
+    scored = {str(name) for name in table["patient_id"]}
     names = {n: tuple(f) for n, f in model.description.feature_names.items()}
     for patients, population in read_patients(model, store, device):
         _score_part(model, patients, asked, table)
@@ -259,7 +224,11 @@ def score_patients(
         if top:
             found = feature_contributions(model.prognosis, patients, population, names, top)
             reasons.append(_named(found, ids))
-    found = Predictions(table, _joined(tests), _joined(reasons) if top else None)
+        if similar and model.patients is not None:
+            alike.append(_named(similar_patients(model.patients, patients, similar, scored), ids))
+    found = Predictions(
+        table, _joined(tests), _joined(reasons) if top else None, _joined(alike) if similar else None
+    )
     if not any_type:
         _hide_absolute(model, store, found.patients, found.tests)
     return found
@@ -286,20 +255,46 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def predict(
-    model_dir: Path, store: Store, out: Path, device: torch.device = CPU, asked: Asked = PLAIN, top: int = 0
+    model_dir: Path,
+    store: Store,
+    out: Path,
+    device: torch.device = CPU,
+    asked: Asked = PLAIN,
+    top: int = 0,
+    similar: int = 0,
+    figures: Path | None = None,
 ) -> Predictions:
     """Score every patient of a store with a model folder and write the tables.
 
     The patients go to `out` (csv, or parquet by its ending), the tests beside it as NAME.tests, the reasons
-    as NAME.reasons. Raises InputError for a damaged model folder and for a cohort whose sources are not the
-    model's.
+    as NAME.reasons, similar patients as NAME.similar; a figure a patient into the folder `figures`.
+
+    Raises InputError for a damaged model folder, for a cohort whose sources are not the model's, and where
+    similar patients are asked for and the model holds none.
     """
-    found = score_patients(load_model(model_dir), store, device, asked, top)
+    model = load_model(model_dir)
+    found = score_patients(model, store, device, asked, top, similar=similar)
     write_table(out, found.patients)
-    write_table(out.with_suffix(f".tests{out.suffix}"), found.tests)
-    if found.reasons is not None:
-        write_table(out.with_suffix(f".reasons{out.suffix}"), found.reasons)
+    for name, table in (("tests", found.tests), ("reasons", found.reasons), ("similar", found.similar)):
+        if table is not None:
+            write_table(out.with_suffix(f".{name}{out.suffix}"), table)
+    if figures is not None:
+        _write_figures(model, store, device, asked, figures)
     return found
+
+
+def _write_figures(
+    model: FittedModel, store: Store, device: torch.device, asked: Asked, folder: Path
+) -> None:
+    """A figure for every patient with a score, with survival at many months."""
+    months = grid_months(model)
+    decision = float(asked.decision_days[0]) / MONTH
+    fine = replace(asked, months=months, decision_months=decision) if months else asked
+    found = score_patients(model, store, device, fine, FEATURES)
+    assert found.reasons is not None
+    drawn = patient_figures(model, months, found.patients, found.tests, found.reasons)
+    with writing_below(folder):
+        write_patient_figures(drawn, folder)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

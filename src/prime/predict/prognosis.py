@@ -26,8 +26,8 @@ from prime.methods.statistics.design import FeatureMap
 from prime.methods.statistics.examples import Population
 from prime.methods.statistics.ridge import soften
 from prime.methods.statistics.within_type import Types
+from prime.predict.competing import ANYONE, CompetingHead
 
-ANYONE = ""  # the calibration of cancer types that have none of their own
 PERCENTS = np.arange(101)
 
 
@@ -123,6 +123,8 @@ class Prognosis:
         calibrations: by cancer type; that of ANYONE serves the others.
         bounds: by pattern, `lower_bounds.depth_quantiles`, or `label_quantiles` for a binary task.
         shifts: by "pattern>larger pattern", what a test adds to the risk.
+        competing: of a task with competing events; its risk is then that of the task's own event, others
+            taken for censorings.
     """
 
     features: FeatureMap
@@ -132,6 +134,7 @@ class Prognosis:
     calibrations: dict[str, Calibration]
     bounds: dict[str, Floats]
     shifts: dict[str, Shift]
+    competing: CompetingHead | None = None
 
     def of(self, population: Population, cache: EmbeddingCache) -> PatientFeatures:
         """What the head reads of patients whom nothing was fitted on."""

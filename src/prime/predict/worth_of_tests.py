@@ -21,7 +21,8 @@ def worth_of_tests(model: FittedModel, patients: Patients, risk: Floats, asked: 
     risk would be with the probability `asked.level` once the test had come), group_changes (the probability
     that the patient would move into or out of the upper third of the cancer type), threshold (the probability
     of the event at which the decision turns: the one asked for, or the average of the type), gain (what
-    deciding after the test gains over deciding now, in true positives a patient).
+    deciding after the test gains over deciding now, in true positives a patient). With competing events the
+    last two are empty: what a test adds to the other events is not known.
 
     Args:
         model: the fitted model.
@@ -66,9 +67,12 @@ def _rows(
     threshold = asked.threshold
     if threshold is None:
         average = _chances(model, calibration, calibration.reference["all"][None], "all", asked)
-        threshold = float(np.nanmean(average))
+        told = average[~np.isnan(average)]
+        threshold = float(told.mean()) if len(told) else float("nan")
     low, high = np.quantile(draws, [(1 - asked.level) / 2, (1 + asked.level) / 2], axis=1)
     known = np.isfinite(chances).all() and 0 < threshold < 1
+    if model.prognosis.competing is not None:
+        known, threshold = False, np.nan
     return pd.DataFrame(
         {
             "position": who,

@@ -1,8 +1,14 @@
 """Settings of the downstream evaluation: tasks, folds, ways of training, heads."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from prime.precision import Precision
 from prime.settings.methods import known_methods
@@ -70,12 +76,30 @@ class TaskConfig(Strict):
     """What is predicted: an endpoint as time to event, or whether its event comes within a horizon.
 
     With `horizon_days` the task is binary: positive = event by then, negative = followed for longer; who was
-    censored earlier cannot be labelled and serves neither training nor test (the paper, IV-B).
+    censored earlier cannot be labelled and serves neither training nor test (the paper, IV-B). With
+    `landmark_days` only those serve who are at risk and under observation then, and time is counted from
+    there. `competing` are endpoints whose event can come first.
     """
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_.-]+$")
     endpoint: str
     horizon_days: float | None = Field(default=None, gt=0)
+    landmark_days: float | None = Field(default=None, gt=0)
+    competing: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "TaskConfig":
+        if self.competing and self.horizon_days is not None:
+            raise ValueError(f"task {self.name}: give one of horizon_days and competing")
+        if len({self.endpoint, *self.competing}) <= len(self.competing):
+            raise ValueError(f"task {self.name}: competing names an endpoint twice, or the task's own")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_asked(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A task without a landmark and competing events looks as it did before there were any."""
+        value: dict[str, Any] = handler(self)
+        return {k: v for k, v in value.items() if v or k not in ("landmark_days", "competing")}
 
 
 class ExternalConfig(Strict):

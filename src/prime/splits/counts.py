@@ -199,7 +199,9 @@ def _in_clinical_table(store: Store) -> Mask:
     said = _excluded(store).copy()
     for name in ("cohort", "site") if store.typed else ("site",):
         said |= frame[name].to_numpy(dtype=str) != ""
-    numbers = [c for c in frame.columns if c.endswith(("_time_days", "_event")) or c.startswith("x_")]
+    numbers = [
+        c for c in frame.columns if c.endswith(("_time_days", "_event", "_entry_days")) or c.startswith("x_")
+    ]
     for name in numbers:
         said |= frame[name].notna().to_numpy(dtype=bool)
     return said

@@ -72,6 +72,7 @@ def run_studies(
 
     Raises InputError where there is one study and it is the user's mistake.
     """
+    _require_plain_tasks(context)
     out.mkdir(parents=True, exist_ok=True)
     _write_flow(context, out)
     runner = Runner(pool, accelerator)
@@ -93,6 +94,18 @@ def run_studies(
     for line in failed:
         console.print(f"failed: {line}", highlight=False, markup=False)
     return failed
+
+
+def _require_plain_tasks(context: Context) -> None:
+    """Raise InputError for tasks whose delayed entry or competing events figures would not show."""
+    for task in context.config.evaluate.tasks:
+        late = f"{task.endpoint}_entry_days" in context.store.patients.columns
+        if late or task.competing:
+            what = "delayed entry" if late else "competing events"
+            raise InputError(
+                f"task {task.name}: {what}, which the tables and curves of studies don't take into account;"
+                " use prime evaluate, or leave the task out"
+            )
 
 
 def _make(study: Study, context: Context, out: Path, runner: Runner, command: str) -> None:

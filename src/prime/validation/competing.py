@@ -25,6 +25,7 @@ from prime.validation.performance import YEAR, Draws, horizon_name
 
 EVENT, OTHER = 1, 2
 THIRDS = ("lowest third of predicted risk", "middle third", "highest third")
+COLOURS = ("#009E73", "#0072B2", "#D55E00")  # of the thirds, observed and predicted
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,13 @@ class Competing:
     time: Floats
     cause: Indices
 
+    @classmethod
+    def of_model(cls, labelled: Labelled) -> "Competing":
+        """Of a model of competing events; those that compete with its own are one."""
+        assert labelled.causes is not None
+        cause = np.minimum(labelled.causes.cause, OTHER)
+        return cls(" or ".join(labelled.causes.names[1:]), labelled.time, cause)
+
 
 def read_competing(labelled: Labelled, store: Store, endpoint: str) -> Competing:
     """The competing events of the labelled patients.
@@ -55,7 +63,8 @@ def read_competing(labelled: Labelled, store: Store, endpoint: str) -> Competing
             f"--competing {endpoint}: choose another endpoint of the cohort: {others or 'it has none'}"
         )
     frame = store.patients.iloc[labelled.rows]
-    when = frame[f"{endpoint}_time_days"].to_numpy(dtype=np.float64)
+    start = labelled.task.landmark_days or 0.0
+    when = frame[f"{endpoint}_time_days"].to_numpy(dtype=np.float64) - start
     came = frame[f"{endpoint}_event"].to_numpy(dtype=np.float64) == 1.0
     first = came & np.where(labelled.event, when < labelled.time, when <= labelled.time)
     if not first.any():
@@ -70,7 +79,7 @@ def competing_rows(
     """Observed and predicted risk at each horizon."""
     rows: list[dict[str, object]] = []
     for days in horizons:
-        chance = labelled.chance(days)
+        chance = first_chance(labelled, days)
         known = ~np.isnan(chance)
         time, cause, predicted = other.time[known], other.cause[known], chance[known]
         ratio = _ratio(time, cause, predicted, days)
@@ -94,6 +103,14 @@ def competing_rows(
     return pd.DataFrame(rows)
 
 
+def first_chance(labelled: Labelled, days: float) -> Floats:
+    """(n,) predicted risk that the model's event comes first, within so many days.
+
+    Of a model without competing events its risk, which takes them for censorings.
+    """
+    return labelled.chance(days) if labelled.causes is None else labelled.causes.at(days)[:, 0]
+
+
 def _incidence(time: Floats, cause: Indices, days: float) -> float:
     return float(aalen_johansen(time, cause, OTHER).at(np.array([days]))[EVENT - 1, 0])
 
@@ -107,7 +124,7 @@ def _ratio(time: Floats, cause: Indices, predicted: Floats, days: float) -> floa
     return _incidence(time, cause, days) / float(predicted.mean())
 
 
-def competing_table(rows: pd.DataFrame, task: str, endpoint: str) -> Table:
+def competing_table(rows: pd.DataFrame, task: str, endpoint: str, of_causes: bool = False) -> Table:
     """Observed and predicted risks as they are read."""
     display = pd.DataFrame(
         {
@@ -130,7 +147,8 @@ def competing_table(rows: pd.DataFrame, task: str, endpoint: str) -> Table:
         f"{task} where {endpoint} can come first",
         "Cumulative incidence by Aalen-Johansen; 1 - Kaplan-Meier takes the competing events for censorings"
         " and overstates it. Observed / expected: cumulative incidence over the mean predicted risk, with a"
-        " 95% bootstrap interval; a model that took them for censorings predicts too much.",
+        " 95% bootstrap interval; a model that took them for censorings predicts too much."
+        + (" This model predicts which event comes first." if of_causes else ""),
         rows,
         display,
     )
@@ -147,32 +165,47 @@ def incidence_figure(labelled: Labelled, other: Competing) -> Figure:
     end = float(np.quantile(other.time, 0.95)) / YEAR
     panels: list[Panel] = []
     for cause, title in ((EVENT, labelled.task.endpoint), (OTHER, f"{other.endpoint} first")):
-        series = [
-            _curve(other, third == place, cause, name, end)
-            for place, name in enumerate(THIRDS)
-            if (third == place).any()
-        ]
+        series: list[Series] = []
+        for place, name in enumerate(THIRDS):
+            if (mine := third == place).any():
+                colour = COLOURS[place]
+                series.append(_curve(other, mine, cause, end, (name, colour)))
+                series += _predicted(labelled, mine, cause, end, (f"{name}, predicted", colour))
         panels.append(Panel(title, "years", "cumulative incidence", tuple(series), y_range=(0.0, 1.0)))
     return Figure(
         "cumulative_incidence",
         "Which event comes first",
         "Cumulative incidence (Aalen-Johansen) in thirds of the predicted risk, up to the 95th percentile of"
-        " follow-up. Of every patient one event comes first; the curves of both panels and those free of"
-        " either add up to one.",
+        " follow-up. Lines with points: means of what a model of competing events predicts. Of every patient"
+        " one event comes first; the curves of both panels and those free of either add up to one.",
         tuple(panels),
         columns=2,
     )
 
 
-def _curve(other: Competing, rows: Flags, cause: int, name: str, end: float) -> Series:
+def _predicted(
+    labelled: Labelled, rows: Flags, cause: int, end: float, look: tuple[str, str]
+) -> list[Series]:
+    """The mean predicted incidence of the model's event, or of the others together, at half years."""
+    if labelled.causes is None:
+        return []
+    days, found = labelled.causes.days[::2], labelled.causes.incidence[rows][:, :, ::2]
+    parts = found[:, 0] if cause == EVENT else found[:, 1:].sum(axis=1)
+    shown = (days / YEAR <= end) & ~np.isnan(parts).all(axis=0)
+    name, colour = look
+    return [Series(name, days[shown] / YEAR, np.nanmean(parts[:, shown], axis=0), colour=colour)]
+
+
+def _curve(other: Competing, rows: Flags, cause: int, end: float, look: tuple[str, str]) -> Series:
     found = aalen_johansen(other.time[rows], other.cause[rows], OTHER)
     years = found.times / YEAR
     shown = years <= end
     return Series(
-        name,
+        look[0],
         np.append(0.0, years[shown]),
         np.append(0.0, found.incidence[cause - 1][shown]),
         kind="step",
+        colour=look[1],
     )
 
 
@@ -180,7 +213,7 @@ def competing_decision_figure(labelled: Labelled, other: Competing, horizons: Se
     """Decision curves whose timely actions are counted by cumulative incidence."""
     panels: list[Panel] = []
     for days in horizons:
-        chance = labelled.chance(days)
+        chance = first_chance(labelled, days)
         known = ~np.isnan(chance)
         found = competing_decision_curve(
             other.time[known], other.cause[known], chance[known], days, THRESHOLDS, EVENT

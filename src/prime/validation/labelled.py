@@ -8,10 +8,12 @@ import pandas as pd
 import torch
 
 from prime.arrays import Flags, Floats, Indices
+from prime.downstream.cause_fits import incidence_name
 from prime.errors import InputError
 from prime.evaluation.horizon_scores import HorizonCases
 from prime.evaluation.landmark import landmark
 from prime.evaluation.missingness import patterns
+from prime.predict.asked import MONTH, Asked
 from prime.predict.model_folder import FittedModel
 from prime.predict.predict import score_patients
 from prime.predict.prognosis import Calibration
@@ -23,6 +25,7 @@ from prime.store.store import Store
 
 CPU = torch.device("cpu")
 SERVED = "served the model's fit"
+GRID_MONTHS = 3.0  # at which cumulative incidences are known
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Labelled:
             endpoint's follow-up too, so that nobody censored before the horizon is lost.
         left_out: how many patients were left out for each reason, in order.
         landmark: days from which time is counted, for those followed beyond; predictions are conditional.
+        causes: of a model of competing events, what came first and what it predicts; None for others.
     """
 
     model: FittedModel
@@ -46,6 +50,7 @@ class Labelled:
     event: Flags
     left_out: dict[str, int]
     landmark: float = 0.0
+    causes: "LabelledCauses | None" = None
 
     @property
     def task(self) -> TaskConfig:
@@ -98,6 +103,31 @@ class Labelled:
         return HorizonCases(self.time, self.event, self.risk, chance, days).take(known), known
 
 
+@dataclass(frozen=True)
+class LabelledCauses:
+    """Competing events of n patients, observed and predicted.
+
+    Attributes:
+        names: of the C causes, the task's own first.
+        cause: (n,) 0 = censored, else 1 to C.
+        days: (h,) rising, from 0.
+        incidence: (n, C, h) predicted cumulative incidence by then; NaN where the model does not say.
+    """
+
+    names: tuple[str, ...]
+    cause: Indices
+    days: Floats
+    incidence: Floats
+
+    def at(self, days: float) -> Floats:
+        """(n, C) predicted cumulative incidence by so many days, linear between those that are known."""
+        high = int(np.clip(np.searchsorted(self.days, days), 1, len(self.days) - 1))
+        share = (days - self.days[high - 1]) / (self.days[high] - self.days[high - 1])
+        if share > 1 + 1e-9:
+            return np.full(self.incidence.shape[:2], np.nan)
+        return self.incidence[..., high - 1] * (1 - share) + self.incidence[..., high] * share
+
+
 def read_labelled(
     model: FittedModel, store: Store, cohort_names: Sequence[str] = (), device: torch.device = CPU
 ) -> Labelled:
@@ -115,6 +145,11 @@ def read_labelled(
     if unknown:
         there = ", ".join(sorted(set(cohort.tolist())))
         raise InputError(f"--cohort-name: no patient of {', '.join(unknown)}; the cohort has {there}")
+    if outcome.entry_days is not None:
+        raise InputError(
+            f"{store.path}: endpoint {task.endpoint} has delayed entry, which a validation or recalibration"
+            " can't take into account; prime evaluate and prime fit can"
+        )
     table = score_patients(model, store, device, any_type=True).patients
     left_out = {reason: count for reason, count in outcome.left_out.items() if count}
     usable = outcome.usable
@@ -129,7 +164,35 @@ def read_labelled(
         )
     rows = np.flatnonzero(usable)
     kept = table.iloc[rows].reset_index(drop=True)
-    return Labelled(model, kept, rows, outcome.time_days[rows], outcome.event[rows], left_out)
+    causes = None
+    if outcome.cause is not None:
+        causes = _causes(model, store, device, outcome.causes, (outcome.cause, rows))
+    time, event = outcome.time_days[rows], outcome.event[rows]
+    return Labelled(model, kept, rows, time, event, left_out, causes=causes)
+
+
+def _causes(
+    model: FittedModel,
+    store: Store,
+    device: torch.device,
+    names: tuple[str, ...],
+    who: tuple[Indices, Indices],
+) -> LabelledCauses:
+    """Predictions of all causes on a grid of months, up to where the model says anything."""
+    cause, rows = who
+    competing = model.prognosis.competing
+    assert competing is not None
+    last = max(hazards["all"].ends[-1] for hazards in competing.hazards.values()) / MONTH
+    months = tuple(np.arange(GRID_MONTHS, last, GRID_MONTHS).tolist()) or (GRID_MONTHS,)
+    table = score_patients(model, store, device, Asked(months), any_type=True).patients.iloc[rows]
+    found = np.stack(
+        [[table[incidence_name(name, m)].to_numpy(dtype=np.float64) for m in months] for name in names]
+    )  # (C, h, n)
+    nothing = np.zeros((len(rows), len(names), 1))
+    return LabelledCauses(
+        names, cause[rows], np.array([0.0, *months]) * MONTH,
+        np.concatenate([nothing, found.transpose(2, 0, 1)], axis=2),
+    )  # fmt: skip
 
 
 def from_landmark(labelled: Labelled, days: float) -> Labelled:

@@ -72,6 +72,8 @@ def recalibrate(
         raise InputError(f"{model_dir}: recalibrated already; give the model folder that prime fit wrote")
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out}: holds something; name a new folder for the recalibrated model")
+    if model.prognosis.competing is not None:
+        raise InputError(f"{model_dir}: a model of competing events, which is not recalibrated; fit it here")
     labelled = read_labelled(model, store, cohort_names, device)
     found, prognosis = fit_recalibration(labelled, method, str(store.manifest["name"]))
     rest = {key: value for key, value in model.checkpoint.manifest.items() if key not in (SEAL, DIGESTS)}

@@ -29,6 +29,7 @@ class EndpointLabels:
         time_days: (n,) float64; of a binary label it does not matter.
         event: (n,) bool.
         binary: whether it is a label at a horizon.
+        entry_days: (n,) float64, delayed entry; None where all are at risk from the beginning.
     """
 
     weight: float
@@ -36,10 +37,13 @@ class EndpointLabels:
     time_days: Floats
     event: Flags
     binary: bool
+    entry_days: Floats | None = None
 
     def take(self, rows: Indices) -> "EndpointLabels":
         """The labels of these patients alone."""
-        return replace(self, known=self.known[rows], time_days=self.time_days[rows], event=self.event[rows])
+        entry = None if self.entry_days is None else self.entry_days[rows]
+        arrays = {"time_days": self.time_days[rows], "event": self.event[rows], "entry_days": entry}
+        return replace(self, known=self.known[rows], **arrays)
 
     def evidence(self, x: Floats, rows: Indices) -> Evidence:
         """What these rows of features x (n, p) say of the weights."""
@@ -48,7 +52,8 @@ class EndpointLabels:
             return no_evidence(x.shape[1])
         if self.binary:
             return logistic_evidence(x[mine], self.event[mine]).times(self.weight)
-        return cox_evidence(x[mine], self.time_days[mine], self.event[mine]).times(self.weight)
+        entry = None if self.entry_days is None else self.entry_days[mine]
+        return cox_evidence(x[mine], self.time_days[mine], self.event[mine], entry).times(self.weight)
 
 
 @dataclass(frozen=True)

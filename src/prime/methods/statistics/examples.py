@@ -19,16 +19,19 @@ class Target:
         event: (n,) bool: the event was observed; for a binary task, by its horizon.
         edges: (T + 1,) float64 in days, -inf and inf outside, from the fold's training patients.
         binary: the task asks for the event by a horizon; T is 1 and the times do not matter.
+        entry_days: (n,) float64, delayed entry; None where all are at risk from the beginning.
     """
 
     time_days: Floats
     event: NDArray[np.bool_]
     edges: Floats
     binary: bool
+    entry_days: Floats | None = None
 
     def take(self, rows: NDArray[np.int64]) -> "Target":
         """These patients alone."""
-        return Target(self.time_days[rows], self.event[rows], self.edges, self.binary)
+        entry = None if self.entry_days is None else self.entry_days[rows]
+        return Target(self.time_days[rows], self.event[rows], self.edges, self.binary, entry)
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,15 @@ class Examples:
                 np.concatenate([self.target.event, other.target.event]),
                 self.target.edges,
                 self.target.binary,
+                _joined_entry(self.target, other.target),
             ),
         )
+
+
+def _joined_entry(a: Target, b: Target) -> Floats | None:
+    if a.entry_days is None or b.entry_days is None:
+        return None
+    return np.concatenate([a.entry_days, b.entry_days])
 
 
 @dataclass(frozen=True)

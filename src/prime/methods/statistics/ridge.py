@@ -65,7 +65,8 @@ def fit_ridge(x: Floats, target: Target, penalty: float) -> RidgeModel:
     """
     if target.binary:
         return with_weight(fit_logistic(x, target.event, penalty), x, target)
-    return with_weight(fit_cox(x, target.time_days, target.event, penalty), x, target)
+    weight = fit_cox(x, target.time_days, target.event, penalty, target.entry_days)
+    return with_weight(weight, x, target)
 
 
 def with_weight(weight: Floats, x: Floats, target: Target) -> RidgeModel:
@@ -75,7 +76,8 @@ def with_weight(weight: Floats, x: Floats, target: Target) -> RidgeModel:
     if target.binary:
         hazard = np.array([logistic_constant(score, int(target.event.sum()))])
     else:
-        hazard = breslow_hazard(score, target.time_days, target.event, bin_ends(target))
+        followed = target.time_days, target.event
+        hazard = breslow_hazard(score, *followed, bin_ends(target), target.entry_days)
     return RidgeModel(weight, centre, hazard, float(score.min()), float(score.max()), target.binary)
 
 

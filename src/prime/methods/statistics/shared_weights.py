@@ -35,11 +35,14 @@ class Evidence:
         return Evidence(weight * self.score, weight * self.information)
 
 
-def cox_evidence(x: Floats, time: Floats, event: Flags) -> Evidence:
-    """Of features x (n, p) on the time to an event, times and events (n,); none where nobody has an event."""
+def cox_evidence(x: Floats, time: Floats, event: Flags, entry: Floats | None = None) -> Evidence:
+    """Of features x (n, p) on the time to an event, times and events (n,); none where nobody has an event.
+
+    entry (n,): delayed entry, before the time.
+    """
     if not event.any():
         return no_evidence(x.shape[1])
-    found = partial_likelihood(x, time, event)(np.zeros(x.shape[1]))
+    found = partial_likelihood(x, time, event, entry=entry)(np.zeros(x.shape[1]))
     return Evidence(found.gradient, found.information)
 
 
