@@ -491,13 +491,20 @@ def test_other_weights_do_not_share_the_cache(tmp_path: Path, encoder: Path) -> 
     assert not np.allclose(before["a"], rows_of(reports(tmp_path, "other"))["a"])
 
 
-def test_damaged_cache_file(tmp_path: Path, encoder: Path) -> None:
+@pytest.mark.parametrize("damage", ["emptied", "cut", "a bit turned", "of no array"])
+def test_a_damaged_file_of_the_cache_is_made_again(tmp_path: Path, encoder: Path, damage: str) -> None:
     (tmp_path / "r.csv").write_text(REPORTS)
-    rows_of(reports(tmp_path, encoder))
-    for path in (tmp_path / "cache").rglob("*.npy"):
-        path.write_bytes(b"")
-    with pytest.raises(InputError, match="damaged cache file"):
-        rows_of(reports(tmp_path, encoder))
+    before = rows_of(reports(tmp_path, encoder))
+    files = list((tmp_path / "cache").rglob("*.safetensors"))
+    assert len(files) >= 2
+    whole = files[0].read_bytes()
+    turned = bytes([*whole[:-5], whole[-5] ^ 64, *whole[-4:]])
+    files[0].write_bytes({"emptied": b"", "cut": whole[:-2], "a bit turned": turned}.get(damage, b"no array"))
+    after = rows_of(reports(tmp_path, encoder))
+    assert after.keys() == before.keys()
+    for patient, tokens in before.items():
+        np.testing.assert_allclose(after[patient], tokens, rtol=1e-2, atol=1e-3)
+    assert len(files[0].read_bytes()) == len(whole)
 
 
 @pytest.mark.parametrize(

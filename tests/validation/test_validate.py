@@ -94,6 +94,8 @@ def test_one_page_shows_it_all_without_a_word_on_pretraining(out: Path) -> None:
     ):
         assert text in page
     assert 'class="protocol"' not in page
+    assert " sections" in page
+    assert "preset full" not in page
     assert "[to be written by the authors]" in page
 
 

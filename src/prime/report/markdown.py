@@ -40,8 +40,9 @@ def _head(studies: list[StudyFolder]) -> str:
 
 def _section(study: StudyFolder, folder: Path) -> str:
     facts = study.manifest
+    preset = f", preset {facts.preset}" if facts.preset else ""
     made = (
-        f"`{facts.command}`: {seed_list(facts.seeds)}, preset {facts.preset}"
+        f"`{facts.command}`: {seed_list(facts.seeds)}{preset}"
         f"{_pretraining(facts.protocols())}. Wall time of its last run {duration(facts.wall_seconds)}, in"
         " which what earlier runs had finished was not done again; all that it rests on takes"
         f" {duration(facts.compute_seconds)} of one process."

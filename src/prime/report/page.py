@@ -99,13 +99,14 @@ def _facts(report: Studies) -> list[str]:
     patients = max(
         (steps[0].patients + steps[0].left_out for steps in report.flow.tasks.values() if steps), default=0
     )
-    presets = " and ".join(sorted({study.manifest.preset for study in studies}))
+    presets = sorted({study.manifest.preset for study in studies} - {""})
+    noun = ("study", "studies") if presets else ("section", "sections")
     facts = [
         f"{patients:,} patients known to the cohort" if patients else "",
-        words.counted(len(studies), "study", "studies"),
+        words.counted(len(studies), *noun),
         words.counted(tables, "table", "tables"),
         words.counted(figures, "figure", "figures"),
-        f"preset {presets}",
+        f"preset {' and '.join(presets)}" if presets else "",
         words.seed_list(sorted({seed for study in studies for seed in study.manifest.seeds})),
         f"{words.duration(sum(study.manifest.wall_seconds for study in studies))} of wall time in all",
         f"last made {words.moment(max(study.manifest.created for study in studies))}",

@@ -58,13 +58,16 @@ class Arm(BaseModel):
 
 
 class Manifest(BaseModel):
-    """How a study was made, and the names of its tables and figures. An empty protocol pretrains nothing."""
+    """How a study was made, and the names of its tables and figures.
+
+    An empty protocol pretrains nothing; an empty preset is of a section that has no grid.
+    """
 
     study: str
     title: str
     order: int
     command: str
-    preset: Literal["full", "quick"]
+    preset: Literal["full", "quick", ""]
     protocol: str
     arms: list[Arm]
     seeds: list[int]

@@ -1,5 +1,6 @@
 """Report texts through a BERT-type encoder, one token a word piece, cached by content."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,12 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from prime.cohort.readers.registry import reader
 from prime.cohort.readers.report_texts import ReportTable, report_texts
 from prime.cohort.source import SourceRows, SourceTexts
 from prime.errors import InputError
-from prime.files import cache_folder, sha256_paths, sha256_text, write_npy
+from prime.files import cache_folder, replacing, sha256_paths, sha256_text
 from prime.precision import fast_bfloat16
 from prime.progress import tracked
 from prime.text_encoder import (
@@ -24,6 +27,8 @@ from prime.text_encoder import (
     local_encoder,
     token_batches,
 )
+
+TOKENS = "tokens"  # in a file of the cache
 
 
 class ReportSource(ReportTable):
@@ -110,34 +115,48 @@ class ReportCache:
     def path(self, text: str) -> Path:
         """Where the text's tokens are, or will be."""
         folder = f"{self.encoder[:16]}-{self.max_tokens}-{'bfloat16' if self.bfloat16 else 'float32'}"
-        return self.base / "reports" / folder / f"{sha256_text(text)}.npy"
+        return self.base / "reports" / folder / f"{sha256_text(text)}.safetensors"
 
     def write(self, text: str, tokens: NDArray[np.float16]) -> None:
-        """Keep a text's tokens (n, d)."""
-        write_npy(self.path(text), tokens)
+        """Keep a text's tokens (n, d), with their hash."""
+        with replacing(self.path(text)) as temporary:
+            save_file({TOKENS: tokens}, temporary, {"sha256": _digest(tokens)})
 
-    def read(self, text: str) -> NDArray[np.float32]:
-        """A text's tokens (n, d) as float32. Raises InputError where the file is damaged."""
-        path = self.path(text)
+    def read(self, text: str) -> NDArray[np.float32] | None:
+        """A text's tokens (n, d) as float32; None where they are not there as they were written."""
         try:
-            tokens = np.load(path, allow_pickle=False).astype(np.float32)
-            if tokens.ndim != 2 or not np.isfinite(tokens).all():
-                raise ValueError(f"shape {tokens.shape}, or a number that is none")
-            return tokens
-        except (OSError, ValueError, EOFError, MemoryError) as error:
-            raise InputError(f"{path}: damaged cache file ({error}); delete it and run again") from None
+            with safe_open(self.path(text), "np") as file:
+                tokens: NDArray[np.float16] = file.get_tensor(TOKENS)
+                known = (file.metadata() or {}).get("sha256")
+        except (OSError, SafetensorError):
+            return None
+        return tokens.astype(np.float32) if known == _digest(tokens) else None
+
+
+def _digest(tokens: NDArray[np.float16]) -> str:
+    """SHA-256 of tokens (n, d)."""
+    return hashlib.sha256(np.ascontiguousarray(tokens).data).hexdigest()
 
 
 def _encoded(
     found: SourceTexts, folder: Path, cache: ReportCache, where: str
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Encode what the cache lacks, then yield each patient's tokens; how many were cut is noted."""
+    """Encode what the cache lacks, then yield each patient's tokens; how many were cut is noted.
+
+    What was damaged in the cache is encoded again.
+    """
     texts, cut = found.texts, 0
     missing = [text for text in dict.fromkeys(texts.values()) if not cache.path(text).is_file()]
     if missing:
         _encode_into(missing, folder, cache, where)
     for patient, text in texts.items():
-        tokens = cache.read(text)
+        if (tokens := cache.read(text)) is None:
+            _encode_into([text], folder, cache, where)
+            tokens = cache.read(text)
+        if tokens is None:
+            raise InputError(
+                f"{cache.path(text)}: what is written here does not come back; is the disk sound?"
+            )
         cut += len(tokens) >= cache.max_tokens
         yield patient, tokens
     if cut:
