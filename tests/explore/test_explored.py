@@ -295,6 +295,21 @@ def test_a_chart_draws_steps_where_they_are() -> None:
     assert svg.findtext("title") == "of <nobody>"
 
 
+def test_a_curve_that_goes_on_is_drawn_to_the_end_of_the_axis() -> None:
+    """Level from the last step before the end, whatever comes after it; so are the sides of its band."""
+    x, y = np.array([0.0, 6.0, 20.0]), np.array([1.0, 0.5, 0.1])
+    line = Line("a", x, y, "c0", low=y - 0.05, high=y + 0.05, steps=True)
+    svg = ElementTree.fromstring(survival_chart([line], 12.0, "of a"))
+    for look in ("line c0", "band c0"):
+        path = next(e for e in svg.iter("path") if e.get("class") == look).get("d") or ""
+        corners = [tuple(map(float, pair.split(","))) for pair in re.split("[MLZ]", path) if pair]
+        right = [y for x, y in corners if x == WIDTH - RIGHT]
+        middle = [y for x, y in corners if x == LEFT + (WIDTH - LEFT - RIGHT) / 2]
+        assert len(right) == (1 if look == "line c0" else 2)
+        assert set(right) <= set(middle)
+        assert max(x for x, _ in corners) == WIDTH - RIGHT
+
+
 @given(st.floats(1.0, 1500.0))
 def test_ticks_are_few_and_within(end: float) -> None:
     found = ticks(end)

@@ -52,7 +52,7 @@ def survival_chart(lines: Sequence[Line], end: float, label: str, marks: Sequenc
         _add(svg, "line", "mark", x1=x, x2=x, y1=str(TOP), y2=str(HEIGHT - BOTTOM))
     for line in lines:
         if line.y is not None:
-            _add(svg, "path", f"line {line.look}", d=_path(_points(line.x, line.y, line.steps), end))
+            _add(svg, "path", f"line {line.look}", d=_path(_points(line.x, line.y, line.steps, end), end))
     return Markup(tostring(svg, encoding="unicode"))
 
 
@@ -70,23 +70,25 @@ def _y(share: float) -> float:
     return TOP + (HEIGHT - TOP - BOTTOM) * (1 - share)
 
 
-def _points(x: Floats, y: Floats, steps: bool) -> tuple[Floats, Floats]:
-    """What is known of a curve; as corners of its steps."""
+def _points(x: Floats, y: Floats, steps: bool, end: float) -> tuple[Floats, Floats]:
+    """What is known of a curve, as corners of its steps, up to the end of the axis."""
     known = ~np.isnan(y)
     x, y = x[known], y[known]
-    if not steps or len(x) < 2:
-        return x, y
-    return np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]
+    if steps and len(x) > 1:
+        x, y = np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]
+    inside = x <= end
+    if inside.all() or not inside.any():
+        return x[inside], y[inside]
+    return np.append(x[inside], end), np.append(y[inside], np.interp(end, x, y))
 
 
 def _path(points: tuple[Floats, Floats], end: float) -> str:
-    """The path through points, cut at the end of the axis; what falls on one place stands once."""
+    """The path through points on an axis up to `end`; what falls on one place stands once."""
     x, y = points
-    kept = x <= end
-    if not kept.any():
+    if not len(x):
         return ""
-    across = np.round(LEFT + (WIDTH - LEFT - RIGHT) * x[kept] / end, 1)
-    down = np.round(TOP + (HEIGHT - TOP - BOTTOM) * (1 - y[kept]), 1)
+    across = np.round(LEFT + (WIDTH - LEFT - RIGHT) * x / end, 1)
+    down = np.round(TOP + (HEIGHT - TOP - BOTTOM) * (1 - y), 1)
     moved = np.append(True, (np.diff(across) != 0) | (np.diff(down) != 0))
     corners = zip(across[moved].tolist(), down[moved].tolist(), strict=True)
     return "M" + "L".join(f"{a:g},{b:g}" for a, b in corners)
@@ -96,10 +98,9 @@ def _band(svg: Element, line: Line, end: float) -> None:
     assert line.low is not None
     assert line.high is not None
     known = ~(np.isnan(line.low) | np.isnan(line.high))
-    x, low = _points(line.x[known], line.low[known], line.steps)
-    _, high = _points(line.x[known], line.high[known], line.steps)
-    kept = x <= end
-    if kept.sum() < 2:
+    x, low = _points(line.x[known], line.low[known], line.steps, end)
+    _, high = _points(line.x[known], line.high[known], line.steps, end)
+    if len(x) < 2:
         return
     there, back = _path((x, high), end), _path((x[::-1], low[::-1]), end)
     if there and back:
