@@ -57,3 +57,16 @@ def test_two_files_alike_count_twice(tmp_path: Path) -> None:
     now = sorted(path for path in (tmp_path / "env2").rglob("*") if path.is_file())
     assert changed(root, now, before, "text") == []
     assert changed(root, now[:3], before, "text") != []
+
+
+def test_one_of_two_files_with_one_name_changed(tmp_path: Path) -> None:
+    """The one whose content is known is taken for moved, the other is not."""
+    root = tmp_path / "cohort"
+    root.mkdir()
+    before = stamped([*encoder(tmp_path / "env1" / "a"), *encoder(tmp_path / "env1" / "b")], root)
+    shutil.move(tmp_path / "env1", tmp_path / "env2")
+    now = sorted(path for path in (tmp_path / "env2").rglob("*") if path.is_file())
+    now[0].write_text("config.json of the encodeR")
+    reasons = changed(root, now, before, "text")
+    assert len(reasons) == 2
+    assert all("config.json" in line for line in reasons)

@@ -46,9 +46,8 @@ def changed(root: Path, now: list[Path], before: list[FileStamp], what: str) -> 
     """
     known = {item.path: item for item in before}
     names = {name_below(path, root): path for path in now}
-    for name, path in [(name, path) for name, path in names.items() if name not in known]:
-        if (old := _moved(name, path, [known[gone] for gone in known if gone not in names])) is not None:
-            names[old.path] = names.pop(name)
+    for name, old in _moved(names, known).items():
+        names[old] = names.pop(name)
     gone = [name for name in known if name not in names or not names[name].is_file()]
     reasons = [f"{what}: {name} is missing" for name in gone]
     for name, path in names.items():
@@ -59,10 +58,21 @@ def changed(root: Path, now: list[Path], before: list[FileStamp], what: str) -> 
     return reasons
 
 
-def _moved(name: str, path: Path, gone: list[FileStamp]) -> FileStamp | None:
-    """The stamp of a file that stood outside the root, with the same last name and content; None without."""
-    alike = [old for old in gone if Path(old.path).is_absolute() and Path(old.path).name == path.name]
-    if not alike or not Path(name).is_absolute() or not path.is_file():
-        return None
-    content = sha256_file(path) if any(old.size == path.stat().st_size for old in alike) else None
-    return next((old for old in alike if old.sha256 == content), None)
+def _moved(names: dict[str, Path], known: dict[str, FileStamp]) -> dict[str, str]:
+    """New names of files outside the root, and the old name of the same content with the same last name."""
+    left: dict[str, list[FileStamp]] = {}
+    for name, old in known.items():
+        if name not in names and Path(name).is_absolute():
+            left.setdefault(Path(name).name, []).append(old)
+    found: dict[str, str] = {}
+    for name, path in names.items():
+        alike = left.get(path.name, [])
+        if name in known or not alike or not Path(name).is_absolute() or not path.is_file():
+            continue
+        if any(old.size == path.stat().st_size for old in alike):
+            content = sha256_file(path)
+            same = next((old for old in alike if old.sha256 == content), None)
+            if same is not None:
+                alike.remove(same)
+                found[name] = same.path
+    return found

@@ -1,6 +1,5 @@
 """Delayed entry and competing events through the whole evaluation."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from joint_cohort import OS, joint_experiment, write_joint_store
+from late_outcomes import with_deaths, with_entry
 
 from prime.downstream.cause_fits import MONTH, MONTHS
 from prime.downstream.grid import Evaluation
@@ -21,24 +21,6 @@ from prime.store.store import Store
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return write_joint_store(tmp_path_factory.mktemp("joint"))
-
-
-def with_entry(store: Store) -> Store:
-    """Half of the patients came under observation late."""
-    frame = store.patients.copy()
-    rng = np.random.default_rng(0)
-    share = np.where(rng.random(len(frame)) < 0.5, rng.uniform(0, 0.9, len(frame)), 0.0)
-    frame["os_entry_days"] = share * frame["os_time_days"].to_numpy()
-    return replace(store, patients=frame)
-
-
-def with_deaths(store: Store) -> Store:
-    frame = store.patients.copy()
-    rng = np.random.default_rng(1)
-    frame["death_time_days"] = frame["os_time_days"] * rng.choice([0.4, 1.0, 2.0], len(frame))
-    frame["death_event"] = rng.integers(0, 2, len(frame)).astype(float)
-    manifest = {**store.manifest, "endpoints": [*store.endpoints, "death"]}
-    return replace(store, patients=frame, manifest=manifest)
 
 
 def run(store: Store, out: Path, **evaluate: Any) -> Evaluation:

@@ -14,7 +14,6 @@ from prime.evaluation.logistic import fit_logistic
 from prime.methods.statistics.shared_weights import (
     Evidence,
     cox_evidence,
-    linear_evidence,
     logistic_evidence,
     no_evidence,
     own_weights,
@@ -88,16 +87,6 @@ def test_where_labels_say_nothing_there_is_no_evidence() -> None:
         assert not found.score.any()
         assert not found.information.any()
         assert (found.score.shape, found.information.shape) == ((3,), (3, 3))
-
-
-def test_linear_evidence_gives_ridge_regression() -> None:
-    x, _, _ = patients()
-    target = np.random.default_rng(1).normal(size=40)
-    scale = np.array([0.5, 1.0, 2.0])
-    found = own_weights(linear_evidence(x, target), 3.0, scale)
-    rows = np.concatenate([x, np.sqrt(3.0) * np.diag(1 / scale)])  # the penalty as patients
-    expected = np.linalg.lstsq(rows, np.concatenate([target, np.zeros(3)]), rcond=None)[0]
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def test_evidence_adds_up() -> None:

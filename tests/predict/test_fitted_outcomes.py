@@ -1,13 +1,13 @@
 """Fitted models of delayed entry, of a landmark, and of competing events."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from late_outcomes import with_deaths, with_entry
 from numpy.typing import NDArray
 
 from prime.evaluation.competing_risks import aalen_johansen
@@ -38,23 +38,6 @@ def fitted(folder: Path, store: Store, name: str, **task: Any) -> Path:
     config = evaluation_settings(tasks=[{"name": "os", "endpoint": "os", **task}], probe=PROBE)
     fit(store, config, folder / "run", ("A", "B"), folder / name)
     return folder / name
-
-
-def with_entry(store: Store) -> Store:
-    frame = store.patients.copy()
-    rng = np.random.default_rng(0)
-    share = np.where(rng.random(len(frame)) < 0.5, rng.uniform(0, 0.9, len(frame)), 0.0)
-    frame["os_entry_days"] = share * frame["os_time_days"].to_numpy()
-    return replace(store, patients=frame)
-
-
-def with_deaths(store: Store) -> Store:
-    frame = store.patients.copy()
-    rng = np.random.default_rng(1)
-    frame["death_time_days"] = frame["os_time_days"] * rng.choice([0.4, 1.0, 2.0], len(frame))
-    frame["death_event"] = rng.integers(0, 2, len(frame)).astype(float)
-    manifest = {**store.manifest, "endpoints": ["os", "death"]}
-    return replace(store, patients=frame, manifest=manifest)
 
 
 def test_risk_sets_baselines_and_scores_know_of_delayed_entry(folder: Path, store: Store) -> None:

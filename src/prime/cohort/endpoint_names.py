@@ -6,9 +6,9 @@ import numpy as np
 
 from prime.arrays import Floats
 from prime.cohort.config import EndpointConfig, Unit
+from prime.days import MONTH, YEAR
 from prime.errors import InputError
 
-MONTH, YEAR = 30.4375, 365.25  # days
 DAYS: dict[Unit, float] = {"days": 1.0, "weeks": 7.0, "months": MONTH, "years": YEAR}
 LONGEST_YEARS = 120.0  # nobody is followed for longer
 LONG_YEARS, LONG_MEDIAN_YEARS = 60.0, 20.0

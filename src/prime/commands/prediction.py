@@ -105,7 +105,9 @@ def embed(
     *,
     cohort: Annotated[Path, about("The patients.", "COHORT.yaml")],
     out: Annotated[Path, about("The table to write; .parquet, .csv or .h5.", "FILE")],
-    pattern: Annotated[str, about("What may be seen: all, -image, image+rna, ...", "NAME")] = "all",
+    pattern: Annotated[
+        str, about("What may be seen: all, image+rna, ... (--pattern=-image).", "NAME")
+    ] = "all",
     stages: Annotated[tuple[Stage, ...], about("What is read of the network.")] = ("pooled",),
     root: Root = None,
     store: Annotated[Folder | None, about("Where the cohort is packed.")] = None,

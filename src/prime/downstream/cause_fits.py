@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from prime.arrays import Floats, Indices
+from prime.days import MONTH
 from prime.evaluation.competing_risks import aalen_johansen
 from prime.evaluation.product_limit import product_limit
 from prime.methods.statistics.cause_hazards import CauseHazards, fit_cause_hazards
@@ -15,7 +16,6 @@ from prime.methods.statistics.within_type import Types
 from prime.objectives.survival import bin_edges
 from prime.splits.outcomes import Outcome
 
-MONTH = 365.25 / 12
 MONTHS = (12, 36, 60)  # at which the cumulative incidence stands in predictions.csv
 BINS, AT_RISK = 30, 10  # time bins; patients at risk at a month that ends one
 CAUSE = "cause"  # the column of which event came first

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from prime.arrays import Floats
+from prime.days import MONTH
 from prime.errors import InputError
-
-YEAR = 365.25  # days
-MONTH = YEAR / 12
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from prime.arrays import Flags, Floats, Indices
+from prime.days import YEAR
 from prime.downstream.cause_fits import cause_ends, cause_labels, hazards_of
 from prime.downstream.joint_fits import target_of
 from prime.downstream.token_blocks import PatientFeatures
@@ -21,7 +22,6 @@ from prime.predict.prognosis import ANYONE, PERCENTS, Calibration, HeadDraws, Pr
 from prime.seeds import named_seed
 from prime.splits.outcomes import Outcome
 
-YEAR = 365.25
 YEARS = (1, 3, 5)  # at which baselines are known whatever the bins
 AT_RISK = 10  # patients, at least, for that
 FINE_BINS = 30

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from prime.arrays import Flags, Floats
+from prime.days import MONTH
 from prime.evaluation.lower_bounds import (
     death_weights,
     depth_at,
@@ -23,7 +24,6 @@ from prime.settings.evaluation import TaskConfig
 from prime.study.arms import Arm
 from prime.study.context import PRIME_ARM, Context, Output, Results, Study
 
-MONTH = 365.25 / 12
 LEVELS = (0.8, 0.9)
 HOW = ("by pattern", "once")
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from prime.days import YEAR
 from prime.evaluation.kaplan_meier import kaplan_meier, numbers_at_risk
 from prime.evaluation.stratification import hazard_ratio, high_risk, log_rank
 from prime.render.figure import AtRisk, Figure, Panel, Series
@@ -14,7 +15,6 @@ from prime.settings.evaluation import TaskConfig
 from prime.study.arms import Arm
 from prime.study.context import Context, Output, Results, Study
 
-YEAR = 365.25
 COLOURS = {"low risk": "#0072B2", "high risk": "#D55E00"}
 MODES = {
     "within_fold": "median of the fold's own test risks; log-rank and Cox stratified by fold",

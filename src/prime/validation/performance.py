@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from prime.days import YEAR
 from prime.evaluation.horizon_scores import HORIZON_METRICS, HorizonCases, HorizonMetric
 from prime.evaluation.metrics import Score, bootstrap_interval
 from prime.render.tables import ABSENT, Table
 from prime.validation.labelled import Labelled
 
 EVERYONE = "everyone"
-YEAR = 365.25
 
 
 @dataclass(frozen=True)

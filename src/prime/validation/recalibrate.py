@@ -10,6 +10,7 @@ from scipy.special import logit
 from sklearn.isotonic import IsotonicRegression
 
 from prime.arrays import Flags, Floats
+from prime.days import YEAR
 from prime.errors import InputError
 from prime.evaluation.logistic import logistic_constant, logistic_regression
 from prime.evaluation.lower_bounds import death_weights, depth_quantiles, label_quantiles
@@ -24,7 +25,6 @@ from prime.store.store import Store
 from prime.validation.labelled import Labelled, read_labelled
 
 CPU = torch.device("cpu")
-YEAR = 365.25
 HORIZON_YEARS = (1, 3, 5)
 ALIKE = "the slope has no finite estimate: predictions are all alike; try --method intercept"
 FEWEST: dict[Method, int] = {"intercept": 20, "slope": 50, "isotonic": 100}

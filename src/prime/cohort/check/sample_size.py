@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from prime.arrays import Floats
 from prime.cohort.endpoints import ClinicalTable
+from prime.days import YEAR
 from prime.evaluation.sample_size import most_parameters, survival_sample_size
 
 PARAMETERS = 10
-HORIZON_DAYS = 3 * 365.25
+HORIZON_DAYS = 3 * YEAR
 
 
 @dataclass

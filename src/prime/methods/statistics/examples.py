@@ -60,9 +60,11 @@ class Examples:
 
 
 def _joined_entry(a: Target, b: Target) -> Floats | None:
-    if a.entry_days is None or b.entry_days is None:
+    """Entries of both; who has none was at risk from the beginning."""
+    if a.entry_days is None and b.entry_days is None:
         return None
-    return np.concatenate([a.entry_days, b.entry_days])
+    parts = [np.zeros(len(t.event)) if t.entry_days is None else t.entry_days for t in (a, b)]
+    return np.concatenate(parts)
 
 
 @dataclass(frozen=True)

@@ -54,11 +54,6 @@ def logistic_evidence(x: Floats, label: Flags) -> Evidence:
     return Evidence(centred.T @ (label - chance), chance * (1 - chance) * centred.T @ centred)
 
 
-def linear_evidence(x: Floats, target: Floats) -> Evidence:
-    """Of features x (n, p) on a standardised number (n,)."""
-    return Evidence(x.T @ target, x.T @ x)
-
-
 def no_evidence(size: int) -> Evidence:
     """Of a group without labels."""
     return Evidence(np.zeros(size), np.zeros((size, size)))
