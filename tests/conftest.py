@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from made_up import write_checkpoint, write_store
-from small_model import SmallModel, make_model
 
 from prime import provenance
 from prime.store.store import Store
+from tests.made_up import write_checkpoint, write_store
+from tests.small_model import SmallModel, make_model
 
 torch.set_num_threads(1)
 settings.register_profile("prime", deadline=None)  # a shared machine is slow at times

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_up import model_config
 
 from prime.downstream.embeddings import embed, read_out
 from prime.model.prime import Completed, Encoding, Prime
@@ -15,6 +14,7 @@ from prime.store.batch import Batch
 from prime.store.inputs import input_spec
 from prime.store.loading import PatientLoader, fit_scalings
 from prime.store.store import Store
+from tests.made_up import model_config
 
 PATTERNS = {
     "".join(n for n, k in zip(" irt"[1:], keep, strict=True) if k): keep

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from lifelines.utils import concordance_index
-from made_up import changed_store, evaluation_settings, experiment, planned, write_checkpoint
 from rich.console import Console
 
 from prime.commands.evaluation_screen import print_evaluation
@@ -32,6 +31,7 @@ from prime.model import checkpoint as checkpoint_module
 from prime.settings.experiment import ExperimentConfig
 from prime.splits.folds import Fold
 from prime.store.store import Store
+from tests.made_up import changed_store, evaluation_settings, experiment, planned, write_checkpoint
 
 FOLD_COLUMNS = (
     "method,init,mode,train_on,share,task,cohort,fold,seed,pattern,test_on,metric,value,n,events,pairs,reason"

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_up import experiment
 from torch import Tensor
 
 from prime.downstream import supervised as supervised_module
@@ -23,6 +22,7 @@ from prime.store.batch import Batch
 from prime.store.inputs import input_spec
 from prime.store.loading import PatientLoader, fit_scalings
 from prime.store.store import Store
+from tests.made_up import experiment
 
 OS = TaskConfig(name="os", endpoint="os")
 FOLD = Fold("A", 0, np.arange(0, 60, 2), np.arange(1, 30, 4), np.arange(31, 60, 4))

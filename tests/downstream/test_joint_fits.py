@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from joint_cohort import EARLY, HORIZON, OS, PFI, joint_experiment, survival, with_features, write_joint_store
-from made_up import changed_store
 from numpy.typing import NDArray
 
 from prime.arrays import Flags, Indices
@@ -20,6 +18,17 @@ from prime.methods.classical.block_ridge import BlockRidge
 from prime.methods.statistics.blocks import Blocks
 from prime.methods.statistics.examples import Population
 from prime.store.store import Store
+from tests.downstream.joint_cohort import (
+    EARLY,
+    HORIZON,
+    OS,
+    PFI,
+    joint_experiment,
+    survival,
+    with_features,
+    write_joint_store,
+)
+from tests.made_up import changed_store
 
 EVERY = ["block_ridge", "block_ridge_annotated", "shared_ridge", "ridge_average", "block_ridge_clinical"]
 TASKS = [OS, EARLY, PFI]

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import evaluation_settings, planned, write_checkpoint
 
 from prime.downstream import networks as networks_module
 from prime.downstream.grid import Evaluation
@@ -16,6 +15,7 @@ from prime.settings.experiment import ExperimentConfig
 from prime.splits.folds import Fold
 from prime.store.loading import fit_scalings
 from prime.store.store import Store
+from tests.made_up import evaluation_settings, planned, write_checkpoint
 
 TASKS = [
     {"name": "os", "endpoint": "os"},

@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from joint_cohort import OS, joint_experiment, write_joint_store
-from late_outcomes import with_deaths, with_entry
 
 from prime.downstream.cause_fits import MONTH, MONTHS
 from prime.downstream.grid import Evaluation
@@ -16,6 +14,8 @@ from prime.evaluation.calibration import survival_calibration_slope
 from prime.evaluation.competing_risks import aalen_johansen
 from prime.evaluation.metrics import concordance
 from prime.store.store import Store
+from tests.downstream.joint_cohort import OS, joint_experiment, write_joint_store
+from tests.late_outcomes import with_deaths, with_entry
 
 
 @pytest.fixture(scope="module")

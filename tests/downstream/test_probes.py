@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_up import model_config
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -32,6 +31,7 @@ from prime.splits.outcomes import Outcome, read_outcome
 from prime.store.inputs import input_spec
 from prime.store.loading import PatientLoader, fit_scalings
 from prime.store.store import Store
+from tests.made_up import model_config
 
 Indices = NDArray[np.int64]
 PATIENTS, BINS = 60, 4

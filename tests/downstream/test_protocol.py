@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import evaluation_settings, planned
 from pydantic import ValidationError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -25,6 +24,7 @@ from prime.splits.evaluation_folds import too_few, training_fold
 from prime.splits.folds import Fold
 from prime.splits.outcomes import Outcome
 from prime.store.store import Store
+from tests.made_up import evaluation_settings, planned
 
 HORIZON = 500.0
 OS = {"name": "os", "endpoint": "os"}

@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from joint_cohort import OS, write_joint_store
-from made_up import evaluation_settings, write_checkpoint
 
 from prime.downstream.embeddings import EmbeddingCache
 from prime.downstream.fit import SHARED_MODES
@@ -16,6 +14,8 @@ from prime.downstream.token_blocks import TokenReading
 from prime.settings.experiment import ExperimentConfig
 from prime.splits.folds import Fold
 from prime.store.store import Store
+from tests.downstream.joint_cohort import OS, write_joint_store
+from tests.made_up import evaluation_settings, write_checkpoint
 
 
 def shared(**probe: Any) -> ExperimentConfig:

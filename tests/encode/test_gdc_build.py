@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from gdc_server import GdcServer, run_gdc, serving
 
 from prime.cohort.check.check import check, exit_status
 from prime.cohort.config import load_cohort
@@ -21,6 +20,7 @@ from prime.encode.gdc.cases import clinical_row
 from prime.encode.gdc.manifest import GdcFile, write_manifest
 from prime.encode.gdc.select import Choice, select
 from prime.errors import InputError
+from tests.encode.gdc_server import GdcServer, run_gdc, serving
 
 TCGA = Path(__file__).resolve().parents[2] / ".." / "shared" / "tcga"
 MD5 = "0" * 32

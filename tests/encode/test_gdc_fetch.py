@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from gdc_server import GdcServer, run_gdc, serving
 
 import prime.encode.gdc.download as download_module
 from prime.encode.gdc.download import download, partial_path
@@ -20,6 +19,7 @@ from prime.encode.gdc.query import find_files
 from prime.encode.gdc.server import RetryPolicy, Server, Stopped, retry_after_s
 from prime.encode.gdc.verified import PLACE, VerifiedFiles
 from prime.errors import InputError
+from tests.encode.gdc_server import GdcServer, run_gdc, serving
 
 DATA = random.Random(3).randbytes(100_000)
 QUICK = RetryPolicy(retries=2, first_wait_s=0.01, read_timeout_s=0.5)

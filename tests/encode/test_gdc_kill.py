@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from gdc_server import GdcServer, serving
+from tests.encode.gdc_server import GdcServer, serving
 
 FILES = 80
 JOBS = 4

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from gdc_server import GdcServer, run_gdc, serving
 
 import prime.encode.gdc.server as server_module
 from prime.cli import build_app
@@ -16,6 +15,7 @@ from prime.encode.gdc.manifest import GdcFile, read_manifest, refuse_clashes, wr
 from prime.encode.gdc.query import find_cases, find_files, with_metadata
 from prime.encode.gdc.server import RetryPolicy, Server
 from prime.errors import InputError
+from tests.encode.gdc_server import GdcServer, run_gdc, serving
 
 MD5 = "0" * 32
 QUICK = RetryPolicy(retries=2, first_wait_s=0.01, read_timeout_s=0.5)

@@ -1,15 +1,12 @@
 """PDFs: text layer or OCR, page by page; damaged, locked and empty files; Tesseract and Textract."""
 
-import importlib.util
 import json
 import re
 import shutil
-import sys
 import threading
 from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,6 +15,7 @@ import pypdfium2 as pdfium
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from benchmarks import reports_ocr
 from prime.encode.reports import ocr, pdf
 from prime.encode.reports.clean import clean
 from prime.encode.reports.garbage import garbage_ratio
@@ -37,19 +35,6 @@ DIAGNOSIS = [
     "Diagnosis: lung, right upper lobe, lobectomy: adenocarcinoma, 3.5 cm, pT2a pN0.",
     "Margins are free of tumor. No lymphovascular invasion is seen in the tissue.",
 ]
-
-
-def load_benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reports_ocr", CHECKOUT / "benchmarks" / "reports_ocr.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["reports_ocr"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-reports_ocr = load_benchmark()
 
 
 def refused(image: Image.Image) -> str:

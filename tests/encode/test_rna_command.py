@@ -9,13 +9,13 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from rna_oracle import config_values, slow_bins, slow_tokens, write_weights
 
 from prime.cli import run
 from prime.cohort.readers.tokens import TokenSource, read_tokens
 from prime.cohort.readers.vector import VectorSource, read_vector
 from prime.errors import InputError
 from prime.parsing import read_json
+from tests.encode.rna_oracle import config_values, slow_bins, slow_tokens, write_weights
 
 TCGA = Path(__file__).resolve().parents[2] / ".." / "shared" / "tcga" / "bulkrnabert"
 GENES = [f"ENSG{i:011d}" for i in range(40)]

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rna_oracle import config_values, slow_bins, slow_tokens, write_weights
 from safetensors.numpy import load_file, save_file
 
 from prime.encode.rna.bulkrnabert import BulkRNABert, BulkRNABertConfig, expression_bins
 from prime.encode.rna.weights import NAMES, find_weights, gene_file, load_model, record
 from prime.errors import InputError
+from tests.encode.rna_oracle import config_values, slow_bins, slow_tokens, write_weights
 
 TCGA_FACTOR = 5.547176906585117
 GTEX_FACTOR = 5.873553674586928

@@ -13,7 +13,6 @@ import pytest
 import torch
 from cyclopts import CycloptsError
 from PIL import Image
-from slide_files import damage, tissue, write_dicom, write_levels, write_slide
 from transformers import ViTConfig, ViTModel
 
 from prime.cli import run
@@ -22,6 +21,7 @@ from prime.encode.slides.encoders.colour import colour_features
 from prime.encode.slides.filters import entropy, grey
 from prime.encode.slides.overlay import LINE, tile_overlay
 from prime.errors import InputError
+from tests.encode.slide_files import damage, tissue, write_dicom, write_levels, write_slide
 
 REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "tcga" / "slides"
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from slide_files import write_slide
 from transformers import (
     BertConfig,
     BertModel,
@@ -31,6 +30,7 @@ from prime.encode.slides.filters import TissueTests
 from prime.encode.slides.slide_stage import SlideJob, SlideSettings, encode_slide
 from prime.encode.work import Piece
 from prime.errors import InputError
+from tests.encode.slide_files import write_slide
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from slide_files import damage, tissue, write_dicom, write_levels, write_slide
 
 from prime.encode.slides import reading
 from prime.encode.slides.filters import TissueTests, entropy, grey
@@ -17,6 +16,7 @@ from prime.encode.slides.levels import Levels, judged_levels
 from prime.encode.slides.reading_pool import AHEAD, reading_pool
 from prime.encode.slides.slide_file import open_slide, resolution
 from prime.errors import InputError
+from tests.encode.slide_files import damage, tissue, write_dicom, write_levels, write_slide
 
 EVERYTHING = TissueTests(None, None, None)
 

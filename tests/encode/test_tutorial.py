@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from toy_gdc import PATIENTS, toy_tcga
 
 from prime.cli import main
+from tests.encode.toy_gdc import PATIENTS, toy_tcga
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
 

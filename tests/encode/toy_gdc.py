@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "benchmarks")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where this file is run by itself
 
-from gdc_server import GdcServer, serving  # noqa: E402
-from reports_ocr import page_lines, write_text_pdf  # noqa: E402
-from slide_files import tissue, write_slide  # noqa: E402
+from benchmarks.reports_ocr import page_lines, write_text_pdf
+from tests.encode.gdc_server import GdcServer, serving
+from tests.encode.slide_files import tissue, write_slide
 
 PATIENTS = [f"TCGA-TY-{number:04d}" for number in range(1, 37)]
 PROJECT = "TCGA-TOY"

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from every_seed import every_seed
 from sklearn.metrics import average_precision_score
 
 from prime.evaluation.binary_metrics import average_precision
+from tests.evaluation.every_seed import every_seed
 
 
 def sample(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,7 +5,6 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from every_seed import every_seed
 from lifelines import CoxPHFitter
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
@@ -19,6 +18,7 @@ from prime.evaluation.calibration import (
     survival_calibration_curve,
     survival_calibration_slope,
 )
+from tests.evaluation.every_seed import every_seed
 
 
 def cohort(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from every_seed import every_seed
 from hypothesis import given
 from hypothesis import strategies as st
 from lifelines import CoxPHFitter
@@ -12,6 +11,7 @@ from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.util import Surv
 
 from prime.evaluation.cox import breslow_hazard, cox_coefficient, fit_cox, partial_likelihood
+from tests.evaluation.every_seed import every_seed
 
 Floats = NDArray[np.float64]
 Sample = tuple[Floats, Floats, NDArray[np.bool_]]

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from every_seed import every_seed
 from scipy import stats
 
 from prime.evaluation.d_calibration import d_calibration
+from tests.evaluation.every_seed import every_seed
 
 
 def loop_bins(event: np.ndarray, own: np.ndarray, bins: int) -> np.ndarray:

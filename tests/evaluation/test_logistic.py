@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from every_seed import every_seed
 from sklearn.linear_model import LogisticRegression
 
 from prime.evaluation.logistic import fit_logistic, logistic_constant, logistic_regression, separated
+from tests.evaluation.every_seed import every_seed
 
 
 @pytest.mark.parametrize("penalty", [0.1, 1.0, 50.0])

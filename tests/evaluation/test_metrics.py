@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from every_seed import every_seed
 from hypothesis import given
 from hypothesis import strategies as st
 from lifelines.utils import concordance_index
@@ -11,6 +10,7 @@ from sksurv.metrics import concordance_index_censored
 
 from prime.evaluation import metrics
 from prime.evaluation.metrics import Score, auroc, bootstrap_interval, concordance, concordance_within
+from tests.evaluation.every_seed import every_seed
 
 
 def sample(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

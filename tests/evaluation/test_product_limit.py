@@ -1,10 +1,10 @@
 """The product-limit curve of events and of censorings, against scikit-survival and by hand."""
 
 import numpy as np
-from every_seed import every_seed
 from sksurv.nonparametric import kaplan_meier_estimator
 
 from prime.evaluation.product_limit import product_limit
+from tests.evaluation.every_seed import every_seed
 
 
 def outcomes(seed: int) -> tuple[np.ndarray, np.ndarray]:

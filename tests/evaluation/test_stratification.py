@@ -6,7 +6,6 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from every_seed import every_seed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lifelines import CoxPHFitter
@@ -16,6 +15,7 @@ from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.util import Surv
 
 from prime.evaluation.stratification import hazard_ratio, high_risk, log_rank
+from tests.evaluation.every_seed import every_seed
 
 
 def outcomes(seed: int, n: int = 90) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

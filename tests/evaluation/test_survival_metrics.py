@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 import pytest
-from every_seed import every_seed
 from sksurv import metrics as oracle
 from sksurv.exceptions import NoComparablePairException
 from sksurv.util import Surv
@@ -18,6 +17,7 @@ from prime.evaluation.survival_metrics import (
     largest_tau,
     time_dependent_auc,
 )
+from tests.evaluation.every_seed import every_seed
 
 Fold = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from small_model import SmallModel
 
 from prime.cohort.config import load_cohort
 from prime.explore.cohort import Explored, explored
 from prime.explore.prepare import open_any
 from prime.serve.trace import caching_nowhere
 from prime.store.store import Store
+from tests.small_model import SmallModel
 
 
 @pytest.fixture(scope="session")

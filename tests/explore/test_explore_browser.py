@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_model import SmallModel
+
+from tests.small_model import SmallModel
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if CHROMIUM is None:

@@ -6,13 +6,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from small_model import SmallModel
 from starlette.testclient import TestClient
 
 from prime.cli import main
 from prime.explore.app import build_app
 from prime.explore.cohort import Explored
 from prime.explore.patient import PatientReport
+from tests.small_model import SmallModel
 
 TOKEN = "t" * 32
 HERE = "http://127.0.0.1"

@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lifelines import KaplanMeierFitter
 from sklearn.decomposition import PCA
-from small_model import SmallModel, fit_task
 
 from prime.cohort.config import load_cohort
 from prime.errors import InputError
@@ -31,6 +30,7 @@ from prime.predict.asked import MONTH
 from prime.predict.predict import score_patients
 from prime.serve.memory_store import part_of
 from prime.store.store import Store
+from tests.small_model import SmallModel, fit_task
 
 CPU = torch.device("cpu")
 

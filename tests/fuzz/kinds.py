@@ -16,8 +16,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from mutations import NASTY_NAMES, NASTY_YAML, of_bytes, of_cells, of_yaml
-from world import COHORT, World, contents, copied, of_model
 
 from prime.cohort.check.check import check
 from prime.cohort.config import load_cohort
@@ -33,6 +31,8 @@ from prime.splits.split_files import read_splits
 from prime.store.opening import default_store
 from prime.store.packing import pack
 from prime.store.store import Store
+from tests.fuzz.mutations import NASTY_NAMES, NASTY_YAML, of_bytes, of_cells, of_yaml
+from tests.fuzz.world import COHORT, World, contents, copied, of_model
 
 
 class ChangedInSilence(AssertionError):

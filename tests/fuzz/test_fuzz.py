@@ -15,10 +15,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from kinds import KINDS, Bench, ChangedInSilence
-from world import make_world
 
 from prime.errors import InputError
+from tests.fuzz.kinds import KINDS, Bench, ChangedInSilence
+from tests.fuzz.world import make_world
 
 TIMES = int(os.environ.get("FUZZ_TIMES", "1"))
 SEED = int(os.environ.get("FUZZ_SEED", "0"))

@@ -11,7 +11,6 @@ import h5py
 import numpy as np
 import pandas as pd
 import torch
-from made_up import SMALL_MODEL
 
 from prime.cohort.config import load_cohort
 from prime.predict.array_tree import take_apart
@@ -21,6 +20,7 @@ from prime.pretraining.loop import pretrain
 from prime.settings.experiment import ExperimentConfig
 from prime.store.packing import pack
 from prime.store.store import Store
+from tests.made_up import SMALL_MODEL
 
 PATIENTS = 60
 COHORT = """name: fuzzed

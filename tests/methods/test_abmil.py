@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from made_up import inputs, make_batch, model_config, poison
 from torch import Tensor, nn
 
 from prime.catalogue.methods import METHODS
 from prime.methods.layers.attention_pooling import GatedAttentionPooling
 from prime.model.projections import GroupProjection, SequenceProjection
 from prime.store.batch import Batch, SourceBatch
+from tests.made_up import inputs, make_batch, model_config, poison
 
 IMAGE = inputs(1)  # tiles, rows of 5; stats, a vector with two feature groups
 BASELINE = torch.tensor([-2.0, -1.0])

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
-from statistical_data import EDGES, fitted, made_examples
 from threadpoolctl import threadpool_limits
 
 from prime.evaluation.metrics import concordance
 from prime.methods.classical.boosting import Boosting, BoostingSettings, fit_encoders, person_periods
 from prime.methods.statistics.examples import Examples, Target
 from prime.store.vectors import PatientVectors
+from tests.methods.statistical_data import EDGES, fitted, made_examples
 
 Floats = NDArray[np.float64]
 

@@ -7,7 +7,6 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.util import Surv
-from statistical_data import fitted, made_examples
 
 from prime.cohort.config import CohortConfig
 from prime.downstream.grid import Evaluation
@@ -16,6 +15,7 @@ from prime.methods.classical.clinical_cox import fit_design
 from prime.settings.experiment import ExperimentConfig
 from prime.store.packing import pack
 from prime.store.store import Store
+from tests.methods.statistical_data import fitted, made_examples
 
 TCGA = Path(__file__).resolve().parents[2] / ".." / "shared" / "tcga"
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from made_up import inputs, make_batch, model_config, poison
 from torch import Tensor, nn
 
 from prime.catalogue.methods import METHODS
@@ -12,6 +11,7 @@ from prime.errors import InputError
 from prime.methods.layers.tokens import CrossBlock
 from prime.methods.networks.cross_attention import CrossLayer
 from prime.store.batch import Batch, SourceBatch
+from tests.made_up import inputs, make_batch, model_config, poison
 
 BASELINE = torch.tensor([-2.0, -1.0])
 OBSERVED = torch.tensor([[1, 1, 1], [1, 0, 0], [0, 1, 1], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 0]]).bool()

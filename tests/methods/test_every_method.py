@@ -5,9 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_up import lengthen, make_batch, poison, select
 from safetensors.torch import load_file, save_file
-from signal_cohort import SMALL, comparison, write_signal_store
 from torch import Tensor, nn
 
 from prime.catalogue.methods import METHODS
@@ -23,6 +21,8 @@ from prime.store.batch import Batch
 from prime.store.inputs import InputSpec, input_spec
 from prime.store.store import Store
 from prime.store.vectors import patient_vectors
+from tests.made_up import lengthen, make_batch, poison, select
+from tests.methods.signal_cohort import SMALL, comparison, write_signal_store
 
 NEURAL = [name for name, method in METHODS.items() if method.kind == "neural"]
 CLASSICAL = [name for name, method in METHODS.items() if method.kind == "classical"]

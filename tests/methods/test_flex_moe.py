@@ -5,18 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from made_up import inputs, make_batch, model_config, patterns_without_nothing
-from naive_layers import (
-    Floats,
-    array,
-    attention,
-    every_pattern,
-    feed_forward,
-    gelu,
-    hazard_head,
-    layer_norm,
-    softmax,
-)
 from torch import Tensor, nn
 
 from prime.errors import InputError
@@ -31,6 +19,18 @@ from prime.methods.networks.flex_moe import (
 from prime.model.backbone import FusionBlock
 from prime.model.moe import MixtureOfExperts, Routing
 from prime.store.batch import Batch
+from tests.made_up import inputs, make_batch, model_config, patterns_without_nothing
+from tests.methods.naive_layers import (
+    Floats,
+    array,
+    attention,
+    every_pattern,
+    feed_forward,
+    gelu,
+    hazard_head,
+    layer_norm,
+    softmax,
+)
 
 COMPLETE = [True, True, True]
 

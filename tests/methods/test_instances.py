@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from made_up import SOURCES, inputs, make_batch, model_config, poison
 from torch import Tensor, nn
 
 from prime.errors import InputError
@@ -17,6 +16,7 @@ from prime.methods.layers.instances import (
 )
 from prime.store.batch import Batch, SourceBatch
 from prime.store.inputs import InputSpec
+from tests.made_up import SOURCES, inputs, make_batch, model_config, poison
 
 BOTH = torch.tensor([[True, True], [True, False], [False, True], [True, True], [True, True]])
 

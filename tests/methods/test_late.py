@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from made_up import inputs, make_batch, model_config, poison
 from torch import Tensor, nn
 
 from prime.catalogue.methods import METHODS
 from prime.methods.networks.late import Stream
 from prime.store.batch import Batch
+from tests.made_up import inputs, make_batch, model_config, poison
 
 BASELINE = torch.tensor([-2.0, -1.0])
 OBSERVED = torch.tensor([[1, 1, 1], [1, 0, 0], [0, 1, 1], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 0]]).bool()

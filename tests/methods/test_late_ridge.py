@@ -12,7 +12,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.util import Surv
-from statistical_data import fitted, made_examples
 
 from prime.cohort.config import CohortConfig
 from prime.downstream.grid import Evaluation
@@ -24,6 +23,7 @@ from prime.methods.statistics.examples import Examples, Target
 from prime.settings.experiment import ExperimentConfig
 from prime.store.packing import pack
 from prime.store.store import Store
+from tests.methods.statistical_data import fitted, made_examples
 
 Floats = NDArray[np.float64]
 TCGA = Path(__file__).resolve().parents[2] / ".." / "shared" / "tcga"

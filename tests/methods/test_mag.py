@@ -5,8 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from made_up import inputs, make_batch, model_config, patterns_without_nothing, select
-from naive_layers import Floats, array, every_pattern, hazard_head, layer_norm, linear, sigmoid
 from torch import nn
 
 from prime.catalogue.methods import METHODS
@@ -14,6 +12,8 @@ from prime.errors import InputError
 from prime.methods.networks.mag import MAG, AdaptationGate, GatedProjection, MAGSettings, shift_weight
 from prime.model.heads import HazardHead
 from prime.store.inputs import InputSpec
+from tests.made_up import inputs, make_batch, model_config, patterns_without_nothing, select
+from tests.methods.naive_layers import Floats, array, every_pattern, hazard_head, layer_norm, linear, sigmoid
 
 SCALAR = MAGSettings(gates="scalar", beta=0.5)
 VECTOR = MAGSettings(gates="vector", beta=1.0)

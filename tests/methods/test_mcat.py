@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from made_up import inputs, make_batch, model_config
 from torch import nn
 
 from prime.errors import InputError
 from prime.methods.networks.mcat import GuidedAttention, Mcat, McatSettings, co_attention
 from prime.settings.methods import ComparisonConfig
 from prime.store.inputs import InputSpec
+from tests.made_up import inputs, make_batch, model_config
 
 BASELINE = torch.linspace(-2, -1, 4)
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from made_up import inputs, make_batch, model_config
-from naive_layers import Floats, array, cross, every_pattern, layer_norm, linear, vanilla
 from torch import Tensor, nn
 
 from prime.errors import InputError
 from prime.methods.interface import NoSettings
 from prime.methods.layers.tokens import CrossBlock
 from prime.methods.networks.mult import MulT, Stream
+from tests.made_up import inputs, make_batch, model_config
+from tests.methods.naive_layers import Floats, array, cross, every_pattern, layer_norm, linear, vanilla
 
 
 def network(modalities: int = 3, blocks: int = 2, seed: int = 0) -> MulT:

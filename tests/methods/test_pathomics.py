@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_up import inputs, make_batch, model_config
-from signal_cohort import SMALL, write_signal_store
 from torch import Tensor, nn
 
 from prime.downstream.supervised import FoldBatches, Schedule, SupervisedTraining
@@ -23,6 +21,8 @@ from prime.splits.folds import Fold
 from prime.splits.outcomes import read_outcome
 from prime.store.inputs import InputSpec, input_spec
 from prime.store.loading import PatientLoader, fit_scalings
+from tests.made_up import inputs, make_batch, model_config
+from tests.methods.signal_cohort import SMALL, write_signal_store
 
 BASELINE = torch.linspace(-2, -1, 4)
 MIXED = torch.tensor([[True, True], [True, False], [False, True], [True, True], [True, True]])

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from made_up import inputs, make_batch, model_config, patterns_without_nothing
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -13,6 +12,7 @@ from prime.methods.networks.porpoise import (
     PorpoiseSettings,
     product_with_ones,
 )
+from tests.made_up import inputs, make_batch, model_config, patterns_without_nothing
 
 BASELINE = torch.linspace(-2, -1, 4)
 

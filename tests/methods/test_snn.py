@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from made_up import MODALITIES, SOURCES, inputs, make_batch, model_config, poison
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -14,6 +13,7 @@ from prime.methods.layers.snn_blocks import SelfNormalisingBlock
 from prime.methods.layers.source_vectors import SourceVectors
 from prime.settings.methods import ComparisonConfig
 from prime.store.inputs import InputSpec
+from tests.made_up import MODALITIES, SOURCES, inputs, make_batch, model_config, poison
 
 BASELINE = torch.tensor([-2.0, -1.0])
 ALPHA, SCALE = 1.6732632423543772, 1.0507009873554805  # of SELU (Klambauer et al.)

@@ -12,11 +12,11 @@ from sklearn.preprocessing import StandardScaler
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.metrics import concordance_index_censored
 from sksurv.util import Surv
-from statistical_data import fitted, made_examples
 
 from prime.evaluation.metrics import concordance
 from prime.methods.classical.song import Song, SongSettings, deal, fit_first_stage, out_of_fold
 from prime.methods.statistics.examples import Examples, Target
+from tests.methods.statistical_data import fitted, made_examples
 
 Floats = NDArray[np.float64]
 ALPHA = 0.1

@@ -6,12 +6,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from made_up import inputs, make_batch, model_config
-from naive_layers import array, every_pattern, hazard_head, linear
 from torch import Tensor, nn
 
 from prime.errors import InputError
 from prime.methods.networks.tensor_fusion import TensorFusion, TensorFusionSettings, outer_product
+from tests.made_up import inputs, make_batch, model_config
+from tests.methods.naive_layers import array, every_pattern, hazard_head, linear
 
 
 def network(modalities: int = 3, width: int = 3, seed: int = 0) -> TensorFusion:

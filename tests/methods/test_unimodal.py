@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from made_up import inputs, make_batch, model_config
 from torch import Tensor, nn
 
 from prime.catalogue.methods import METHODS
 from prime.model.backbone import FusionBlock
 from prime.model.prime import Prime
 from prime.store.inputs import InputSpec
+from tests.made_up import inputs, make_batch, model_config
 
 IMAGE = inputs(1)
 BASELINE = torch.tensor([-2.0, -1.0, 0.5])

@@ -5,17 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from made_up import (
-    experiment,
-    inputs,
-    losses_of,
-    make_batch,
-    model_config,
-    patterns_without_nothing,
-    poison,
-    pretraining_model,
-    select,
-)
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -28,6 +17,17 @@ from prime.pretraining.loop import Pretraining
 from prime.pretraining.network import OpaqueBatch, PretrainingModel
 from prime.settings.model import ModelConfig
 from prime.store.store import Store
+from tests.made_up import (
+    experiment,
+    inputs,
+    losses_of,
+    make_batch,
+    model_config,
+    patterns_without_nothing,
+    poison,
+    pretraining_model,
+    select,
+)
 
 ABLATIONS: list[dict[str, Any]] = [
     {"imputation": "zero"},

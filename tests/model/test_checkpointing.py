@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_up import inputs, make_batch, model_config, patterns_without_nothing
 from safetensors.torch import load_file, save_file
 
 from prime.errors import InputError
@@ -17,6 +16,7 @@ from prime.model.prime import Prime
 from prime.sealed import write_sealed
 from prime.store.inputs import InputSpec, require_same_inputs
 from prime.store.scaling import SourceScaling
+from tests.made_up import inputs, make_batch, model_config, patterns_without_nothing
 
 
 @pytest.fixture

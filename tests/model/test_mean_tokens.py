@@ -7,7 +7,13 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from made_up import (
+from torch import Tensor
+
+from prime.model.constants import MeanTokens
+from prime.model.prime import Prime
+from prime.pretraining.network import OpaqueBatch, PretrainingModel
+from prime.store.batch import Batch
+from tests.made_up import (
     inputs,
     losses_of,
     make_batch,
@@ -16,12 +22,6 @@ from made_up import (
     pretraining_model,
     select,
 )
-from torch import Tensor
-
-from prime.model.constants import MeanTokens
-from prime.model.prime import Prime
-from prime.pretraining.network import OpaqueBatch, PretrainingModel
-from prime.store.batch import Batch
 
 MEAN: dict[str, Any] = {"imputation": "mean"}
 RANKS, EACH = 2, 5

@@ -3,10 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from made_up import model_config
 from torch import Tensor
 
 from prime.model.moe import MixtureOfExperts, route
+from tests.made_up import model_config
 
 
 def experts(modalities: int = 3, seed: int = 0, **changes: object) -> MixtureOfExperts:

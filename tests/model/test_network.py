@@ -6,7 +6,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up import (
+from pydantic import ValidationError
+from torch import Tensor
+
+from prime.model.backbone import Backbone
+from prime.model.prime import Encoding, Prime
+from prime.pretraining.network import OpaqueBatch
+from prime.settings.model import ModelConfig
+from prime.store.batch import Batch
+from prime.store.inputs import InputSpec
+from tests.made_up import (
     MODALITIES,
     inputs,
     lengthen,
@@ -18,15 +27,6 @@ from made_up import (
     pretraining_model,
     select,
 )
-from pydantic import ValidationError
-from torch import Tensor
-
-from prime.model.backbone import Backbone
-from prime.model.prime import Encoding, Prime
-from prime.pretraining.network import OpaqueBatch
-from prime.settings.model import ModelConfig
-from prime.store.batch import Batch
-from prime.store.inputs import InputSpec
 
 SPOIL = st.sampled_from([float("nan"), float("inf"), -1e30])
 

@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from made_up import inputs, make_batch, model_config, patterns_without_nothing
 from torch import Tensor
 
 from prime.model.prime import Prime, reliability_pool
 from prime.model.prototypes import PrototypeBank, assign, consensus, impute, mix
+from tests.made_up import inputs, make_batch, model_config, patterns_without_nothing
 
 
 def looped_assign(tokens: Tensor, prototypes: Tensor, temperature: float, similarity: str) -> list[float]:

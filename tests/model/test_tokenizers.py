@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from made_up import inputs, make_batch, model_config
 from torch import Tensor
 
 from prime.model.attention import MultiHeadAttention, attend
 from prime.model.projections import GroupProjection, SequenceProjection, pad_tokens
 from prime.model.tokenizer import ModalityTokenizer
+from tests.made_up import inputs, make_batch, model_config
 
 
 @pytest.mark.parametrize("implementation", ["auto", "matmul", "sdpa"])

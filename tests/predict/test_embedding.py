@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from small_model import SmallModel, make_model
 
 import prime
 from prime.cli import main
+from tests.small_model import SmallModel, make_model
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from late_outcomes import with_deaths, with_entry
 from numpy.typing import NDArray
 
 from prime.evaluation.competing_risks import aalen_johansen
@@ -17,6 +16,7 @@ from prime.predict.fit import fit
 from prime.predict.model_folder import load_model
 from prime.predict.predict import score_patients
 from prime.store.store import Store
+from tests.late_outcomes import with_deaths, with_entry
 from tests.made_up import evaluation_settings, write_checkpoint, write_store
 
 PROBE = {"components": 3, "ridge": [0.1], "missing_heads": "shared"}

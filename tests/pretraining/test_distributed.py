@@ -11,7 +11,6 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from made_up import losses_of, make_batch, patterns_without_nothing, pretraining_model, select
 from torch import Tensor
 
 from prime.pretraining.gather import gather
@@ -19,6 +18,7 @@ from prime.pretraining.network import OpaqueBatch, PretrainingModel
 from prime.pretraining.setup import freeze_unread
 from prime.store.batch import Batch
 from prime.store.store import Store
+from tests.made_up import losses_of, make_batch, patterns_without_nothing, pretraining_model, select
 
 RANKS, EACH = 2, 6
 CASES: dict[str, dict[str, dict[str, Any]]] = {
@@ -96,7 +96,7 @@ def test_gradients_equal_those_of_one_process(case: str, two_processes: Path) ->
 DRIVER = """
 import sys, torch
 from pathlib import Path
-from made_up import experiment
+from tests.made_up import experiment
 from prime.store.store import Store
 from prime.pretraining.devices import Devices
 from prime.pretraining.loop import pretrain

@@ -91,7 +91,7 @@ def test_machines_that_nobody_starts_are_not_waited_for(monkeypatch: pytest.Monk
 DRIVER = """
 import sys, torch
 from pathlib import Path
-from made_up import experiment
+from tests.made_up import experiment
 from prime.store.store import Store
 from prime.pretraining.devices import Devices
 from prime.pretraining.loop import pretrain

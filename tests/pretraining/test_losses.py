@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from made_up import experiment, losses_of, make_batch, patterns_without_nothing, pretraining_model
 from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
@@ -20,6 +19,7 @@ from prime.settings.pretraining import PretrainConfig
 from prime.store.inputs import input_spec
 from prime.store.store import Store
 from prime.study.ablations import without_losses
+from tests.made_up import experiment, losses_of, make_batch, patterns_without_nothing, pretraining_model
 
 NONE = {name: {"weight": 0.0} for name in ("alignment", "consistency", "balance")}
 

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from made_up import experiment, pretraining_model, write_store
 
 from prime.cohort.config import CohortConfig
 from prime.errors import InputError
@@ -24,6 +23,7 @@ from prime.pretraining.setup import choose_patients, learning_rate_at
 from prime.settings.pretraining import PretrainConfig
 from prime.store.packing import pack
 from prime.store.store import Store
+from tests.made_up import experiment, pretraining_model, write_store
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from made_up import experiment
 
 from prime.errors import InputError
 from prime.files import sha256_file
@@ -21,6 +20,7 @@ from prime.pretraining.devices import Devices
 from prime.pretraining.loop import Pretraining, pretrain
 from prime.settings.experiment import ExperimentConfig
 from prime.store.store import Store
+from tests.made_up import experiment
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

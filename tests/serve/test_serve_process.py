@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 import torch
-from small_model import SmallModel
 from starlette.testclient import TestClient
 
 from prime.cli import main
 from prime.predict.model_folder import load_model
 from prime.serve.app import Service, build_app
 from prime.serve.limits import Limits
+from tests.small_model import SmallModel
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 import torch
 from prometheus_client.parser import text_string_to_metric_families
-from small_model import SmallModel
 from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 
@@ -29,6 +28,7 @@ from prime.serve.guard import Guard
 from prime.serve.limits import Desk, Limits
 from prime.serve.trace import caching_nowhere
 from prime.store.store import Store
+from tests.small_model import SmallModel
 
 HERE = "http://127.0.0.1"
 JSON = {"content-type": "application/json"}

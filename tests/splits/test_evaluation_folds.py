@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import changed_store, evaluation_settings, planned
 from pydantic import ValidationError
 
 from prime.errors import InputError
@@ -17,6 +16,7 @@ from prime.splits.folds import Fold
 from prime.splits.outcomes import read_outcome
 from prime.splits.split_files import save_splits
 from prime.store.store import Store
+from tests.made_up import changed_store, evaluation_settings, planned
 
 OS = TaskConfig(name="os", endpoint="os")
 

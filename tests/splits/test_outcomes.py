@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up import changed_store
 from numpy.typing import NDArray
 
 from prime.errors import InputError
@@ -16,6 +15,7 @@ from prime.splits.evaluation_folds import evaluation_folds
 from prime.splits.folds import Fold
 from prime.splits.outcomes import Outcome, read_outcome
 from prime.store.store import Store
+from tests.made_up import changed_store
 
 OS = TaskConfig(name="os", endpoint="os")
 

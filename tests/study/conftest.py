@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import yaml
-from made_up import experiment, write_store
 from rich.console import Console
 
 from prime.downstream import differences
@@ -19,6 +18,7 @@ from prime.study import ablations, averages, sweeps
 from prime.study.context import Context
 from prime.study.registry import STUDIES
 from prime.study.run import run_studies
+from tests.made_up import experiment, write_store
 
 Configure = Callable[..., ExperimentConfig]
 Run = Callable[..., Path]

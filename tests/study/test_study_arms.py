@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import changed_store
 
 from prime.errors import InputError
 from prime.parsing import read_json
@@ -18,6 +17,7 @@ from prime.store.store import Store
 from prime.study.arms import Arm, ArmWork, Pretrained, Protocol
 from prime.study.context import Context, Other
 from prime.study.jobs import do_pretraining, pretraining_job
+from tests.made_up import changed_store
 
 Configure = Callable[..., ExperimentConfig]
 NOBODY: frozenset[str] = frozenset()
