@@ -3,7 +3,8 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from prime.arrays import Flags
 from prime.cohort.cells import is_missing
 from prime.cohort.table_bounds import parquet_fault, sheet_fault, text_fault
 from prime.errors import InputError, first_line
@@ -20,6 +22,22 @@ SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 NO_NAME = re.compile(r"(Unnamed: \d+.*|__index_level_\d+__|level_\d+)")
 INDEX_NAME = re.compile(NO_NAME.pattern + "|index")
 WHOLE_FLOAT = re.compile(r"\d+\.0+")
+NOT_PARQUET = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True)
+class WideTable:
+    """A table of which some columns are read at a time: of a parquet file, nothing else is held.
+
+    Attributes:
+        columns: the names of all.
+        rows: how many there are.
+        read: the columns of these names, as `read_table` gives them.
+    """
+
+    columns: list[str]
+    rows: int
+    read: Callable[[Sequence[str]], pd.DataFrame]
 
 
 def read_table(
@@ -48,7 +66,8 @@ def read_table(
         raise InputError(f"{where}: {path}: no such file")
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        frame = _read_parquet(path, where)
+        file = _open_parquet(path, where)
+        frame = _parquet_columns(file, path, where, list(file.schema_arrow.names))
     elif suffix == ".xlsx":
         frame = _read_excel(path, where, sheet, text)
     elif suffix in SEPARATORS:
@@ -60,6 +79,22 @@ def read_table(
     if frame.empty:
         raise InputError(f"{where}: {path}: the table has no rows")
     return _as_text(frame) if text else frame
+
+
+def open_table(path: Path, where: str, ids: Sequence[str]) -> WideTable:
+    """A table as `read_table` reads it, a few columns at a time; raises as it does."""
+    if path.suffix.lower() != ".parquet" or not path.is_file():
+        frame = read_table(path, where, ids=ids)
+        frame.columns = frame.columns.astype(str)
+        return WideTable(list(frame.columns), len(frame), lambda names: frame[list(names)])
+    file = _open_parquet(path, where)
+    if file.metadata.num_rows == 0:
+        raise InputError(f"{where}: {path}: the table has no rows")
+
+    def read(names: Sequence[str]) -> pd.DataFrame:
+        return _parquet_columns(file, path, where, list(names))
+
+    return WideTable(list(file.schema_arrow.names), file.metadata.num_rows, read)
 
 
 def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
@@ -87,23 +122,35 @@ def index_columns(table: pd.DataFrame) -> list[str]:
     return found
 
 
-def without_index(features: pd.DataFrame, path: Path, where: str) -> tuple[pd.DataFrame, list[str]]:
-    """A table of features without the columns that only number its rows, and a note for each.
+def feature_columns(
+    table: WideTable, labels: Sequence[str], kept: Flags, path: Path, where: str
+) -> tuple[list[str], list[str]]:
+    """The columns of a table that are features, and a note for each that only numbers the rows.
 
-    Raises InputError for another column without a name.
+    Args:
+        table: the table.
+        labels: columns that are no features.
+        kept: (rows,) which rows count.
+        path, where: of the table, for errors.
+
+    Raises InputError for another column without a name, and where no feature is left.
     """
-    numbering = index_columns(features)
-    features = features.drop(columns=numbering)
-    for name in [str(name) for name in features.columns if NO_NAME.fullmatch(str(name))]:
-        if bool(features[name].notna().any()):
+    names = [name for name in table.columns if name not in set(labels)]
+    doubtful = table.read([name for name in names if INDEX_NAME.fullmatch(name)]).loc[kept]
+    numbering = index_columns(doubtful)
+    for name in [name for name in map(str, doubtful) if NO_NAME.fullmatch(name) and name not in numbering]:
+        if bool(doubtful[name].notna().any()):
             raise InputError(
                 f"{where}: {path}: column {name!r} has no name in the file; name it, add it to ignore, or "
                 f"write patient_id: {name!r} if it holds the patients"
             )
-    return features, [f"column {n!r} only numbers the rows (a table's index): left out" for n in numbering]
+    names = [name for name in names if name not in set(numbering)]
+    if not names:
+        raise InputError(f"{where}: {path}: no feature column is left after patient_id and ignore")
+    return names, [f"column {n!r} only numbers the rows (a table's index): left out" for n in numbering]
 
 
-def require_columns(frame: pd.DataFrame, names: list[str], path: Path, where: str) -> None:
+def require_columns(frame: pd.DataFrame | WideTable, names: list[str], path: Path, where: str) -> None:
     """Raise InputError where a column of `names` is not in the table, listing the columns found."""
     missing = [name for name in names if name not in frame.columns]
     if missing:
@@ -146,15 +193,23 @@ def _refuse(fault: str | None, path: Path, where: str) -> None:
         raise InputError(f"{where}: {path}: {fault}")
 
 
-def _read_parquet(path: Path, where: str) -> pd.DataFrame:
+def _open_parquet(path: Path, where: str) -> pq.ParquetFile:
     try:
         file = pq.ParquetFile(path)
         refuse_duplicates(list(file.schema_arrow.names), path, where)
         _refuse(parquet_fault(file, path), path, where)
-        return file.read().to_pandas(ignore_metadata=True)
+        return file
     except InputError:
         raise
-    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except NOT_PARQUET as error:
+        raise InputError(f"{where}: {path}: not a readable parquet file ({first_line(error)})") from None
+
+
+def _parquet_columns(file: pq.ParquetFile, path: Path, where: str, names: list[str]) -> pd.DataFrame:
+    try:
+        found = file.read(columns=names).to_pandas(ignore_metadata=True)
+        return found[names]  # the file gives `a.b` too where `a` is asked for
+    except NOT_PARQUET as error:
         raise InputError(f"{where}: {path}: not a readable parquet file ({first_line(error)})") from None
 
 

@@ -21,6 +21,7 @@ HUGE = 1e6
 SHORT_TEXT = 200
 MINIMUM_DOUBLE_DIM = 16
 AT_ONCE = 2**20  # numbers whose range is taken together
+COLUMNS_AT_ONCE = 256  # features that are compared with outcomes together
 
 
 @dataclass
@@ -208,7 +209,10 @@ def _check_leaks(
 ) -> None:
     """Find outcomes among the features: an almost perfect association is an error, a name alone a warning."""
     where = f"source {found.summary.source}"
-    perfect = perfect_associations(names, patients, values, clinical)
+    perfect: dict[str, str] = {}
+    for start in range(0, len(names), COLUMNS_AT_ONCE):
+        part = slice(start, start + COLUMNS_AT_ONCE)
+        perfect |= perfect_associations(names[part], patients, values[:, part], clinical)
     for feature, how in perfect.items():
         found.errors.append(f"{where}: feature {feature!r} gives the outcome away ({how}); add it to ignore")
     suspects = [name for name in outcome_like_names(names) if name not in perfect]

@@ -48,8 +48,9 @@ def read_clinical_source(config: ClinicalSource, root: Path, where: str) -> Sour
     rows = clinical_rows(cells, config.patient_id, covariate_columns(config.covariates), path, where)
     names = [item.name for item in config.covariates]
     values = _float32(np.stack([covariate(item, rows) for item in config.covariates], axis=1), names, rows)
-    names, values, empty = without_empty(names, values, f"{where}: {path}", rows.notes)
-    known = ~np.isnan(values).all(axis=1)  # (n,)
+    there = ~np.isnan(values)
+    names, empty = without_empty(names, there.any(axis=0), f"{where}: {path}", rows.notes)
+    values, known = values[:, there.any(axis=0)], there.any(axis=1)  # (n, d), (n,)
     if not known.all():
         rows.notes.append(f"{int((~known).sum()):,} patients have no covariate: counted as missing")
     return SourceRows(

@@ -9,11 +9,20 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
+from prime.arrays import Flags, Indices
 from prime.cohort import barcode
 from prime.cohort.cells import is_missing
+from prime.cohort.large_matrix import large_matrix
 from prime.cohort.readers.registry import reader
 from prime.cohort.source import SourceRows, kept_attributes
-from prime.cohort.tables import patient_ids, read_table, require_columns, without_index
+from prime.cohort.tables import (
+    WideTable,
+    feature_columns,
+    open_table,
+    patient_ids,
+    read_table,
+    require_columns,
+)
 from prime.cohort.tissue import SampledSource, Tissue, sort_tissue, without_normal
 from prime.errors import InputError, some
 from prime.files import read_text
@@ -21,6 +30,7 @@ from prime.parsing import read_json
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 MINIMUM_GENE_OVERLAP = 0.5
+CHUNK_VALUES = 2**22  # cells that are read at a time: 32 MB as float64
 
 
 class VectorSource(SampledSource):
@@ -80,33 +90,33 @@ def read_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
             of the tumour, or two columns with barcodes of different samples.
     """
     path = root / config.path
-    frame = read_table(path, where, ids=(config.patient_id,))
-    names = [config.patient_id, *([config.sample_id] if config.sample_id else []), *config.ignore]
-    labels = list(dict.fromkeys(names))
-    require_columns(frame, labels, path, where)
-    ids = patient_ids(frame[config.patient_id], path, where)
-    tissue = _of_tumour(frame, ids, config, f"{where}: {path}")
-    notes = tissue.notes()
-    kept = [not reason for reason in tissue.reasons]
-    ids, features = ids[kept], frame.loc[kept].drop(columns=labels)
-    features.columns = features.columns.astype(str)
-    features, left_out = without_index(features, path, where)
-    notes += left_out
-    values = _numbers(features, ids, path, where)
-    names, values, empty = without_empty(list(features.columns), values, f"{where}: {path}", notes)
+    table = open_table(path, where, (config.patient_id,))
+    named = [config.patient_id, *([config.sample_id] if config.sample_id else []), *config.ignore]
+    labels = list(dict.fromkeys(named))
+    require_columns(table, labels, path, where)
+    labelled = table.read(labels)
+    ids = patient_ids(labelled[config.patient_id], path, where)
+    tissue = _of_tumour(labelled, ids, config, f"{where}: {path}")
+    kept: Flags = np.array([not reason for reason in tissue.reasons], dtype=bool)
+    names, numbering = feature_columns(table, labels, kept, path, where)
+    notes = tissue.notes() + numbering
+    ids, values = ids[kept], _values(table, names, kept, ids[kept], path, where)
+    row_known, known = _known(values)
+    names, empty = without_empty(names, known, f"{where}: {path}", notes)
     if config.gene_list is not None:
         notes.append(_gene_overlap(names, root / config.gene_list, where))
     groups = _groups(config, root, names, where, notes)
-    missing: NDArray[np.bool_] = np.asarray(np.isnan(values).all(axis=1))
-    if missing.any():
-        notes.append(f"{int(missing.sum())} of {len(missing)} rows have no number at all: counted as missing")
-    rows = _by_patient(ids[~missing], values[~missing], average=config.instances == "mean")
+    if not row_known.all():
+        missing = int((~row_known).sum())
+        notes.append(f"{missing} of {len(values)} rows have no number at all: counted as missing")
+    rows = np.flatnonzero(row_known)
+    columns = slice(None) if known.all() else np.flatnonzero(known)
     return SourceRows(
         kind="vector",
         dim=len(names),
         feature_names=names,
-        patients=rows,
-        detected=f"{path.suffix[1:]} table: {len(frame)} rows, {len(names)} features by {config.patient_id}",
+        patients=_by_patient(ids.iloc[rows], rows, values, columns, config.instances == "mean"),
+        detected=f"{path.suffix[1:]} table: {table.rows} rows, {len(names)} features by {config.patient_id}",
         notes=notes,
         groups=groups,
         attributes=read_record(path),
@@ -114,22 +124,43 @@ def read_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
     )
 
 
+def _values(
+    table: WideTable, names: list[str], kept: Flags, ids: "pd.Series[str]", path: Path, where: str
+) -> NDArray[np.float32]:
+    """The features (n, d) of the kept rows, of patients `ids` (n,); a few columns are read at a time."""
+    values = large_matrix(len(ids), len(names), f"{where}: {path}")
+    width = max(1, CHUNK_VALUES // max(table.rows, 1))
+    for start in range(0, len(names), width):
+        part = slice(start, start + width)
+        values[:, part] = _numbers(table.read(names[part]).loc[kept], ids, path, where)
+    return values
+
+
+def _known(values: NDArray[np.float32]) -> tuple[Flags, Flags]:
+    """Which rows (n,) and which features (d,) hold a number at all."""
+    rows, features = np.zeros(len(values), dtype=bool), np.zeros(values.shape[1], dtype=bool)
+    height = max(1, CHUNK_VALUES // max(values.shape[1], 1))
+    for start in range(0, len(values), height):
+        there = ~np.isnan(values[start : start + height])
+        rows[start : start + height] = there.any(axis=1)
+        features |= there.any(axis=0)
+    return rows, features
+
+
 def without_empty(
-    names: list[str], values: NDArray[np.float32], where: str, notes: list[str]
-) -> tuple[list[str], NDArray[np.float32], list[str]]:
-    """The features (rows, d) that have a number anywhere, and the names of those that have none.
+    names: list[str], known: Flags, where: str, notes: list[str]
+) -> tuple[list[str], list[str]]:
+    """The names of features (d,) that hold a number anywhere, and of those that hold none.
 
     The latter are named in `notes`: they would change the network's shape and tell it nothing. Raises
     InputError where no feature is left.
     """
-    there: NDArray[np.bool_] = np.logical_not(np.isnan(values).all(axis=0))
-    empty = [name for name, any_number in zip(names, there, strict=True) if not any_number]
+    empty = [name for name, any_number in zip(names, known, strict=True) if not any_number]
     if len(empty) == len(names):
         raise InputError(f"{where}: no column holds a number; fill it in, or take the source out")
-    if not empty:
-        return names, values, empty
-    notes.append(f"{len(empty):,} columns hold no number at all ({some(empty)}): left out")
-    return [name for name in names if name not in set(empty)], values[:, there], empty
+    if empty:
+        notes.append(f"{len(empty):,} columns hold no number at all ({some(empty)}): left out")
+    return [name for name, any_number in zip(names, known, strict=True) if any_number], empty
 
 
 def _of_tumour(frame: pd.DataFrame, ids: "pd.Series[str]", config: VectorSource, where: str) -> Tissue:
@@ -175,8 +206,6 @@ def _samples(frame: pd.DataFrame, columns: list[str], where: str) -> list[str]:
 
 def _numbers(features: pd.DataFrame, ids: "pd.Series[str]", path: Path, where: str) -> NDArray[np.float32]:
     """The features as float32 (rows, d). Raises InputError on text, infinite or too large numbers."""
-    if features.shape[1] == 0:
-        raise InputError(f"{where}: {path}: no feature column is left after patient_id and ignore")
     for name in features.columns:
         kind = features[name].dtype
         if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)):
@@ -213,9 +242,16 @@ def _cell_numbers(
 
 
 def _by_patient(
-    ids: "pd.Series[str]", values: NDArray[np.float32], average: bool
+    ids: "pd.Series[str]",
+    rows: Indices,
+    values: NDArray[np.float32],
+    columns: slice | Indices,
+    average: bool,
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Yield each patient once, in the order of the ids, with its rows (n, d) or their mean (1, d)."""
+    """Yield each patient of `ids` (n,) once, in their order, with its rows (k, d) of values, or their mean.
+
+    `rows` (n,) are those of values that belong to the ids.
+    """
     if len(ids) == 0:
         return
     codes, unique = pd.factorize(ids, sort=True)
@@ -223,8 +259,8 @@ def _by_patient(
     starts = np.searchsorted(codes[order], np.arange(len(unique)))
     ends = np.append(starts[1:], len(order))
     for patient, start, end in zip(unique, starts, ends, strict=True):
-        rows = values[order[start:end]]
-        yield str(patient), _nan_mean(rows) if average and len(rows) > 1 else rows
+        own = np.array(values[rows[order[start:end]]][:, columns])
+        yield str(patient), _nan_mean(own) if average and len(own) > 1 else own
 
 
 def _nan_mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:
