@@ -5,11 +5,11 @@ import numpy as np
 from prime.arrays import Indices
 from prime.predict.model_folder import FittedModel
 from prime.store.ranges import MANY, Range, far_outside, other_scale
-from prime.store.rows import gather_rows
+from prime.store.rows import draw_rows
 from prime.store.store import Store
 
 JUDGED = 200  # patients whose values are judged together
-
+JUDGED_ROWS = 4000  # of theirs
 MOST_ROWS = 16  # of a patient that are looked at, about, evenly spread
 
 
@@ -40,9 +40,10 @@ def unusual(model: FittedModel, store: Store) -> dict[int, str]:
 
 
 def _all_together(store: Store, source: str, known: Range, patients: Indices) -> str | None:
-    """What is unusual of many patients' values together; of at most JUDGED, evenly drawn."""
+    """What is unusual of many patients' values together; of at most JUDGED, evenly drawn, by JUDGED_ROWS rows."""
     if len(patients) < MANY:
         return None
     some = patients[np.linspace(0, len(patients) - 1, min(JUDGED, len(patients))).astype(np.int64)]
-    how = other_scale(store.values(source)[gather_rows(store.index(source), some)], known)
+    rows = draw_rows(store.index(source), some, JUDGED_ROWS, seed=0)
+    how = other_scale(store.values(source)[rows], known)
     return how and f"source {source}: the values of these {len(patients):,} patients are {how}"

@@ -78,13 +78,14 @@ def far_outside(rows: NDArray[np.generic], known: Range) -> Outside | None:
         return None
     with np.errstate(invalid="ignore", divide="ignore"):
         beyond = np.where(told, np.fmax(known.low - x, x - known.high) / width, -np.inf)
-        distance = np.abs(x - known.centre) / known.spread
+        distance = np.where(told, np.abs(x - known.centre) / known.spread, -np.inf)
     total, count = int(told.sum()), int((beyond > MARGIN).sum())
     outside = count > SHARE * total and (count >= FEW or bool(beyond.max() > SINGLE))
-    if not outside and float(np.median(distance[told])) <= DISTANT:
+    few_distant = 2 * int((distance > DISTANT).sum()) < total  # then so is their median, which takes longer
+    if not outside and (few_distant or float(np.median(distance[told])) <= DISTANT):
         return None
     if not outside:
-        count, beyond = int((distance[told] > DISTANT).sum()), np.where(told, distance, -np.inf)
+        count, beyond = int((distance > DISTANT).sum()), distance
     row, feature = np.unravel_index(int(beyond.argmax()), beyond.shape)
     return Outside(count, total, int(feature), float(x[row, feature]))
 

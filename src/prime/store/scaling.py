@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 MAX_ROWS = 20_000  # that a scaling is fitted on
+FEATURES_AT_ONCE = 64
 LEAST_ROWS = 20  # of a cancer type, for a scaling of its own
 
 
@@ -57,19 +58,26 @@ class SourceScaling:
 
 
 def fit_scaling(values: NDArray[np.generic], clip: float) -> SourceScaling:
-    """Median and interquartile scale of (rows, d).
+    """Median and interquartile scale of (rows, d), some features at a time.
 
     The scale is IQR / 1.349 (one standard deviation of a normal variable); where that is zero, the standard
     deviation; where that is zero too, or a feature has no value at all, one.
     """
-    x = np.asarray(values, dtype=np.float64)
-    empty = np.isnan(x).all(axis=0) if len(x) else np.ones(x.shape[1], dtype=bool)
-    x = np.where(empty, 0.0, x) if len(x) else np.zeros((1, x.shape[1]))
+    starts = range(0, values.shape[1], FEATURES_AT_ONCE)
+    parts = [_centre_and_scale(values[:, start : start + FEATURES_AT_ONCE]) for start in starts]
+    centre, scale = (np.concatenate(some).astype(np.float32) for some in zip(*parts, strict=True))
+    return SourceScaling(centre, scale, clip)
+
+
+def _centre_and_scale(values: NDArray[np.generic]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Medians and scales (d,) of (rows, d)."""
+    x = np.array(values, dtype=np.float64) if len(values) else np.zeros((1, values.shape[1]))
+    x[:, np.isnan(x).all(axis=0)] = 0.0
     low, centre, high = np.nanpercentile(x, [25, 50, 75], axis=0)
     scale: NDArray[np.float64] = (high - low) / 1.349
-    scale = np.where(scale > 1e-9, scale, np.nanstd(x, axis=0))
-    scale = np.where(scale > 1e-9, scale, 1.0)
-    return SourceScaling(centre.astype(np.float32), scale.astype(np.float32), clip)
+    narrow = scale <= 1e-9
+    scale[narrow] = np.nanstd(x[:, narrow], axis=0)
+    return centre, np.where(scale > 1e-9, scale, 1.0)
 
 
 Scaling = dict[str, SourceScaling]
