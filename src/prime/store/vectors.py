@@ -106,12 +106,18 @@ def _means(store: Store, source: str, patients: Indices) -> Floats:
     means = np.empty((len(patients), values.shape[1]))
     for part in patient_chunks(index, patients, values.shape[1]):
         some = patients[part]
-        rows = values[gather_rows(index, some)]
-        known = ~np.isnan(rows)
-        total = sums_by_patient(np.where(known, rows, 0.0), index[some, 1])
-        with np.errstate(invalid="ignore"):
-            means[part] = total / sums_by_patient(known, index[some, 1])
+        means[part] = _patient_means(values[gather_rows(index, some)], index[some, 1])
     return means
+
+
+def _patient_means(rows: NDArray[np.generic], length: Indices) -> Floats:
+    """Means (n, d) of consecutive rows (R, d), `length` (n,) of each patient, NaN left out."""
+    total, count = sums_by_patient(rows, length), length[:, None].astype(np.float64)
+    if np.isnan(total).any():  # which is seldom, and takes several times as long
+        known = ~np.isnan(rows)
+        total, count = sums_by_patient(np.where(known, rows, 0.0), length), sums_by_patient(known, length)
+    with np.errstate(invalid="ignore"):
+        return total / count
 
 
 def _distributions(store: Store, source: str, patients: Indices) -> Floats:

@@ -61,13 +61,14 @@ class NormalScores:
 
     def __call__(self, values: Floats) -> Floats:
         """(n, d) to (n, d); a feature without a training value becomes zero."""
-        scores = np.full(values.shape, np.nan)
-        for column, known in enumerate(self.quantiles):
-            there = ~np.isnan(values[:, column])
-            x = values[there, column]
-            rank = (np.searchsorted(known, x, "left") + np.searchsorted(known, x, "right")) / 2
-            scores[there, column] = (rank + 0.5) / (len(known) + 1.0)
-        return ndtri(scores)
+        columns = np.ascontiguousarray(values.T)  # (d, n)
+        twice = np.empty(columns.shape)  # the rank
+        for row, known, x in zip(twice, self.quantiles, columns, strict=True):
+            row[:] = known.searchsorted(x, "left") + known.searchsorted(x, "right")
+        count = np.array([len(known) for known in self.quantiles])[:, None]
+        scores = (twice / 2 + 0.5) / (count + 1.0)
+        scores[np.isnan(columns)] = np.nan
+        return ndtri(scores).T
 
 
 @dataclass(frozen=True)
