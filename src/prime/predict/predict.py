@@ -218,16 +218,19 @@ def score_patients(
     names = {n: tuple(f) for n, f in model.description.feature_names.items()}
     for patients, population in read_patients(model, store, device):
         _score_part(model, patients, asked, table)
-        ids = table["patient_id"].to_numpy(dtype=object)[patients.rows]
         risk = table["risk"].to_numpy(dtype=np.float64)[patients.rows]
-        tests.append(_named(worth_of_tests(model, patients, risk, asked), ids))
+        tests.append(_of_store(worth_of_tests(model, patients, risk, asked), patients))
         if top:
             found = feature_contributions(model.prognosis, patients, population, names, top)
-            reasons.append(_named(found, ids))
+            reasons.append(_of_store(found, patients))
         if similar and model.patients is not None:
-            alike.append(_named(similar_patients(model.patients, patients, similar, scored), ids))
+            alike.append(_of_store(similar_patients(model.patients, patients, similar, scored), patients))
+    ids = table["patient_id"].to_numpy(dtype=object)
     found = Predictions(
-        table, _joined(tests), _joined(reasons) if top else None, _joined(alike) if similar else None
+        table,
+        _joined(tests, ids),
+        _joined(reasons, ids) if top else None,
+        _joined(alike, ids) if similar else None,
     )
     if not any_type:
         _hide_absolute(model, store, found.patients, found.tests)
@@ -241,17 +244,19 @@ def _add_reasons(table: pd.DataFrame, lines: dict[int, str]) -> None:
         table.loc[row, "reason"] = f"{before}; {line}" if before else line
 
 
-def _named(table: pd.DataFrame, ids: Names) -> pd.DataFrame:
-    """A table by position as one by patient."""
-    position = table["position"].to_numpy(dtype=np.int64)
-    rest = table.drop(columns="position")
-    rest.insert(0, "patient_id", ids[position])
-    return rest
+def _of_store(table: pd.DataFrame, patients: Patients) -> pd.DataFrame:
+    """A table by position among some patients as one by position in the store."""
+    return table.assign(position=patients.rows[table["position"].to_numpy(dtype=np.int64)])
 
 
-def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    some = [frame for frame in frames if len(frame)]
-    return pd.concat(some, ignore_index=True) if some else (frames[0] if frames else pd.DataFrame())
+def _joined(frames: list[pd.DataFrame], ids: Names) -> pd.DataFrame:
+    """Tables by position in the store as one by patient, in the store's order."""
+    some = [frame for frame in frames if len(frame)] or frames[:1]
+    if not some:
+        return pd.DataFrame()
+    whole = pd.concat(some, ignore_index=True).sort_values("position", kind="stable", ignore_index=True)
+    whole.insert(0, "patient_id", ids[whole["position"].to_numpy(dtype=np.int64)])
+    return whole.drop(columns="position")
 
 
 def predict(

@@ -40,7 +40,7 @@ def unusual(model: FittedModel, store: Store) -> dict[int, str]:
 
 
 def _all_together(store: Store, source: str, known: Range, patients: Indices) -> str | None:
-    """What is unusual of many patients' values together; of at most JUDGED, evenly drawn, by JUDGED_ROWS rows."""
+    """What is unusual of many patients' values together, by a bounded number of patients and rows."""
     if len(patients) < MANY:
         return None
     some = patients[np.linspace(0, len(patients) - 1, min(JUDGED, len(patients))).astype(np.int64)]

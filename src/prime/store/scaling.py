@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 MAX_ROWS = 20_000  # that a scaling is fitted on
+VALUES_AT_ONCE = 2**18  # that are scaled together: what a processor's own cache holds
 FEATURES_AT_ONCE = 64
 LEAST_ROWS = 20  # of a cancer type, for a scaling of its own
 
@@ -51,6 +52,14 @@ class SourceScaling:
 
         They are taken as those of no cancer type with a scaling of its own.
         """
+        rows = values.reshape(-1, values.shape[-1])
+        scaled = np.empty(rows.shape, dtype=np.float32)
+        size = max(1, VALUES_AT_ONCE // rows.shape[1])
+        for start in range(0, len(rows), size):
+            scaled[start : start + size] = self._scaled(rows[start : start + size])
+        return scaled.reshape(values.shape)
+
+    def _scaled(self, values: NDArray[np.generic]) -> NDArray[np.float32]:
         # Torch, for its fast conversion from float16. What overflows is clipped like any other large value.
         scaled = torch.from_numpy(np.array(values)).to(torch.float32)
         scaled = scaled.sub_(torch.from_numpy(self.centre)).div_(torch.from_numpy(self.scale))
