@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter, Token
 
+from prime.precision import Precision
+
 
 def about(help: str, metavar: str | None = None) -> Parameter:
     """A parameter's words of help, and what stands for its value there (None: what its type says)."""
@@ -71,5 +73,8 @@ TrainedOn = Annotated[
 ]
 PatientFrom = Annotated[
     str | None, about("Finds the patient in a name (TCGA barcode, else up to the first dot).", "REGEX")
+]
+FitPrecision = Annotated[
+    Precision | None, about("Of embeddings, fine-tuning and other methods, instead of the experiment's own.")
 ]
 Accelerator = Annotated[Literal["auto", "cpu", "gpu", "cuda", "mps"], about("Where to run.")]

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from prime.downstream.embeddings import embed, read_out
 from prime.model.prime import Completed, Encoding, Prime
-from prime.settings.evaluation import ReadoutConfig
+from prime.settings.evaluation import FinetuneConfig, ReadoutConfig
 from prime.store.batch import Batch
 from prime.store.inputs import input_spec
 from prime.store.loading import PatientLoader, fit_scalings
@@ -114,3 +115,21 @@ def test_pooling_reads_observed_modalities_only(loader: PatientLoader, network: 
     for i in range(10):
         expected = encoding.fused[i][encoding.observed[i]].mean(dim=(0, 1))
         assert torch.allclose(found[i], expected, atol=1e-5)
+
+
+def test_bfloat16_is_asked_for_by_name_and_stays_near(
+    made_up_store: Store, loader: PatientLoader, network: Prime
+) -> None:
+    observed, patients = made_up_store.observed(), np.arange(60)
+    exact = embed(network, loader, observed, patients, PATTERNS, ReadoutConfig())
+    mixed = embed(network, loader, observed, patients, PATTERNS, ReadoutConfig(precision="bf16-mixed"))
+    assert mixed.values.dtype == np.float32
+    error = np.abs(mixed.values - exact.values)
+    assert error.max() > 0
+    assert error.mean() < 0.02 * exact.values.std()
+
+
+def test_a_precision_that_fine_tuning_would_not_heed_is_refused() -> None:
+    FinetuneConfig.model_validate(FinetuneConfig().model_dump())
+    with pytest.raises(ValidationError, match=r"set finetune\.precision"):
+        FinetuneConfig.model_validate({"precision": "32-true", "readout": {"precision": "bf16-mixed"}})

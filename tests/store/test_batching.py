@@ -19,13 +19,15 @@ def test_rows_are_the_patients_own_and_padding_is_masked(made_up_store: Store, l
     assert batch.patient_ids == tuple(made_up_store.patients["patient_id"].iloc[order])
     for name, source in batch.sources.items():
         index = made_up_store.index(name)
-        assert source.values.dtype == torch.float32
+        stored = made_up_store.values(name)
+        assert source.values.numpy().dtype == stored.dtype
+        assert source.rows.dtype == torch.float32
         assert source.values.shape[1] == max(1, int(index[order, 1].max()))
         for row, patient in enumerate(order):
             start, length = index[patient]
-            expected = loader.scaling[name](made_up_store.values(name)[start : start + length])
+            expected = loader.scaling[name](stored[start : start + length])  # float32
             assert int(source.token_mask[row].sum()) == length
-            assert np.array_equal(source.values[row, :length].numpy(), expected)
+            assert np.array_equal(source.values[row, :length].numpy(), expected.astype(stored.dtype))
             assert not bool(source.token_mask[row, length:].any())
 
 

@@ -7,6 +7,7 @@ from prime.arguments import (
     Accelerator,
     ConfigFile,
     Count,
+    FitPrecision,
     Folder,
     Root,
     Settings,
@@ -35,9 +36,10 @@ def fit(
     with_patients: Annotated[bool, about("Keep the patients, to name similar ones.")] = False,
     out: Annotated[Folder, about("The model folder.")],
     accelerator: Accelerator = "auto",
+    precision: FitPrecision = None,
 ) -> None:
     """Fit a head over whole cohorts and save a model folder."""
-    experiment = read_experiment(config, settings)
+    experiment = read_experiment(config, settings, precision)
     set_threads(threads)
     from prime.predict.fit import fit as fit_head
 

@@ -10,16 +10,22 @@ if TYPE_CHECKING:
     from prime.store.store import Store
 
 
+PRECISIONS = ("evaluate.probe.readout.precision", "evaluate.finetune.precision", "comparison.precision")
+
+
 def say(line: str) -> None:
     """A remark for the user, kept apart from results on standard output."""
     print(line, file=sys.stderr)
 
 
-def read_experiment(path: Path, settings: tuple[str, ...] = ()) -> "ExperimentConfig":
-    """The experiment file with settings overridden."""
+def read_experiment(
+    path: Path, settings: tuple[str, ...] = (), precision: str | None = None
+) -> "ExperimentConfig":
+    """The experiment file with settings overridden; `precision` is that of everything after pretraining."""
     from prime.settings.experiment import load_experiment
 
-    return load_experiment(path, settings)
+    given = () if precision is None else tuple(f"{key}={precision}" for key in PRECISIONS)
+    return load_experiment(path, (*given, *settings))
 
 
 def open_experiment_store(experiment: "ExperimentConfig") -> "Store":

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from prime.arguments import Accelerator, ConfigFile, Folder, Settings, Words, about
+from prime.arguments import Accelerator, ConfigFile, FitPrecision, Folder, Settings, Words, about
 from prime.commands.shared import open_experiment_store, read_experiment
 from prime.devices import device_kind
 from prime.errors import InputError
@@ -36,10 +36,11 @@ def study(
         ),
     ] = (),
     accelerator: Accelerator = "auto",
+    precision: FitPrecision = None,
     pool: JobPool = JobPool(),
 ) -> int:
     """Make a table or figure of the paper, or all of them."""
-    experiment = read_experiment(config, settings)
+    experiment = read_experiment(config, settings, precision)
     from rich.console import Console
 
     from prime.study.context import Context

@@ -3,7 +3,18 @@
 from pathlib import Path
 from typing import Annotated
 
-from prime.arguments import Accelerator, ConfigFile, Count, File, Folder, Settings, Threads, about, whole
+from prime.arguments import (
+    Accelerator,
+    ConfigFile,
+    Count,
+    File,
+    FitPrecision,
+    Folder,
+    Settings,
+    Threads,
+    about,
+    whole,
+)
 from prime.commands.shared import open_experiment_store, read_experiment, set_threads
 from prime.devices import device_of
 from prime.errors import InputError, first_line
@@ -59,10 +70,11 @@ def evaluate(
     out: Annotated[Folder, about("Folder of the tables; taken up again.")],
     folds: Annotated[File | None, about("Folds (csv) or splits (json).")] = None,
     accelerator: Accelerator = "auto",
+    precision: FitPrecision = None,
 ) -> None:
     """Cross-validate survival heads under every missing pattern."""
     given = () if folds is None else (f"evaluate.folds={folds.resolve()}",)
-    experiment = read_experiment(config, (*settings, *given))
+    experiment = read_experiment(config, (*settings, *given), precision)
     set_threads(threads)
     from rich.console import Console
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from prime.arrays import Indices
 from prime.model.prime import Completed, Encoding, Prime, reliability_pool
+from prime.precision import resolved
 from prime.settings.evaluation import ReadoutConfig
 from prime.store.loading import PatientLoader
 
@@ -85,7 +86,7 @@ def embed(
     readout: ReadoutConfig,
     batch_size: int = 64,
 ) -> EmbeddingCache:
-    """Embed `patients` under every pattern with the frozen network, in float32, each distinct subset once.
+    """Embed `patients` under every pattern with the frozen network, each distinct subset once.
 
     A patient's modalities are tokenized once for all subsets. 64 patients, and 64 of their subsets, at a
     time: on processor cores, 256 patients with their reports take half as long again each. Where the head
@@ -95,17 +96,21 @@ def embed(
     """
     model.eval()
     device = next(model.parameters()).device
+    bfloat16 = resolved(readout.precision, device.type) == "bf16-mixed"
+    mixed = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
     who, kept, rows = _subsets(observed, patients, patterns)
     present, owner = np.unique(who, return_inverse=True)
     parts: list[NDArray[np.float32]] = []
     for part in _chunks(len(present), batch_size):
-        own = model.tokenize(loader.batch(present[part]).to(device))
+        with mixed:
+            own = model.tokenize(loader.batch(present[part]).to(device))
         mine = slice(*np.searchsorted(owner, [part.start, part.stop]).tolist())
         for some in _chunks(mine.stop - mine.start, batch_size):
             rows_of = slice(mine.start + some.start, mine.start + some.stop)
             seen = torch.from_numpy(kept[rows_of]).to(device)
             tokens = own[torch.from_numpy(owner[rows_of] - part.start).to(device)]
-            found = model.complete(tokens.masked_fill(~seen[..., None, None], 0.0), seen)
-            encoding = found if set(readout.stages) == {"tokens"} else model.encode(found)
+            with mixed:
+                found = model.complete(tokens.masked_fill(~seen[..., None, None], 0.0), seen)
+                encoding = found if set(readout.stages) == {"tokens"} else model.encode(found)
             parts.append(read_out(encoding, readout).float().cpu().numpy())
     return EmbeddingCache(np.concatenate(parts), rows)

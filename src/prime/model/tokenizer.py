@@ -63,5 +63,5 @@ class ModalityTokenizer(nn.Module):
     def _project(self, name: str, source: SourceBatch, patients: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens (b, L*G, D) of a source of these patients, all who have any, and their mask."""
         key = module_key(name)
-        tokens = self.source_norm[key](self.projections[key](source.values[source.token_mask]))
+        tokens = self.source_norm[key](self.projections[key](source.rows))
         return pad_tokens(tokens, source.token_mask[patients])

@@ -20,11 +20,13 @@ class ReadoutConfig(Strict):
     """What the head reads of the frozen network (assumed; the paper says only "the task head").
 
     `stages`: tokens of each modality before (refined) or after (fused) the backbone, or the reliability
-    pooling over all of them (pooled). `pool`: mean over the K tokens, or all K x D values.
+    pooling over all of them (pooled). `pool`: mean over the K tokens, or all K x D values. `precision`: what
+    the frozen network computes in; a fitted model keeps it, so that predictions are made as its fit was.
     """
 
     stages: tuple[Literal["tokens", "refined", "fused", "pooled"], ...] = ("pooled",)
     pool: Literal["mean", "flatten"] = "mean"
+    precision: Precision = "32-true"
 
 
 class ProbeConfig(Strict):
@@ -70,6 +72,12 @@ class FinetuneConfig(Strict):
     drop_modality: float = Field(default=0.3, gt=0, lt=1)
     precision: Precision = "auto"
     calibrate: bool = True
+
+    @model_validator(mode="after")
+    def _one_precision(self) -> "FinetuneConfig":
+        if self.readout.precision not in ("32-true", self.precision):
+            raise ValueError("readout.precision has no meaning in finetune: set finetune.precision")
+        return self
 
 
 class TaskConfig(Strict):

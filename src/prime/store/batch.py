@@ -6,18 +6,32 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+PATIENTS_AT_ONCE = 32  # whose rows are copied together
+
 
 @dataclass(frozen=True)
 class SourceBatch:
     """One source of B patients.
 
     Attributes:
-        values: (B, L, d) float32; rows of a source, padded to L. Values in masked rows never matter.
+        values: (B, L, d), rows of a source, padded to L: float16 where the store holds it so, else float32.
+            Values in masked rows never matter.
         token_mask: (B, L) bool; True = a real row.
     """
 
     values: Tensor
     token_mask: Tensor
+
+    @property
+    def rows(self) -> Tensor:
+        """(n, d) float32: the real rows, patient after patient."""
+        return self.values[self.token_mask].float()
+
+    def means(self) -> Tensor:
+        """(B, d) float32: the mean of each patient's real rows, zero where there are none."""
+        parts = zip(self.values.split(PATIENTS_AT_ONCE), self.token_mask.split(PATIENTS_AT_ONCE), strict=True)
+        sums = [values.masked_fill(~mask[..., None], 0.0).float().sum(dim=1) for values, mask in parts]
+        return torch.cat(sums) / self.token_mask.sum(dim=1, keepdim=True).clamp_min(1)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def _types_of_enough_rows(types: NDArray[np.str_], length: Indices) -> list[str]
     return [str(name) for name in names[count >= LEAST_ROWS] if name]
 
 
-def scaled_rows(store: Store, scaling: Scaling, name: str, patients: Indices) -> NDArray[np.float32]:
+def scaled_rows(store: Store, scaling: Scaling, name: str, patients: Indices) -> NDArray[np.floating]:
     """The scaled rows (R, d) of a source of these patients, patient after patient."""
     index = store.index(name)
     types = store.patients["cohort"].to_numpy(dtype=str)[patients]
@@ -73,17 +73,19 @@ class PatientLoader:
         self._index = {name: np.asarray(store.index(name)) for name in self.sources}
         self._values = {name: store.values(name) for name in self.sources}
 
-    def _rows(self, name: str, patients: Indices) -> NDArray[np.float32]:
+    def _rows(self, name: str, patients: Indices) -> NDArray[np.floating]:
+        """The scaled rows (R, d) of some patients, in the precision of the store."""
         index = self._index[name]
         types = self.cohort_names[self.cohort_codes[np.repeat(patients, index[patients, 1])]]
-        return self.scaling[name].rows(self._values[name][gather_rows(index, patients)], types)
+        values = self._values[name][gather_rows(index, patients)]
+        return self.scaling[name].rows(values, types, values.dtype)
 
     def _source(self, name: str, patients: Indices) -> SourceBatch:
         index = self._index[name]
         length = index[patients, 1]
         mask = np.arange(max(1, int(length.max(initial=0)))) < length[:, None]  # (B, L)
         dim = self.store.sources[name].dim
-        values = np.zeros((*mask.shape, dim), dtype=np.float32)
+        values = np.zeros((*mask.shape, dim), dtype=self._values[name].dtype)
         for part in patient_chunks(index, patients, dim):
             values[part][mask[part]] = self._rows(name, patients[part])
         return SourceBatch(torch.from_numpy(values), torch.from_numpy(mask))

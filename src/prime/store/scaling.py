@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
+from torch import Tensor
 
 MAX_ROWS = 20_000  # that a scaling is fitted on
 VALUES_AT_ONCE = 2**18  # that are scaled together: what a processor's own cache holds
@@ -37,33 +38,36 @@ class SourceScaling:
             and 0 < self.clip < float("inf")
         )
 
-    def rows(self, values: NDArray[np.generic], types: NDArray[np.str_]) -> NDArray[np.float32]:
-        """Scaled float32 rows (R, d) of patients of these cancer types (R,)."""
+    def rows(
+        self, values: NDArray[np.generic], types: NDArray[np.str_], dtype: DTypeLike = np.float32
+    ) -> NDArray[np.floating]:
+        """Scaled rows (R, d), float32 or float16, of patients of these cancer types (R,)."""
         if not self.own:
-            return self(values)
-        scaled = np.empty(values.shape, dtype=np.float32)
+            return self(values, dtype)
+        scaled = np.empty(values.shape, dtype=dtype)
         for name in np.unique(types):
             mine = types == name
-            scaled[mine] = self.own.get(str(name), self)(values[mine])
+            scaled[mine] = self.own.get(str(name), self)(values[mine], dtype)
         return scaled
 
-    def __call__(self, values: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Scaled float32 values of any shape (..., d); a NaN feature becomes 0, the training median.
+    def __call__(self, values: NDArray[np.generic], dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
+        """Scaled values of any shape (..., d), float32 or float16; a NaN becomes 0, the training median.
 
         They are taken as those of no cancer type with a scaling of its own.
         """
         rows = values.reshape(-1, values.shape[-1])
-        scaled = np.empty(rows.shape, dtype=np.float32)
+        scaled = np.empty(rows.shape, dtype=dtype)
+        result = torch.from_numpy(scaled)
         size = max(1, VALUES_AT_ONCE // rows.shape[1])
         for start in range(0, len(rows), size):
-            scaled[start : start + size] = self._scaled(rows[start : start + size])
+            result[start : start + size] = self._scaled(rows[start : start + size])
         return scaled.reshape(values.shape)
 
-    def _scaled(self, values: NDArray[np.generic]) -> NDArray[np.float32]:
-        # Torch, for its fast conversion from float16. What overflows is clipped like any other large value.
+    def _scaled(self, values: NDArray[np.generic]) -> Tensor:
+        # Torch, for its fast conversions of float16. What overflows is clipped like any other large value.
         scaled = torch.from_numpy(np.array(values)).to(torch.float32)
         scaled = scaled.sub_(torch.from_numpy(self.centre)).div_(torch.from_numpy(self.scale))
-        return scaled.clamp_(-self.clip, self.clip).nan_to_num_(nan=0.0).numpy()
+        return scaled.clamp_(-self.clip, self.clip).nan_to_num_(nan=0.0)
 
 
 def fit_scaling(values: NDArray[np.generic], clip: float) -> SourceScaling:

@@ -38,7 +38,7 @@ class Instances(nn.Module):
         masks: list[Tensor] = []
         for name in self.sources:
             source = batch.sources[name]
-            projected = self.projections[module_key(name)](source.values[source.token_mask])
+            projected = self.projections[module_key(name)](source.rows)
             padded, mask = pad_tokens(projected.float(), source.token_mask)
             tokens.append(padded)
             masks.append(mask)

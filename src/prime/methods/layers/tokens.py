@@ -85,5 +85,5 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def clean(source: SourceBatch) -> Tensor:
-    """Values (B, L, d) with zeros in masked places, whatever stood there."""
-    return source.values.masked_fill(~source.token_mask[..., None], 0.0)
+    """Values (B, L, d) float32 with zeros in masked places, whatever stood there."""
+    return source.values.masked_fill(~source.token_mask[..., None], 0.0).float()

@@ -45,10 +45,7 @@ def summarise_source(source: SourceBatch, centre: Tensor, loadings: Tensor) -> T
 
     centre (B, d), of each patient's cancer type; loadings (d, C).
     """
-    mask = source.token_mask[..., None]
-    total = source.values.masked_fill(~mask, 0.0).sum(dim=1)
-    mean = total / mask.sum(dim=1).clamp_min(1)
-    scores = ((mean - centre) @ loadings).clamp(-CLIP, CLIP)
+    scores = ((source.means() - centre) @ loadings).clamp(-CLIP, CLIP)
     return torch.where(source.token_mask.any(dim=1)[:, None], scores, 0.0)
 
 
