@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from prime.arrays import Flags
 from prime.cohort.covariates import (
     ClinicalRows,
     Covariates,
@@ -49,8 +50,9 @@ def read_clinical_source(config: ClinicalSource, root: Path, where: str) -> Sour
     names = [item.name for item in config.covariates]
     values = _float32(np.stack([covariate(item, rows) for item in config.covariates], axis=1), names, rows)
     there = ~np.isnan(values)
-    names, empty = without_empty(names, there.any(axis=0), f"{where}: {path}", rows.notes)
-    values, known = values[:, there.any(axis=0)], there.any(axis=1)  # (n, d), (n,)
+    held: Flags = np.asarray(there.any(axis=0))
+    names, empty = without_empty(names, held, f"{where}: {path}", rows.notes)
+    values, known = values[:, held], there.any(axis=1)  # (n, d), (n,)
     if not known.all():
         rows.notes.append(f"{int((~known).sum()):,} patients have no covariate: counted as missing")
     return SourceRows(
