@@ -1,6 +1,7 @@
 """Time and memory of every command at the shape of the paper's data, by the number of patients.
 
     python benchmarks/scale.py FOLDER [--patients 1044 10439 104390] [--commands check pack] [--seconds 300]
+    python benchmarks/scale.py FOLDER --vectors 1000000
 
 The cohort has 128 slide tokens and 200 report tokens of 768 numbers as float16, one h5 file a patient, and
 2,048 RNA values; a third of the patients lack each, nobody all. It is written to FOLDER once for each number;
@@ -9,7 +10,7 @@ Two cancer types of 33 have folds. Every command runs in a process of its own wi
 time, wall time, and the peak of its own memory beside mapped files (RssAnon and RssShmem, read ten times a
 second). Pretraining is stopped after --seconds. What a network needs comes from pretraining on the smallest
 cohort. Prints a Markdown table; the growth is the exponent between two sizes: 1 where twice the patients take
-twice as long.
+twice as long. With --vectors the cohort has two tables of 64 numbers instead, and is checked and packed.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -31,6 +33,7 @@ import yaml
 BASE = 1044
 TOKENS = {"tiles": 128, "notes": 200}
 WIDTH, GENES, TYPES = 768, 2048, 33
+VECTOR = 64
 SHARE = 2 / 3
 COMMANDS = ("check", "pack", "pretrain", "evaluate", "fit", "predict")
 
@@ -58,14 +61,14 @@ def write_tokens(folder: Path, rows: int, seed: int) -> None:
             file["features"] = shared + rng.normal(size=WIDTH).astype(np.float16)
 
 
-def write_genes(path: Path, ids: np.ndarray) -> None:
-    """The RNA table, a thousand patients at a time."""
-    rng = np.random.default_rng(1)
-    columns = [f"g{i}" for i in range(GENES)]
+def write_genes(path: Path, ids: np.ndarray, width: int = GENES, at_once: int = 1000, seed: int = 1) -> None:
+    """A table of vectors, some patients at a time."""
+    rng = np.random.default_rng(seed)
+    columns = [f"g{i}" for i in range(width)]
     writer: pq.ParquetWriter | None = None
-    for start in range(0, len(ids), 1000):
-        part = ids[start : start + 1000]
-        values = rng.normal(size=(len(part), GENES)).astype(np.float32)
+    for start in range(0, len(ids), at_once):
+        part = ids[start : start + at_once]
+        values = rng.normal(size=(len(part), width)).astype(np.float32)
         table = pa.Table.from_arrays([pa.array(part), *values.T.copy()], names=["patient_id", *columns])
         writer = writer or pq.ParquetWriter(path, table.schema)
         writer.write_table(table)
@@ -73,20 +76,9 @@ def write_genes(path: Path, ids: np.ndarray) -> None:
         writer.close()
 
 
-def write_cohort(folder: Path, base: Path, patients: int) -> Path:
-    """A cohort of so many patients and its experiment; what stands there already is kept."""
-    experiment = folder / "experiment.yaml"
-    if experiment.is_file():
-        return experiment
-    ids, have = np.array(names_of(patients)), who_has(patients)
-    rng = np.random.default_rng(2)
-    for column, source in ((0, "tiles"), (2, "notes")):
-        (folder / source).mkdir(parents=True, exist_ok=True)
-        for i in np.flatnonzero(have[:, column]):
-            target = folder / source / f"{ids[i]}.h5"
-            if not target.exists():
-                os.link(base / source / f"{ids[i % BASE]}.h5", target)
-    write_genes(folder / "genes.parquet", ids[have[:, 1]])
+def write_description(folder: Path, ids: np.ndarray, modalities: dict[str, Any]) -> None:
+    """The clinical table of patients and the cohort file."""
+    rng, patients = np.random.default_rng(2), len(ids)
     types = np.array([f"T{i:02d}" for i in rng.permutation(np.arange(patients) % TYPES)])
     time_days = (1500 * rng.exponential(size=patients)).round() + 1
     clinical = {"id": ids, "type": types, "t": time_days, "e": rng.integers(0, 2, patients)}
@@ -98,13 +90,42 @@ def write_cohort(folder: Path, base: Path, patients: int) -> Path:
             "format": "table", "path": "clinical.csv", "patient_id": "id", "cohort": "type",
             "endpoints": {"os": {"time": "t", "event": "e"}},
         },
-        "modalities": {
-            "image": {"tiles": {"reader": "h5", "path": "tiles", "max_tokens": TOKENS["tiles"]}},
-            "rna": {"genes": {"reader": "vector", "path": "genes.parquet", "group_size": 32}},
-            "report": {"notes": {"reader": "h5", "path": "notes", "max_tokens": TOKENS["notes"]}},
-        },
+        "modalities": modalities,
     }  # fmt: skip
     (folder / "cohort.yaml").write_text(yaml.safe_dump(cohort, sort_keys=False), encoding="utf-8")
+
+
+def write_vectors(folder: Path, patients: int) -> None:
+    """A cohort of two tables of vectors; what stands there already is kept."""
+    if (folder / "cohort.yaml").is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    ids, have = np.array(names_of(patients)), who_has(patients)
+    for column, name in enumerate(("first", "second")):
+        write_genes(folder / f"{name}.parquet", ids[have[:, column]], VECTOR, 100_000, column)
+    tables = {n: {n: {"reader": "vector", "path": f"{n}.parquet"}} for n in ("first", "second")}
+    write_description(folder, ids, tables)
+
+
+def write_cohort(folder: Path, base: Path, patients: int) -> Path:
+    """A cohort of so many patients and its experiment; what stands there already is kept."""
+    experiment = folder / "experiment.yaml"
+    if experiment.is_file():
+        return experiment
+    ids, have = np.array(names_of(patients)), who_has(patients)
+    for column, source in ((0, "tiles"), (2, "notes")):
+        (folder / source).mkdir(parents=True, exist_ok=True)
+        for i in np.flatnonzero(have[:, column]):
+            target = folder / source / f"{ids[i]}.h5"
+            if not target.exists():
+                os.link(base / source / f"{ids[i % BASE]}.h5", target)
+    write_genes(folder / "genes.parquet", ids[have[:, 1]])
+    modalities = {
+        "image": {"tiles": {"reader": "h5", "path": "tiles", "max_tokens": TOKENS["tiles"]}},
+        "rna": {"genes": {"reader": "vector", "path": "genes.parquet", "group_size": 32}},
+        "report": {"notes": {"reader": "h5", "path": "notes", "max_tokens": TOKENS["notes"]}},
+    }
+    write_description(folder, ids, modalities)
     settings = {
         "cohort": "cohort.yaml",
         "store": "store",
@@ -192,8 +213,17 @@ def main() -> None:
     parser.add_argument("--patients", type=int, nargs="+", default=[1044, 10439, 104390])
     parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS))
     parser.add_argument("--seconds", type=float, default=300.0, help="after which pretraining is stopped")
+    parser.add_argument(
+        "--vectors", type=int, help="so many patients with two tables of vectors, and no tokens"
+    )
     options = parser.parse_args()
     folder: Path = options.folder.resolve()
+    if options.vectors:
+        place = folder / f"vectors{options.vectors}"
+        write_vectors(place, options.vectors)
+        done = ("check", "pack")
+        print_table({(c, options.vectors): measure(arguments_of(c, place, folder), math.inf) for c in done})
+        return
     for seed, (source, rows) in enumerate(TOKENS.items()):
         if not (folder / "base" / source / f"{names_of(BASE)[-1]}.h5").is_file():
             write_tokens(folder / "base" / source, rows, seed)

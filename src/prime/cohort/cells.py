@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import lru_cache
 
 _WORDS = ("not available", "not applicable", "not reported", "not evaluated", "unknown", "discrepancy")
 MISSING = frozenset(
@@ -16,6 +17,7 @@ def is_missing(value: object) -> bool:
     return str(value).strip().lower() in MISSING
 
 
+@lru_cache(maxsize=2**12, typed=True)
 def value_key(value: object) -> str:
     """One spelling for equal values: 1, 1.0, "1", true and "1:DECEASED" are the same; text ignores case."""
     text = str(value).strip().lower()

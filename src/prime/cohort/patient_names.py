@@ -27,9 +27,13 @@ def patient_in(name: str, where: str, pattern: str = PATIENT_FROM) -> str | None
 
 def spelt_twice(patients: Iterable[str]) -> list[list[str]]:
     """Ids that are one patient's: they differ in case, blanks, or (of numbers) zeros or decimals only."""
-    spellings: dict[str, list[str]] = {}
+    first: dict[str, str] = {}
+    several: dict[str, list[str]] = {}
     for patient in patients:
         key = patient.strip().lower()
         key = f"{int(match.group(1))}" if (match := NUMBER.fullmatch(key)) else key
-        spellings.setdefault(key, []).append(patient)
-    return [group for group in spellings.values() if len(group) > 1]
+        if key in first:
+            several.setdefault(key, [first[key]]).append(patient)
+        else:
+            first[key] = patient
+    return [several[key] for key in first if key in several] if several else []

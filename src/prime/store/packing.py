@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from prime.store.manifest import (
     SourceManifest,
     source_config_hash,
 )
+
+WRITTEN_TOGETHER = 2**16  # numbers
 
 
 def pack(config: CohortConfig, out: Path | str, progress: bool = True) -> Path:
@@ -137,23 +139,43 @@ def _stream(source: SourceRows, path: Path, dtype: str) -> pd.DataFrame:
     patients: list[str] = []
     lengths: list[int] = []
     with replacing(path) as temporary, ArrayWriter(temporary, source.dim, dtype) as writer:
-        for patient, rows in source.patients:
-            _require_numbers(rows, source, patient)
+        for group in _several(source.patients):
+            rows = np.concatenate([own for _, own in group]) if len(group) > 1 else group[0][1]
+            if _has_bad_numbers(rows, source):
+                _refuse_bad_numbers(group, source)
             writer.append(rows)
-            patients.append(patient)
-            lengths.append(len(rows))
+            patients += [patient for patient, _ in group]
+            lengths += [len(own) for _, own in group]
     length = np.asarray(lengths, dtype=np.int64)
     start = np.cumsum(length) - length
     return pd.DataFrame({"patient_id": pd.Series(patients, dtype=object), "start": start, "length": length})
 
 
-def _require_numbers(rows: NDArray[np.float32], source: SourceRows, patient: str) -> None:
-    """Raise InputError for an infinite number, and for NaN where it does not mean a missing feature."""
-    bad = ~np.isfinite(rows) if source.kind == "sequence" else np.isinf(rows)
-    if bad.any():
-        raise InputError(
-            f"{source.detected}: patient {patient} has NaN or an infinite number; correct the file"
-        )
+def _several(
+    patients: Iterable[tuple[str, NDArray[np.float32]]],
+) -> Iterator[list[tuple[str, NDArray[np.float32]]]]:
+    """Patients and their rows, those of few numbers together: a call for each takes longer than its work."""
+    waiting: list[tuple[str, NDArray[np.float32]]] = []
+    values = 0
+    for patient, rows in patients:
+        waiting.append((patient, rows))
+        values += rows.size
+        if values >= WRITTEN_TOGETHER:
+            yield waiting
+            waiting, values = [], 0
+    if waiting:
+        yield waiting
+
+
+def _has_bad_numbers(rows: NDArray[np.float32], source: SourceRows) -> bool:
+    """Whether there is an infinite number, or NaN where it does not mean a missing feature."""
+    return bool((~np.isfinite(rows) if source.kind == "sequence" else np.isinf(rows)).any())
+
+
+def _refuse_bad_numbers(group: list[tuple[str, NDArray[np.float32]]], source: SourceRows) -> None:
+    """Raise InputError that names the first of these patients with such a number."""
+    patient = next(patient for patient, rows in group if _has_bad_numbers(rows, source))
+    raise InputError(f"{source.detected}: patient {patient} has NaN or an infinite number; correct the file")
 
 
 def _finish(

@@ -256,11 +256,13 @@ def _by_patient(
         return
     codes, unique = pd.factorize(ids, sort=True)
     order = np.argsort(codes, kind="stable")
-    starts = np.searchsorted(codes[order], np.arange(len(unique)))
-    ends = np.append(starts[1:], len(order))
-    for patient, start, end in zip(unique, starts, ends, strict=True):
-        own = np.array(values[rows[order[start:end]]][:, columns])
-        yield str(patient), _nan_mean(own) if average and len(own) > 1 else own
+    ends = np.cumsum(np.bincount(codes, minlength=len(unique))).tolist()
+    places, plain, start = rows[order].tolist(), np.asarray(values), 0
+    for patient, end in zip(unique, ends, strict=True):
+        own = plain[places[start:end]] if end - start > 1 else plain[places[start] : places[start] + 1]
+        own = own if isinstance(columns, slice) else own[:, columns]
+        yield str(patient), _nan_mean(own) if average and end - start > 1 else own
+        start = end
 
 
 def _nan_mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:
