@@ -176,7 +176,7 @@ def test_an_unusable_content_range_starts_over(
     place: Place, held: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.partial(DATA[:held])
-    monkeypatch.setattr("gdc_server._Handler.send_header", shifted(place.gdc))
+    monkeypatch.setattr("tests.encode.gdc_server._Handler.send_header", shifted(place.gdc))
     if held:
         assert [start for start, _ in place.fetch()] == [30_000, 0]
     else:
