@@ -13,7 +13,7 @@ help:
 	@echo "make fuzz    change inputs of every kind, TIMES=6 as often as the tests do (14,000 cases)"
 	@echo "make lint    ruff: rules and layout"
 	@echo "make types   pyright, strict"
-	@echo "make results the tables of docs/results/inductive, on the real patients (hours; SEEDS=full for three, MORE='--set evaluate.seeds=[1]')"
+	@echo "make results the tables of docs/results/inductive, on the real patients (hours; SEEDS=full for three seeds)"
 	@echo "make clean   remove runs/demo, caches and .venv"
 
 .venv: .venv/.stamp
@@ -47,13 +47,13 @@ types: .venv/.stamp
 # One seed on two cores: see docs/results.md for the time. What is done is not done again.
 SEEDS ?= quick
 MORE ?=
-STUDY := $(BIN)/prime study --config configs/tcga.yaml --out runs/study-tcga --preset $(SEEDS) --jobs $(WORKERS) $(MORE)
+STUDY := --config configs/tcga.yaml --out runs/study-tcga --preset $(SEEDS) --jobs $(WORKERS) $(MORE)
 FEW := --set 'evaluate.methods=[late_ridge,block_ridge_annotated,shared_ridge]' \
   --set 'evaluate.modes=[lp_shared,lp_shared_annotated]' --set 'evaluate.tasks=[{name: os, endpoint: os}]'
 
 results: .venv/.stamp
-	for name in table2 table3 table4 comparison metrics same_site; do $(STUDY) $$name || exit 1; done
-	$(STUDY) figure3 $(FEW)
+	for name in table2 table3 table4 comparison metrics same_site; do $(BIN)/prime study $$name $(STUDY) || exit 1; done
+	$(BIN)/prime study figure3 $(STUDY) $(FEW)
 	$(BIN)/prime report runs/study-tcga --markdown docs/results/inductive
 
 clean:

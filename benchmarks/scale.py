@@ -61,7 +61,7 @@ def write_tokens(folder: Path, rows: int, seed: int) -> None:
             file["features"] = shared + rng.normal(size=WIDTH).astype(np.float16)
 
 
-def write_genes(path: Path, ids: np.ndarray, width: int = GENES, at_once: int = 1000, seed: int = 1) -> None:
+def write_table(path: Path, ids: np.ndarray, width: int = GENES, at_once: int = 1000, seed: int = 1) -> None:
     """A table of vectors, some patients at a time."""
     rng = np.random.default_rng(seed)
     columns = [f"g{i}" for i in range(width)]
@@ -102,7 +102,7 @@ def write_vectors(folder: Path, patients: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     ids, have = np.array(names_of(patients)), who_has(patients)
     for column, name in enumerate(("first", "second")):
-        write_genes(folder / f"{name}.parquet", ids[have[:, column]], VECTOR, 100_000, column)
+        write_table(folder / f"{name}.parquet", ids[have[:, column]], VECTOR, 100_000, column)
     tables = {n: {n: {"reader": "vector", "path": f"{n}.parquet"}} for n in ("first", "second")}
     write_description(folder, ids, tables)
 
@@ -119,7 +119,7 @@ def write_cohort(folder: Path, base: Path, patients: int) -> Path:
             target = folder / source / f"{ids[i]}.h5"
             if not target.exists():
                 os.link(base / source / f"{ids[i % BASE]}.h5", target)
-    write_genes(folder / "genes.parquet", ids[have[:, 1]])
+    write_table(folder / "genes.parquet", ids[have[:, 1]])
     modalities = {
         "image": {"tiles": {"reader": "h5", "path": "tiles", "max_tokens": TOKENS["tiles"]}},
         "rna": {"genes": {"reader": "vector", "path": "genes.parquet", "group_size": 32}},

@@ -1,9 +1,12 @@
 """The precision that networks compute in, by device."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from prime import precision as precision_module
+from prime.commands.shared import read_experiment
 from prime.precision import fast_bfloat16, resolved
 
 
@@ -29,3 +32,15 @@ def test_a_named_precision_stays(fast: bool, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_other_devices_take_float32() -> None:
     assert resolved("auto", "mps") == "32-true"
+
+
+def test_one_option_is_for_all_that_comes_after_pretraining(tmp_path: Path) -> None:
+    path = tmp_path / "e.yaml"
+    path.write_text("cohort: c.yaml\n", encoding="utf-8")
+    plain, given = read_experiment(path), read_experiment(path, (), "bf16-mixed")
+    assert plain.evaluate.probe.readout.precision == "32-true"
+    assert given.pretrain == plain.pretrain
+    assert given.evaluate.probe.readout.precision == "bf16-mixed"
+    assert (given.evaluate.finetune.precision, given.comparison.precision) == ("bf16-mixed", "bf16-mixed")
+    named = read_experiment(path, ("comparison.precision=32-true",), "bf16-mixed")
+    assert named.comparison.precision == "32-true"

@@ -548,3 +548,27 @@ def test_who_served_before_is_said(work: Path, tmp_path: Path) -> None:
     new = predict(tmp_path / "model", new_patients(work), tmp_path / "new.csv")
     ids = set(manifest["fitted_patients"]) | set(own.index)
     assert (new.loc[~new["patient_id"].isin(ids), "seen_in"] == "").all()
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_fit_keeps_the_precision_that_auto_meant(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    """Else predictions on another device would embed otherwise than the fit did."""
+    monkeypatch.setattr("prime.precision.fast_bfloat16", lambda device: fast)
+    experiment = config(work, "evaluate.probe.readout.precision=auto")
+    fit(Store.open(work / "cohort" / "store"), experiment, work / "run", ("all",), tmp_path / "model")
+    kept = load_model(tmp_path / "model").description.readout.precision
+    assert kept == ("bf16-mixed" if fast else "32-true")
+
+
+def test_tables_of_tests_and_reasons_are_in_the_order_of_the_store(work: Path, tmp_path: Path) -> None:
+    """Patients are scored type after type."""
+    store = new_patients(work)
+    assert store.patients["cohort"].is_monotonic_increasing is False
+    found = whole(work / "model", work, tmp_path / "p.csv", top=2)
+    place = {str(name): row for row, name in enumerate(store.patients["patient_id"])}
+    for table in (found.tests, found.reasons):
+        assert table is not None
+        assert table["patient_id"].map(place).is_monotonic_increasing
+        assert table["patient_id"].nunique() > 10

@@ -20,6 +20,7 @@ from prime.evaluation.metrics import concordance_within
 from prime.files import sha256_text
 from prime.model.checkpoint import MANIFEST, WEIGHTS, Checkpoint, load_checkpoint
 from prime.parsing import read_json
+from prime.precision import resolved
 from prime.predict.kept_patients import KeptPatients, keep_patients
 from prime.predict.learn import Labelled, Scores
 from prime.predict.learner import FOLDS, Learner
@@ -175,7 +176,9 @@ def fit(
         task=task,
         cohorts=cohorts,
         mode=mode,
-        readout=probe.readout,
+        readout=probe.readout.model_copy(
+            update={"precision": resolved(probe.readout.precision, device.type)}
+        ),
         distributions=probe.shared.distributions,
         feature_names={n: tuple(s.feature_names) for n, s in store.sources.items() if s.feature_names},
         attributes={n: s.attributes for n, s in store.sources.items()},
