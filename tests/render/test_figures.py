@@ -279,6 +279,17 @@ def test_lines_and_bands_are_broken_where_a_value_is_undefined() -> None:
     assert line.count("M") == band.count("M") == 2
 
 
+def test_what_has_no_place_on_the_axis_is_not_drawn(tmp_path: Path) -> None:
+    smooth = Series("smooth", [NAN, NAN], [NAN, NAN])
+    groups = Series("groups", [0.2, math.inf], [0.3, 0.5], [0.1, 0.2], [0.4, 0.7], "points")
+    panel = Panel("5 years", "predicted", "observed", (smooth, groups), y_range=(0, 1))
+    figure = Figure("calibration", "", "", (panel,))
+    write_figure(figure, tmp_path / "calibration")
+    drawn = json.loads((tmp_path / "calibration.json").read_text())
+    rows = [row for rows in drawn["datasets"].values() for row in rows]
+    assert [(row["label"], row["at"], row["y"]) for row in rows] == [("groups", 0.2, 0.3)]
+
+
 def test_marks_do_not_hide_a_long_line() -> None:
     def size(count: int) -> int:
         figure = Figure("f", "", "", (Panel("t", "x", "y", (Series("a", range(count), range(count)),)),))

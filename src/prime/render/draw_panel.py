@@ -106,7 +106,7 @@ def panel_view(panel: Panel, look: Look, place: Place, legend: Spec | None) -> S
 
 
 def panel_rows(panel: Panel) -> list[Spec]:
-    """One row per value, and one per censoring mark; NaN is None.
+    """One row per value, and one per censoring mark; a y that is NaN is None, a value without a place is no row.
 
     Columns: kind, label, at (position along the categories or x), x (what hover text calls it), y, low, high,
     interval (as text), n, and for bars the edges `start` and `end`.
@@ -115,6 +115,8 @@ def panel_rows(panel: Panel) -> list[Spec]:
     for series in panel.series:
         shift, step = panel.dodge(series)
         for place, (x, y) in enumerate(zip(series.x, series.y, strict=True)):
+            if not math.isfinite(x):
+                continue
             named = panel.categories[int(x)] if panel.categories else _number(x)
             row: Spec = {"kind": series.kind, "label": series.label, "at": x + shift, "x": named}
             row["y"] = _number(y)
