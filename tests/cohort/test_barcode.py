@@ -40,6 +40,23 @@ def test_near_barcodes_are_refused(text: str) -> None:
     assert not barcode.is_tcga(text)
 
 
+@given(_patients, st.sampled_from("-._"), st.booleans(), st.integers(1, 99))
+def test_a_barcode_in_other_words(patient: str, dash: str, small: bool, kind: int) -> None:
+    written = f"{patient}-{kind:02d}A-01-DX1"
+    other = written.replace("-", dash)
+    other = other.lower() if small else other
+    assert barcode.spelt(other) == written
+    found = barcode.sample(f"{other}.5f1a.svs")
+    assert found == barcode.Sample(patient, written, f"{kind:02d}", "DX")
+
+
+@pytest.mark.parametrize(
+    "text", ["P.01", "tcga", "TCGA-AA.0001", "TCGA-AA-0001 ", "XTCGA-AA-0001", "TCGA-AAA-0001"]
+)
+def test_what_is_no_whole_barcode_stays(text: str) -> None:
+    assert barcode.spelt(text) == text
+
+
 def test_patient_of_a_report_file_name() -> None:
     assert barcode.patient("TCGA-AA-0001.some-tag") == "TCGA-AA-0001"
     assert barcode.sample_type("TCGA-AA-0001") is None

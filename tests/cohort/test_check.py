@@ -236,6 +236,14 @@ def test_ids_that_never_meet_are_an_error(cohort: Path) -> None:
     )
 
 
+def test_ids_of_samples_are_no_patients_and_the_error_says_so(cohort: Path) -> None:
+    edit_table(
+        cohort / "slide_stats.csv",
+        lambda t: t.assign(patient_id=[f"TCGA.AA.{row:04d}.01A" for row in range(len(t))]),
+    )
+    assert_one(run(cohort).errors, "slide_stats", "it has 'TCGA-AA-0000-01A'", "barcodes of samples")
+
+
 def test_ids_that_differ_in_case_are_one_patient_twice(cohort: Path) -> None:
     edit_table(
         cohort / "slide_stats.csv",

@@ -11,6 +11,11 @@ from prime.errors import InputError
     [
         ("TCGA-22-1000-01Z-00-DX1.a1b2.svs", PATIENT_FROM, "TCGA-22-1000"),
         ("TCGA-BP-5195.25C0B433", PATIENT_FROM, "TCGA-BP-5195"),
+        ("TCGA.22.1000.01A", PATIENT_FROM, "TCGA-22-1000"),
+        ("tcga-22-1000-01z-00-dx1.a1b2", PATIENT_FROM, "TCGA-22-1000"),
+        ("TCGA_22_1000_01A", PATIENT_FROM, "TCGA-22-1000"),
+        ("TCGA-22-10001.x", PATIENT_FROM, "TCGA-22-10001"),
+        ("sample TCGA.22.1000", r"sample (.*)", "TCGA-22-1000"),
         ("p1.tag.h5", PATIENT_FROM, "p1"),
         (" p1 .h5", PATIENT_FROM, "p1"),
         (".hidden", PATIENT_FROM, None),

@@ -3,17 +3,23 @@
 TSS is the tissue source site, `TCGA-TSS-PART` the patient, SS the sample type and V its vial, PP the portion
 and A its analyte. A slide is diagnostic (`DX1`) or a frozen section from the top, the middle or the bottom of
 the portion (`TS1`, `MS1`, `BS1`).
+
+R's tables have dots for the dashes (`TCGA.05.4244.01A`), and names of files may be in small letters: `spelt`,
+and all that looks for a barcode in a name, read these as TCGA writes them.
 """
 
 import re
 from dataclasses import dataclass
 
 _PATIENT = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?=$|[-.])")
-_ANYWHERE = re.compile(
-    r"(?<![A-Za-z0-9])(?P<patient>TCGA-[A-Za-z0-9]{2}-[A-Za-z0-9]{4})(?![A-Za-z0-9])"
-    r"(?:-(?P<type>[0-9]{2})[A-Za-z]?(?![A-Za-z0-9])"
-    r"(?:-[0-9]{2}[A-Za-z]?(?![A-Za-z0-9])(?:-(?P<section>DX|TS|MS|BS)[A-Za-z0-9]*|(?:-[A-Za-z0-9]{2,4}){2})?)?)?"
+_ANYWHERE = re.compile(  # the same sign between all parts
+    r"(?<![A-Z0-9])(?P<patient>TCGA(?P<dash>[-._])[A-Z0-9]{2}(?P=dash)[A-Z0-9]{4})(?![A-Z0-9])"
+    r"(?:(?P=dash)(?P<type>[0-9]{2})[A-Z]?(?![A-Z0-9])"
+    r"(?:(?P=dash)[0-9]{2}[A-Z]?(?![A-Z0-9])"
+    r"(?:(?P=dash)(?P<section>DX|TS|MS|BS)[A-Z0-9]*|(?:(?P=dash)[A-Z0-9]{2,4}){2})?)?)?",
+    re.IGNORECASE | re.ASCII,
 )
+_WHOLE = re.compile(r"TCGA([-._])[A-Z0-9]{2}\1[A-Z0-9]{4}(?:\1[A-Z0-9]{2,4})*", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,12 @@ class Sample:
     barcode: str
     type: str | None
     section: str | None
+
+
+def spelt(text: str) -> str:
+    """A text that is a barcode as TCGA writes it, in capitals with dashes; any other text as it is."""
+    match = _WHOLE.fullmatch(text)
+    return text if match is None else text.upper().replace(match[1], "-")
 
 
 def is_tcga(text: str) -> bool:
@@ -56,7 +68,13 @@ def sample(name: str) -> Sample | None:
     match = _ANYWHERE.search(name)
     if match is None:
         return None
-    return Sample(match["patient"], match.group(), match["type"], match["section"])
+    section = match["section"]
+    return Sample(
+        spelt(match["patient"]),
+        match.group().upper().replace(match["dash"], "-"),
+        match["type"],
+        None if section is None else section.upper(),
+    )
 
 
 def sample_type(name: str) -> str | None:

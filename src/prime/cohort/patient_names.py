@@ -3,15 +3,17 @@
 import re
 from collections.abc import Iterable
 
+from prime.cohort import barcode
 from prime.errors import InputError
 
 NUMBER = re.compile(r"([0-9]{1,40})(?:\.0+)?")
-PATIENT_FROM = r"^(TCGA-[A-Za-z0-9]{2}-[A-Za-z0-9]{4})|^([^.]+)"  # a TCGA patient, else up to the first dot
+# a TCGA patient, with dots for dashes or in small letters too, else up to the first dot
+PATIENT_FROM = r"^((?:TCGA|tcga)([-._])[A-Za-z0-9]{2}\2[A-Za-z0-9]{4})(?![A-Za-z0-9])|^([^.]+)"
 
 
 def patient_in(name: str, where: str, pattern: str = PATIENT_FROM) -> str | None:
     """The first group of a regular expression that matched in the name (the whole match if it has no groups),
-    without blanks at its ends; None where that leaves nothing.
+    without blanks at its ends, a barcode as TCGA writes it; None where that leaves nothing.
 
     Raises InputError, which begins with `where`, for a pattern that is no regular expression.
     """
@@ -22,7 +24,7 @@ def patient_in(name: str, where: str, pattern: str = PATIENT_FROM) -> str | None
     if match is None:
         return None
     groups = (group for group in (match.groups() or (match.group(),)) if group)
-    return next(groups, "").strip() or None
+    return barcode.spelt(next(groups, "").strip()) or None
 
 
 def spelt_twice(patients: Iterable[str]) -> list[list[str]]:

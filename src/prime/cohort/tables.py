@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prime.arrays import Flags
+from prime.cohort import barcode
 from prime.cohort.cells import is_missing
 from prime.cohort.table_bounds import parquet_fault, sheet_fault, text_fault
 from prime.errors import InputError, first_line
@@ -164,7 +165,8 @@ def require_columns(frame: pd.DataFrame | WideTable, names: list[str], path: Pat
 
 
 def patient_ids(column: "pd.Series[Any]", path: Path, where: str) -> "pd.Series[str]":
-    """The column as stripped text. Numbers have no decimals where all are whole; text stays as it is.
+    """The column as stripped text. Numbers have no decimals where all are whole; TCGA's barcodes are as TCGA
+    writes them; other text stays as it is.
 
     Raises InputError on an empty cell, and on one that says that something is missing (`NA`, `None`).
     """
@@ -178,7 +180,7 @@ def patient_ids(column: "pd.Series[Any]", path: Path, where: str) -> "pd.Series[
         raise InputError(
             f"{where}: {path}: row {row + 1} has no {column.name}{found}; give every row a patient id"
         )
-    return ids
+    return ids.map(barcode.spelt)
 
 
 def refuse_duplicates(names: list[str], path: Path, where: str) -> None:

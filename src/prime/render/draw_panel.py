@@ -106,7 +106,7 @@ def panel_view(panel: Panel, look: Look, place: Place, legend: Spec | None) -> S
 
 
 def panel_rows(panel: Panel) -> list[Spec]:
-    """One row per value, and one per censoring mark; a y that is NaN is None, a value without a place is no row.
+    """One row per value, and one per censoring mark; NaN is None, and a value without a place is no row.
 
     Columns: kind, label, at (position along the categories or x), x (what hover text calls it), y, low, high,
     interval (as text), n, and for bars the edges `start` and `end`.

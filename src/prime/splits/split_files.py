@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prime.arrays import Indices
+from prime.cohort import barcode
 from prime.errors import InputError
 from prime.files import write_json
 from prime.parsing import read_json
@@ -118,6 +119,7 @@ def _fold_of(path: Path, number: int, value: object, positions: dict[str, int]) 
         members = _list(path, entry[part], f"{where}: {part}")
         if not members:
             raise InputError(f"{path}: {where}: {part} is empty; name at least one patient")
+        members = [barcode.spelt(patient) if isinstance(patient, str) else patient for patient in members]
         for patient in members:
             _check_patient(path, where, part, patient, part_of, positions)
             part_of[patient] = part

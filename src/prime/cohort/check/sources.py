@@ -18,6 +18,7 @@ from prime.cohort.source import SourceConfig, SourceRows, SourceTexts
 from prime.errors import some
 
 HUGE = 1e6
+SAMPLES = " (these are barcodes of samples; the first 12 characters are the patient)"
 SHORT_TEXT = 200
 MINIMUM_DOUBLE_DIM = 16
 AT_ONCE = 2**20  # numbers whose range is taken together
@@ -63,6 +64,7 @@ def _check_patients(found: SourceFindings, clinical: ClinicalTable) -> None:
         found.errors.append(
             f"source {name}: none of its patients is in {clinical.file}; it has {found.patients[0]!r}, "
             f"the clinical table has {clinical.frame['patient_id'].iloc[0]!r}; use the same patient ids"
+            + (SAMPLES if barcode.sample_type(found.patients[0]) else "")
         )
     elif unlisted:
         found.warnings.append(
