@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 import requests
 import urllib3
 
+from prime.encode.gdc.answer_time import timed_session
 from prime.errors import InputError
 from prime.parsing import parse_json
 
@@ -55,7 +56,8 @@ class RetryPolicy:
             shortened by a random factor so that parallel downloads do not retry together. A wait that the
             server asks for (Retry-After) takes its place, where it is no longer than that.
         connect_timeout_s: for establishing the connection.
-        read_timeout_s: without receiving a byte, or with less than SLOWEST on average.
+        read_timeout_s: without receiving a byte, with less than SLOWEST on average, or with headers that have
+            not ended.
     """
 
     retries: int = 8
@@ -78,7 +80,7 @@ class Server:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = self._local.session = requests.Session()
+            session = self._local.session = timed_session()
             session.headers["Accept-Encoding"] = "identity"  # uncompressed, so that ranges and sizes agree
         return session
 
