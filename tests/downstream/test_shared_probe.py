@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from prime.downstream.embeddings import EmbeddingCache
+from prime.downstream.finetuning import Finetuning, hazard_logits
 from prime.downstream.fit import SHARED_MODES
 from prime.downstream.grid import Evaluation
 from prime.downstream.token_blocks import TokenReading
@@ -67,6 +68,63 @@ def test_tokens_and_sources_both_count(
     for first in range(len(risks)):
         for second in range(first):
             assert np.abs(risks[first] - risks[second]).max() > 1e-6
+
+
+def tuned(store: Store, checkpoint: Path, out: Path, **finetune: Any) -> Evaluation:
+    value = shared().model_dump(mode="json")
+    value["evaluate"]["modes"] = ["lp_shared", "ft_shared"]
+    value["evaluate"]["cohorts"], value["evaluate"]["only_folds"] = ["A", "B"], [0]
+    value["evaluate"]["finetune"] |= {"epochs": 2, "batch_size": 8, "precision": "32-true", **finetune}
+    return Evaluation(store, ExperimentConfig.model_validate(value), lambda seed, fold: checkpoint, out)
+
+
+def predictions_by_mode(found: Evaluation) -> tuple[pd.DataFrame, pd.DataFrame]:
+    found.run(progress=False)
+    table = found.predictions().sort_values(["mode", "cohort", "pattern", "patient_id"])
+    head, network = (
+        table[table["mode"] == mode].reset_index(drop=True) for mode in ("lp_shared", "ft_shared")
+    )
+    assert head["patient_id"].equals(network["patient_id"])
+    return head, network
+
+
+def test_fine_tuning_from_the_head_that_learns_nothing_is_the_head(
+    evaluation_store: Store, evaluation_checkpoint: Path, tmp_path: Path
+) -> None:
+    still = {"learning_rate": 1e-30, "head_learning_rate": 1e-30}
+    found = tuned(evaluation_store, evaluation_checkpoint, tmp_path, **still)
+    head, network = predictions_by_mode(found)
+    curves = [name for name in head if name.startswith("survival_")]
+    np.testing.assert_allclose(network[curves], head[curves], atol=1e-5)
+    assert network["pattern"].nunique() == len(found.data.patterns)
+
+
+def test_fine_tuning_from_the_head_adds_to_it(
+    evaluation_store: Store, evaluation_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where every epoch counts as better, predictions move, by less than those of another start differ."""
+    losses = iter(range(1000, 0, -1))
+    monkeypatch.setattr(Finetuning, "validation_loss", lambda self: float(next(losses)))
+    found = tuned(evaluation_store, evaluation_checkpoint, tmp_path, calibrate=False)
+    head, network = predictions_by_mode(found)
+    moved = np.abs(network["risk"] - head["risk"])
+    assert 1e-4 < moved.mean() < np.abs(head["risk"] - head["risk"].mean()).mean()
+
+
+def test_another_start_is_another_part(
+    evaluation_store: Store, evaluation_checkpoint: Path, tmp_path: Path
+) -> None:
+    paths: set[str] = set()
+    for changes in ({}, {"start": "lp_shared_clinical"}, {"epochs": 3}):
+        found = tuned(evaluation_store, evaluation_checkpoint, tmp_path, **changes)
+        paths.update(found.part_path(fit).name for fit in found.fits if fit.from_head)
+    assert len(paths) == 2 * 3
+
+
+def test_hazard_logits_are_those_of_the_curve() -> None:
+    curve = np.array([[0.9, 0.6, 0.6], [0.5, 0.25, 0.0]])
+    hazard = 1 / (1 + np.exp(-hazard_logits(curve)))
+    np.testing.assert_allclose(np.cumprod(1 - hazard, axis=1), curve, atol=2e-6)
 
 
 @pytest.mark.parametrize("spoiled", [1e3, -1e3])

@@ -20,6 +20,8 @@ from prime.splits.outcomes import Outcome
 
 PRIME, FITTED = "prime", "fit"  # our method's name; the mode of every other method
 SHARED_MODES = ("lp_shared", "lp_shared_annotated", "lp_shared_clinical")  # heads over all cohorts
+FROM_HEAD = "ft_shared"  # fine-tuning that starts from one of them
+ACROSS_MODES = (*SHARED_MODES, FROM_HEAD)  # in which labels of other cohorts serve as well
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ class Fit:
     def shared(self) -> bool:
         """Whether the head is one over all cohorts."""
         return self.mode in SHARED_MODES
+
+    @property
+    def from_head(self) -> bool:
+        """Whether a network is trained from a head over all cohorts on."""
+        return self.mode == FROM_HEAD
 
     @property
     def missing(self) -> bool:

@@ -7,6 +7,7 @@ the code included.
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from prime.downstream.cause_fits import incidence_rows
 from prime.downstream.data import EvaluationData
 from prime.downstream.differences import every_difference
 from prime.downstream.embeddings import EmbeddingCache
-from prime.downstream.finetuning import fit_network
+from prime.downstream.finetuning import HeadLogits, fit_network
 from prime.downstream.fit import Fit, with_cost
 from prime.downstream.joint_fits import JointFit, fit_joint, joint_recipe
 from prime.downstream.method_fits import check_method, fit_method, method_recipe, own_inputs
@@ -158,9 +159,14 @@ class Evaluation:
                     self.data, outcome, fit, lambda folds: networks.embeddings(fit.init, fit.seed, folds)
                 )
             (fold,) = fit.folds
-            return fit_network(self.data, outcome, fit, networks.network(fit.init, fit.seed, fold))
+            start = HeadLogits.of(self._shared_probe(self._head_of(fit)), fold) if fit.from_head else None
+            return fit_network(self.data, outcome, fit, networks.network(fit.init, fit.seed, fold), start)
 
         return with_cost(work, lambda: networks.parameters(fit.init, fit.seed, fit.folds[0]))
+
+    def _head_of(self, fit: Fit) -> Fit:
+        """The fit of the head that fine-tuning starts from."""
+        return replace(fit, mode=self.settings.finetune.start)
 
     def _joint_method(self, fit: Fit, method: Method) -> JointFit:
         """A joint model of the comparison on the folds of a fit."""
@@ -233,7 +239,8 @@ class Evaluation:
             networks = [self.networks.identity(fit.init, fit.seed, fold) for fold in fit.folds]
             readout = self.settings.probe.readout.model_dump(mode="json")
             return joint_recipe(self._shared_probe(fit)) | {"networks": networks, "readout": readout}
-        return {
+        start = {"start": self._recipe(self._head_of(fit))} if fit.from_head else {}
+        return start | {
             "mode": settings.model_dump(mode="json"),
             "networks": [self.networks.identity(fit.init, fit.seed, fold) for fold in fit.folds],
             "code": source_digest(*code),

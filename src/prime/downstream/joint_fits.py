@@ -175,11 +175,15 @@ def other_task(task: TaskConfig, endpoint: str) -> TaskConfig:
 
 
 @dataclass(frozen=True)
-class _Fitted:
-    """The head of one fold, calibrated on its own cohort; with competing events also theirs."""
+class FittedHead:
+    """The head of one fold, calibrated on its own cohort; with competing events also theirs.
+
+    `held_out` (P,) are scores of those who were fitted, by heads that were fitted without them.
+    """
 
     features: PatientFeatures
     head: CohortHead
+    held_out: Floats
     calibrated: CalibratedScore
     causes: CauseHeads | None = None
 
@@ -189,7 +193,8 @@ class _Fitted:
         return self.head.shared.size * max(len(self.head.own), 1) + self.calibrated.parameters
 
 
-def _fit_fold(joint: JointFit, fold: Fold) -> _Fitted:
+def fit_head(joint: JointFit, fold: Fold) -> FittedHead:
+    """The head that tests a fold."""
     outcome = joint.outcome
     types = joint.data.store.patients["cohort"].to_numpy(dtype=str)
     endpoints, rows = joint.endpoints(fold)
@@ -212,7 +217,7 @@ def _fit_fold(joint: JointFit, fold: Fold) -> _Fitted:
     causes = None
     if outcome.causes:
         causes = _fit_causes(joint, fold, (x, held_out, own, part), fit)
-    return _Fitted(features, head, calibrate(held_out[own], target), causes)
+    return FittedHead(features, head, held_out, calibrate(held_out[own], target), causes)
 
 
 def _fit_causes(
@@ -247,7 +252,7 @@ def fit_joint(joint: JointFit) -> pd.DataFrame:
     frames: list[pd.DataFrame] = []
     parameters = 0
     for fold in joint.fit.folds:
-        fitted = _fit_fold(joint, fold)
+        fitted = fit_head(joint, fold)
         parameters = max(parameters, fitted.parameters)
         frames += list(_rows(joint, fold, fitted))
     table = pd.concat(frames, ignore_index=True)
@@ -256,7 +261,7 @@ def fit_joint(joint: JointFit) -> pd.DataFrame:
     return table
 
 
-def _rows(joint: JointFit, fold: Fold, fitted: _Fitted) -> Iterator[pd.DataFrame]:
+def _rows(joint: JointFit, fold: Fold, fitted: FittedHead) -> Iterator[pd.DataFrame]:
     """The predictions of a fold for every pattern."""
     edges = joint.edges(fold)
     types = joint.data.store.patients["cohort"].to_numpy(dtype=str)

@@ -9,7 +9,7 @@ import numpy as np
 from prime.arrays import Indices
 from prime.catalogue.methods import METHODS
 from prime.downstream.data import EvaluationData
-from prime.downstream.fit import FITTED, SHARED_MODES, Fit
+from prime.downstream.fit import ACROSS_MODES, FITTED, SHARED_MODES, Fit
 from prime.errors import InputError
 from prime.settings.evaluation import EvaluateConfig, TaskConfig
 from prime.splits.evaluation_folds import evaluation_folds, too_few, training_fold
@@ -120,7 +120,7 @@ def _ways(
     one_by_one = [(fold,) for fold in folds]
     together = [folds] if folds else []
     for init, mode in product(settings.inits, settings.modes):
-        others = _others(folds, able) if mode in SHARED_MODES else ()
+        others = _others(folds, able) if mode in ACROSS_MODES else ()
         for group in together if mode.startswith("lp") else one_by_one:
             yield Fit(init, mode, task, seed, train_on, share, group, others=others)
     for name in settings.methods:

@@ -25,6 +25,9 @@ from prime.store.loading import PatientLoader
 HELD_BYTES = 2**30  # a fold that is larger than this is read batch by batch
 
 
+StartLogits = Callable[[Indices, tuple[bool, ...] | None], NDArray[np.float64]]
+
+
 class Diverged(InputError):
     """No epoch of a training left a network whose validation loss is a number."""
 
@@ -86,7 +89,11 @@ def training_baseline(outcome: Outcome, patients: Indices, edges: NDArray[np.flo
 
 
 class SupervisedTraining:
-    """One network on one fold. `model` maps a batch to a `Prediction`; `observed` is (P, M) of the store."""
+    """One network on one fold. `model` maps a batch to a `Prediction`; `observed` is (P, M) of the store.
+
+    With `start`, the network's logits are added to those (n, T) that it gives of patients under a pattern
+    (None: with whatever they have, in training and validation).
+    """
 
     def __init__(
         self,
@@ -99,10 +106,11 @@ class SupervisedTraining:
         observed: NDArray[np.bool_],
         schedule: Schedule,
         rng: np.random.Generator,
+        start: StartLogits | None = None,
     ) -> None:
         self.model, self.optimizer, self.batches = model, optimizer, batches
         self.outcome, self.fold, self.edges, self.observed = outcome, fold, edges, observed
-        self.schedule, self.rng = schedule, rng
+        self.schedule, self.rng, self.start = schedule, rng, start
         self.device = next(model.parameters()).device
         self.best_loss, self.best_epoch = float("inf"), -1
         self.calibrated: CalibratedScore | None = None
@@ -111,16 +119,22 @@ class SupervisedTraining:
         """Likelihood of the patients and, in training, the network's further terms."""
         label = torch.from_numpy(assign_bins(self.outcome.time_days[patients], self.edges)).to(self.device)
         event = torch.from_numpy(self.outcome.event[patients]).to(self.device)
-        logits, losses = self._predict(patients, kept)
+        logits, losses = self._predict(patients, kept, None)
         loss = nll(logits, label, event, alpha)
         return loss + sum(losses.values()) if self.model.training else loss
 
-    def _predict(self, patients: Indices, kept: NDArray[np.bool_] | None) -> tuple[Tensor, dict[str, Tensor]]:
+    def _predict(
+        self, patients: Indices, kept: NDArray[np.bool_] | None, keep: tuple[bool, ...] | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits (n, T) and the network's further losses; `keep` is the pattern of a test."""
         batch = self.batches(patients, kept).to(self.device)
         enabled = resolved(self.schedule.precision, self.device.type) == "bf16-mixed"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
             found = self.model(batch)
-        return found.logits, found.losses
+        if self.start is None:
+            return found.logits, found.losses
+        start = torch.from_numpy(self.start(patients, keep)).to(found.logits)
+        return found.logits + start, found.losses
 
     def train_epoch(self) -> None:
         """One pass over the training patients."""
@@ -151,12 +165,15 @@ class SupervisedTraining:
     def fit(self) -> int:
         """Train, stopping early on the validation likelihood. Returns the best epoch, whose weights stay.
 
-        A validation loss that is not a number ends the training: the weights are lost by then.
+        With a start, no epoch (-1) is best where none is better than it. A validation loss that is no number
+        ends the training: the weights are lost by then.
 
         Raises:
             Diverged: no epoch had a validation loss that is a number.
         """
         state = copy.deepcopy(self.model.state_dict())
+        if self.start is not None:
+            self.best_loss = self.validation_loss()
         for epoch in range(self.schedule.epochs):
             self.train_epoch()
             loss = self.validation_loss()
@@ -168,7 +185,7 @@ class SupervisedTraining:
             elif epoch - self.best_epoch >= self.schedule.patience:
                 break
         self.model.load_state_dict(state)
-        if self.best_epoch < 0:
+        if not math.isfinite(self.best_loss):
             raise Diverged(
                 f"{self.fold.cohort}, fold {self.fold.fold}: training diverged, its validation loss is not a"
                 " number in any epoch; lower the learning rate, or set its precision to 32-true"
@@ -206,7 +223,7 @@ class SupervisedTraining:
         self.model.eval()
         kept = self.observed[patients] & np.array(keep)
         parts = [
-            survival(self._predict(patients[part], kept[part])[0]).cpu().double().numpy()
+            survival(self._predict(patients[part], kept[part], keep)[0]).cpu().double().numpy()
             for part in _slices(len(patients), size)
         ]
         return np.concatenate(parts)

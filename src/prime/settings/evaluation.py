@@ -59,9 +59,14 @@ class FinetuneConfig(Strict):
     `alpha` lowers the weight of censored patients in the training loss to 1 - alpha. `drop_modality` is the
     rate of mode `ft_missing`; mode `ft` drops nothing. `calibrate`: predictions get the slope that validation
     patients ask for, and a baseline; the order of risks stays.
+
+    Mode `ft_shared` starts from the head that `start` names, fitted over all cohorts with the settings of
+    `evaluate.probe.shared`: the network learns what to add to its logits, and adds nothing where validation
+    patients gain nothing.
     """
 
     readout: ReadoutConfig = ReadoutConfig()
+    start: Literal["lp_shared", "lp_shared_annotated", "lp_shared_clinical"] = "lp_shared"
     epochs: int = Field(default=50, ge=1)
     batch_size: int = Field(default=64, ge=2)
     learning_rate: float = Field(default=1e-4, gt=0)
@@ -124,7 +129,14 @@ class ExternalConfig(Strict):
 
 
 Mode = Literal[
-    "lp_shared", "lp_shared_annotated", "lp_shared_clinical", "lp", "lp_missing", "ft", "ft_missing"
+    "lp_shared",
+    "lp_shared_annotated",
+    "lp_shared_clinical",
+    "lp",
+    "lp_missing",
+    "ft",
+    "ft_missing",
+    "ft_shared",
 ]
 
 

@@ -7,7 +7,7 @@ from itertools import combinations, product
 import pandas as pd
 
 from prime.downstream.differences import compare
-from prime.downstream.fit import PRIME, SHARED_MODES
+from prime.downstream.fit import FROM_HEAD, PRIME, SHARED_MODES
 from prime.evaluation.averages import fold_means
 from prime.evaluation.ranking import CriticalDifference, critical_difference
 from prime.render.figure import Figure, RankPanel
@@ -20,7 +20,7 @@ from prime.study.context import MODES, Context, Output, Results, Study
 from prime.study.method_tables import main_arms, metric_name
 from prime.study.stratification_figure import p_text
 
-MAIN = [f"Pretrained {MODES[mode]}" for mode in (*SHARED_MODES, "lp", "ft")]  # against every other method
+MAIN = [f"Pretrained {MODES[mode]}" for mode in (*SHARED_MODES, FROM_HEAD, "lp", "ft")]  # against every other method
 BESIDE = "Pretrained LP, "  # and the probes of other experiments put beside
 
 

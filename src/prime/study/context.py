@@ -29,6 +29,7 @@ MODES = {
     "lp_missing": "LP+Missing",
     "ft": "FT",
     "ft_missing": "FT+Missing",
+    "ft_shared": "FT from LP shared",
 }
 
 
