@@ -20,7 +20,9 @@ from prime.study.context import MODES, Context, Output, Results, Study
 from prime.study.method_tables import main_arms, metric_name
 from prime.study.stratification_figure import p_text
 
-MAIN = [f"Pretrained {MODES[mode]}" for mode in (*SHARED_MODES, FROM_HEAD, "lp", "ft")]  # against every other method
+MAIN = [
+    f"Pretrained {MODES[mode]}" for mode in (*SHARED_MODES, FROM_HEAD, "lp", "ft")
+]  # against every other method
 BESIDE = "Pretrained LP, "  # and the probes of other experiments put beside
 
 

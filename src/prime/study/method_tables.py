@@ -159,11 +159,11 @@ def by_pattern(context: Context, results: Results, task: TaskConfig) -> Table:
     for _, row in macro.iterrows():
         cells.put(row["label"], row["pattern"], row["mean"], row["std_seeds"], is_constant(row))
     incomplete = [name for name in names if name != "all"]
-    for label, row in cells.number.items():
+    for label, row in cells.number.items() if incomplete else ():
         mean = sum(row.get(name, math.nan) for name in incomplete) / len(incomplete)
         blind = all((label, name) in cells.constant for name in incomplete)
         cells.put(label, "incomplete", mean, constant=blind)
-    display = cells.marked([*names, "incomplete"])
+    display = cells.marked([*names, "incomplete"] if incomplete else names)
     return Table(
         f"patterns_{task.name}",
         f"{metric_name(task)} of {task.name} by what may be seen of a test patient",

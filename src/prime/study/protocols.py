@@ -10,13 +10,13 @@ from prime.render.tables import ABSENT, Table, cell
 from prime.settings.evaluation import TaskConfig
 from prime.splits.evaluation_folds import evaluation_folds
 from prime.splits.outcomes import read_outcome
-from prime.study.arms import Arm
+from prime.study.arms import Arm, Protocol
 from prime.study.averages import POOLED, cohort_means, macro_means
 from prime.study.context import Context, Output, Results, Study
 from prime.study.method_tables import fewer_cohorts, interval_text, metric_name
 
 PROBE = {"modes": ["lp"]}
-SEEN = {
+SEEN: dict[Protocol, str] = {
     "transductive": "everyone, test patients too (no labels)",
     "inductive": "everyone but the fold's test patients",
     "leave_cohort_out": "everyone but the tested cohort",
@@ -26,14 +26,13 @@ SEEN = {
 def pretraining_arms(context: Context) -> list[Arm]:
     """The same probes after pretraining that saw everyone, not the test fold, not the cohort.
 
-    The quick preset does the first fold alone.
+    The quick preset does the first fold alone. Where there is one cohort, none of the others could pretrain.
     """
     folds: dict[str, Any] = {"only_folds": [_first_fold(context)]} if context.quick else {}
     config = context.probe_arm(evaluate=PROBE | folds).config
+    alone = context.store.patients["cohort"].nunique() == 1
     return [
-        Arm("transductive", context.store, config, "transductive"),
-        Arm("inductive", context.store, config, "inductive"),
-        Arm("leave_cohort_out", context.store, config, "leave_cohort_out"),
+        Arm(name, context.store, config, name) for name in SEEN if not (alone and name == "leave_cohort_out")
     ]
 
 
@@ -61,13 +60,14 @@ def build_pretraining(context: Context, results: Results) -> Output:
         macro = macro_means(mine, ["arm"]).set_index("arm")
         cohorts = cohort_means(mine, ["arm"])
         wide = cohorts.pivot(index="arm", columns="cohort", values="mean")
-        wide = wide.loc[list(SEEN), list(dict.fromkeys(cohorts["cohort"]))]
+        arms = [name for name in SEEN if name in wide.index]
+        wide = wide.loc[arms, list(dict.fromkeys(cohorts["cohort"]))]
         display = wide.map(cell)
-        display["Avg"] = [cell(float(macro.loc[arm, "mean"])) for arm in SEEN]  # pyright: ignore[reportArgumentType]
+        display["Avg"] = [cell(float(macro.loc[arm, "mean"])) for arm in arms]  # pyright: ignore[reportArgumentType]
         display["Avg less transductive"] = [
-            ABSENT if arm == "transductive" else _gap(results, task, arm, "transductive") for arm in SEEN
+            ABSENT if arm == "transductive" else _gap(results, task, arm, "transductive") for arm in arms
         ]
-        display.index = pd.Index(list(SEEN.values()), name="Pretraining saw")
+        display.index = pd.Index([SEEN[arm] for arm in arms], name="Pretraining saw")
         folds = "the first test fold alone" if context.quick else "all folds"
         tables.append(
             Table(
