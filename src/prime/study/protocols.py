@@ -60,7 +60,7 @@ def build_pretraining(context: Context, results: Results) -> Output:
         macro = macro_means(mine, ["arm"]).set_index("arm")
         cohorts = cohort_means(mine, ["arm"])
         wide = cohorts.pivot(index="arm", columns="cohort", values="mean")
-        arms = [name for name in SEEN if name in wide.index]
+        arms: list[Protocol] = [name for name in SEEN if name in wide.index]
         wide = wide.loc[arms, list(dict.fromkeys(cohorts["cohort"]))]
         display = wide.map(cell)
         display["Avg"] = [cell(float(macro.loc[arm, "mean"])) for arm in arms]  # pyright: ignore[reportArgumentType]

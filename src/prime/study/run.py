@@ -92,7 +92,7 @@ def run_studies(
             line = str(error) if isinstance(error, JobFailed) else one_line(error)
             failed.append(f"{study.name}: {line} (see {log})")
     for line in failed:
-        console.print(f"failed: {line}", highlight=False, markup=False)
+        console.print(f"failed: {line}", highlight=False, markup=False, soft_wrap=True)
     return failed
 
 
