@@ -7,7 +7,10 @@ imported when it is first asked for, so that `prime --help` answers at once.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+try:
+    from prime._version import __version__  # written when the package is built or installed, from the git tag
+except ImportError:  # the source files, without an installation
+    __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
     from prime.api import (
