@@ -5,11 +5,12 @@ imported when it is first asked for, so that `prime --help` answers at once.
 """
 
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 try:
-    from prime._version import __version__  # written when the package is built or installed, from the git tag
-except ImportError:  # the source files, without an installation
+    __version__ = version("prime-prognosis")  # from the git tag, when it was built or installed
+except PackageNotFoundError:  # the source files alone
     __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
