@@ -5,7 +5,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test fuzz lint types results clean
+.PHONY: help .venv demo test fuzz lint types results site clean
 
 help:
 	@echo "make demo    simulate a cohort, pretrain, evaluate, predict: figures and tables in runs/demo"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint    ruff: rules and layout"
 	@echo "make types   pyright, strict"
 	@echo "make results the tables of docs/results/inductive, on the real patients (hours; SEEDS=full for three seeds)"
+	@echo "make site    the documents as pages in site/, which need no network"
 	@echo "make clean   remove runs/demo, caches and .venv"
 
 .venv: .venv/.stamp
@@ -56,6 +57,9 @@ results: .venv/.stamp
 	$(BIN)/prime study figure3 $(STUDY) $(FEW)
 	$(BIN)/prime report runs/study-tcga --markdown docs/results/inductive
 
+site: .venv/.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf runs/demo .venv .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf runs/demo .venv .pytest_cache .ruff_cache .hypothesis dist site
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,9 +16,10 @@ def plain(requirement: str) -> str:
 
 
 def declared() -> set[str]:
-    """Everything that the package or one of its extras asks for, save `dev`."""
+    """Everything that the package or one of its extras asks for, save `dev` and `docs`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = {name: asked for name, asked in project["optional-dependencies"].items() if name != "dev"}
+    extras = dict(project["optional-dependencies"])
+    del extras["dev"], extras["docs"]
     return {plain(name) for asked in (project["dependencies"], *extras.values()) for name in asked}
 
 

@@ -5,9 +5,13 @@ imported when it is first asked for, so that `prime --help` answers at once.
 """
 
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+try:
+    __version__ = version("prime-prognosis")  # from the git tag, when it was built or installed
+except PackageNotFoundError:  # the source files alone
+    __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
     from prime.api import (

@@ -1,6 +1,7 @@
 """The demo on a tiny scale: everything it promises is there, and a second run does nothing again."""
 
 import io
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from prime.cli import build_app
 from prime.demo import run
 from prime.demo.oracle import true_risk
 from prime.errors import InputError
@@ -47,6 +49,16 @@ def test_it_ends_with_the_table_and_the_figures(demo: tuple[Path, str]) -> None:
         assert all(0 <= float(cell) <= 1 for cell in cells)
     for name in ("curves.svg", "patterns.svg", "survival_curves.svg"):
         assert (out / name).read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_it_ends_with_the_command_that_shows_it(demo: tuple[Path, str]) -> None:
+    out, text = demo
+    words = shlex.split(text.splitlines()[-1])
+    assert words[0] == "prime"
+    given = build_app().parse_args(words[1:], exit_on_error=False, print_error=False)[1].arguments
+    assert (given["what"], given["cohort"]) == (out / "model", out / "cohort" / "cohort.yaml")
+    assert given["what"].is_dir()
+    assert given["cohort"].is_file()
 
 
 def test_every_unseen_patient_is_listed(demo: tuple[Path, str]) -> None:

@@ -1,5 +1,6 @@
 """The steps of the demo: simulate, check, pack, pretrain, evaluate, fit, predict, unless they are done."""
 
+import shlex
 import time
 from pathlib import Path
 
@@ -171,3 +172,6 @@ def run(
     screen.print(result_table(summary, oracle))
     files = ("predictions.csv", "curves.svg", "patterns.svg", "survival_curves.svg")
     screen.print(f"In {out}: {', '.join(files)}, evaluation/  ({time.perf_counter() - started:.0f} s)")
+    look = f"prime explore {shlex.quote(str(out / 'model'))} --cohort {shlex.quote(str(cohort))}"
+    screen.print("Look at these patients in a browser (pip install 'prime-prognosis[serve]'):", markup=False)
+    screen.print(look, markup=False, highlight=False, soft_wrap=True)

@@ -77,8 +77,11 @@ def ipcw_concordance(
     overall adequacy of risk prediction procedures with censored survival data", Stat. Med. 2011.
 
     Args:
-        train_time, train_event: (m,) of the training patients; event is bool, True = observed.
-        time, event, risk: (n,) of the test patients.
+        train_time: (m,) of the training patients.
+        train_event: (m,) bool, True = observed.
+        time: (n,) of the test patients.
+        event: (n,) bool.
+        risk: (n,).
         tau: only events before it count; None = `largest_tau`.
 
     Returns:
@@ -126,8 +129,10 @@ def time_dependent_auc(
     Chevret, Stat. Methods Med. Res. 2016 (the mean).
 
     Args:
-        train_time, train_event: (m,) of the training patients.
-        time, event: (n,) of the test patients.
+        train_time: (m,) of the training patients.
+        train_event: (m,) bool, True = observed.
+        time: (n,) of the test patients.
+        event: (n,) bool.
         risk: (n,), or (n, q) for a risk of its own at each time.
         times: (q,), increasing.
 
@@ -167,8 +172,10 @@ def brier_score(
     and comparison of prognostic classification schemes for survival data", Stat. Med. 1999.
 
     Args:
-        train_time, train_event: (m,) of the training patients.
-        time, event: (n,) of the test patients.
+        train_time: (m,) of the training patients.
+        train_event: (m,) bool, True = observed.
+        time: (n,) of the test patients.
+        event: (n,) bool.
         survival: (n, q), S(t) of each patient at each time, within [0, 1].
         times: (q,), increasing.
 
