@@ -14,7 +14,7 @@ if TYPE_CHECKING:
         Cohort as Cohort,
     )
     from prime.api import (
-        Model as Model,
+        PrimeModel as PrimeModel,
     )
     from prime.api import (
         PrimeSurvival as PrimeSurvival,
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
         load as load,
     )
     from prime.api import (
-        open_model as open_model,
-    )
-    from prime.api import (
         open_run as open_run,
     )
     from prime.api import (
@@ -48,8 +45,8 @@ if TYPE_CHECKING:
     )
 
 OFFERED = (
-    "Cohort", "Model", "PrimeSurvival", "Run", "evaluate", "fit", "from_tables", "load", "open_model",
-    "open_run", "pretrain", "side_by_side",
+    "Cohort", "PrimeModel", "PrimeSurvival", "Run", "evaluate", "fit", "from_tables", "load", "open_run",
+    "pretrain", "side_by_side",
 )  # fmt: skip
 
 

@@ -61,6 +61,9 @@ Words = Annotated[tuple[str, ...], Parameter(show_default=False, negative=())]
 
 CohortFile = Annotated[Path, about("The cohort file (yaml).")]
 ConfigFile = Annotated[Path, about("Experiment file (yaml); see prime config.", "CONFIG.yaml")]
+FittedModel = Annotated[
+    str, about("Folder of prime fit, or owner/name[@revision] on the model hub.", "MODEL")
+]
 Root = Annotated[str | None, about("Instead of the cohort file's root.", "DIR")]
 Settings = Annotated[
     Words, Parameter("--set", help="Change settings, such as pretrain.epochs=10.", metavar="KEY=VALUE")
