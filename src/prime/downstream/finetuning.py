@@ -21,6 +21,7 @@ from prime.splits.folds import Fold
 from prime.splits.outcomes import Outcome
 from prime.store.batch import Batch
 from prime.store.loading import PatientLoader
+from prime.tracking.followed import Followed
 
 
 class SurvivalModel(nn.Module):
@@ -81,12 +82,17 @@ class Finetuning(SupervisedTraining):
 
 
 def fit_network(
-    data: EvaluationData, outcome: Outcome, fit: Fit, network: tuple[Prime, PatientLoader]
+    data: EvaluationData,
+    outcome: Outcome,
+    fit: Fit,
+    network: tuple[Prime, PatientLoader],
+    followed: Followed,
 ) -> pd.DataFrame:
-    """Predictions of one fine-tuned fold."""
+    """Predictions of one fine-tuned fold; `followed` is told of its epochs."""
     (fold,) = fit.folds
     tuned = Finetuning(*network, outcome, fold, data.settings, fit.seed, fit.missing)
-    tuned.fit()
+    with followed:
+        tuned.fit(followed.log)
     if data.settings.finetune.calibrate:
         tuned.calibrate()
     frames: list[pd.DataFrame] = []
