@@ -61,9 +61,7 @@ Words = Annotated[tuple[str, ...], Parameter(show_default=False, negative=())]
 
 CohortFile = Annotated[Path, about("The cohort file (yaml).")]
 ConfigFile = Annotated[Path, about("Experiment file (yaml); see prime config.", "CONFIG.yaml")]
-FittedModel = Annotated[
-    str, about("Folder of prime fit, or owner/name[@revision] on the model hub.", "MODEL")
-]
+ModelPlace = Annotated[str, about("Folder of prime fit, or owner/name[@revision] on the model hub.", "MODEL")]
 Track = Annotated[
     Words, about("Follow training: csv, tensorboard, mlflow, each with =FOLDER (or =URI).", "KIND[=PLACE]")
 ]

@@ -122,6 +122,20 @@ def test_a_repository_without_a_model_is_named(hub: FakeHub, work: Work) -> None
         find_model(TO)
 
 
+def test_a_folder_comes_before_the_hub_and_has_no_revision(
+    work: Work, hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / TO).mkdir(parents=True)
+    assert find_model(TO) == Path(TO)
+    for name, revision in ((f"{TO}@v2", None), (TO, "v2")):
+        with pytest.raises(InputError, match=f"{TO}: a folder of this machine has no revision 'v2'"):
+            find_model(name, revision)
+    for name in ("./ada/none", "/ada/none", "~/none", "none", "a/b/c"):
+        assert not find_model(name).exists()
+    assert hub.asked == []
+
+
 def test_public_is_said_each_time(work: Work, hub: FakeHub) -> None:
     push(work.folder, TO, public=True)
     assert not hub.repositories[TO].private

@@ -8,8 +8,8 @@ from prime.arguments import (
     ConfigFile,
     Count,
     FitPrecision,
-    FittedModel,
     Folder,
+    ModelPlace,
     Root,
     Settings,
     Threads,
@@ -54,7 +54,7 @@ def fit(
 
 def predict(
     *,
-    model: FittedModel,
+    model: ModelPlace,
     cohort: Annotated[Path, about("The patients.", "COHORT.yaml")],
     out: Annotated[Path, about("The table to write; .csv or .parquet.", "PREDS.csv")],
     horizons: Annotated[tuple[float, ...], about("Months at which survival is given.", "MONTHS")] = (
@@ -105,7 +105,9 @@ def predict(
 
 
 def embed(
-    what: Annotated[str, about("Folder of prime pretrain, or a model as of --model.", "RUN|MODEL")],
+    what: Annotated[
+        str, about("Folder of prime pretrain or of prime fit, or a model on the hub.", "RUN|MODEL")
+    ],
     /,
     *,
     cohort: Annotated[Path, about("The patients.", "COHORT.yaml")],

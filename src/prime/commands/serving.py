@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from prime.arguments import Above, Accelerator, Count, File, FittedModel, Folder, Root, Threads, about, whole
+from prime.arguments import Above, Accelerator, Count, File, Folder, ModelPlace, Root, Threads, about, whole
 from prime.commands.shared import say, set_threads
 from prime.devices import device_of
 from prime.errors import InputError
@@ -17,7 +17,7 @@ PACKAGES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 
 def serve(
     *,
-    model: FittedModel,
+    model: ModelPlace,
     host: Annotated[
         str, about("Address to listen at; any but this machine's own needs a token.", "HOST")
     ] = "127.0.0.1",
@@ -77,7 +77,9 @@ def _token(file: Path | None) -> str | None:
 
 
 def explore(
-    what: Annotated[str, about("A model as of --model, or folder of prime pretrain.", "MODEL|RUN")],
+    what: Annotated[
+        str, about("Folder of prime fit or of prime pretrain, or a model on the hub.", "MODEL|RUN")
+    ],
     /,
     *,
     cohort: Annotated[Path, about("The patients.", "COHORT.yaml")],

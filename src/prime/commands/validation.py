@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from prime.arguments import Above, Accelerator, FittedModel, Folder, Root, Threads, Whole, Words, about, whole
+from prime.arguments import Above, Accelerator, Folder, ModelPlace, Root, Threads, Whole, Words, about, whole
 from prime.commands.shared import open_cohort_store, set_threads
 from prime.devices import device_of
 
@@ -14,7 +14,7 @@ Packed = Annotated[Folder | None, about("Where the cohort is packed.")]
 
 def validate(
     *,
-    model: FittedModel,
+    model: ModelPlace,
     cohort: Cohort,
     out: Annotated[Folder, about("Tables, figures and report.html.")],
     cohort_name: Types = (),
@@ -48,7 +48,7 @@ def validate(
 
 def recalibrate(
     *,
-    model: FittedModel,
+    model: ModelPlace,
     cohort: Cohort,
     out: Annotated[Folder, about("The recalibrated model folder.")],
     method: Annotated[

@@ -22,13 +22,16 @@ def find_model(name: str | Path, revision: str | None = None) -> Path:
         revision: the same, apart from the name.
 
     Raises:
-        InputError: a model of the hub that is neither cached nor to be fetched, or is none of PRIME. Whether
-            a folder is there, and holds a model, `load_model` says.
+        InputError: a revision of a folder, a model of the hub that is neither cached nor to be fetched, or
+            one that is none of PRIME. Whether a folder is there, and holds a model, `load_model` says.
     """
     plain, _, at = str(name).partition("@")
-    if Path(name).expanduser().exists() or not HUB_NAME.fullmatch(plain):
-        return Path(name).expanduser()
-    found = model_folder(plain, FILES, str(name), revision or at or None, "hub")
+    wanted, local = revision or at or None, Path(name).expanduser()
+    if wanted is not None and Path(plain).expanduser().is_dir():
+        raise InputError(f"{plain}: a folder of this machine has no revision {wanted!r}; leave it out")
+    if local.exists() or not HUB_NAME.fullmatch(plain):
+        return local
+    found = model_folder(plain, FILES, str(name), wanted, "hub")
     missing = [file for file in PARTS if not (found / file).is_file()]
     if missing:
         raise InputError(f"{name}: no fitted model of PRIME on the hub: it has no {', '.join(missing)}")
