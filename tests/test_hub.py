@@ -18,8 +18,12 @@ class Hub:
         self.cached, self.fetched = cached, fetched
         self.asked: list[tuple[str, bool]] = []
         self.patterns: set[tuple[str, ...]] = set()
+        self.revisions: set[str | None] = set()
 
-    def __call__(self, name: str, allow_patterns: list[str], local_files_only: bool = False) -> str:
+    def __call__(
+        self, name: str, *, revision: str | None, allow_patterns: list[str], local_files_only: bool = False
+    ) -> str:
+        self.revisions.add(revision)
         self.asked.append((name, local_files_only))
         self.patterns.add(tuple(allow_patterns))
         found = self.cached if local_files_only else self.fetched
@@ -71,6 +75,14 @@ def test_the_cache_comes_before_the_network_where_it_has_weights(
     assert model_folder("some/model", FILES, "here") == tmp_path / expected
     assert hub.asked == [("some/model", only) for only in asked]
     assert hub.patterns == {("*.safetensors", "*.bin", "config.json")}
+    assert hub.revisions == {None}
+
+
+def test_a_revision_is_asked_of_the_cache_and_of_the_hub(snapshots: Any) -> None:
+    hub = snapshots(None, "fetched")
+    model_folder("some/model", FILES, "here", revision="v2")
+    assert hub.asked == [("some/model", True), ("some/model", False)]
+    assert hub.revisions == {"v2"}
 
 
 @pytest.mark.parametrize("cached", [None, "partial"])

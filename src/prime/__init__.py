@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         Cohort as Cohort,
     )
     from prime.api import (
-        Model as Model,
+        PrimeModel as PrimeModel,
     )
     from prime.api import (
         PrimeSurvival as PrimeSurvival,
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
         load as load,
     )
     from prime.api import (
-        open_model as open_model,
-    )
-    from prime.api import (
         open_run as open_run,
     )
     from prime.api import (
@@ -52,8 +49,8 @@ if TYPE_CHECKING:
     )
 
 OFFERED = (
-    "Cohort", "Model", "PrimeSurvival", "Run", "evaluate", "fit", "from_tables", "load", "open_model",
-    "open_run", "pretrain", "side_by_side",
+    "Cohort", "PrimeModel", "PrimeSurvival", "Run", "evaluate", "fit", "from_tables", "load", "open_run",
+    "pretrain", "side_by_side",
 )  # fmt: skip
 
 

@@ -61,6 +61,10 @@ Words = Annotated[tuple[str, ...], Parameter(show_default=False, negative=())]
 
 CohortFile = Annotated[Path, about("The cohort file (yaml).")]
 ConfigFile = Annotated[Path, about("Experiment file (yaml); see prime config.", "CONFIG.yaml")]
+ModelPlace = Annotated[str, about("Folder of prime fit, or owner/name[@revision] on the model hub.", "MODEL")]
+Track = Annotated[
+    Words, about("Follow training: csv, tensorboard, mlflow, each with =FOLDER (or =URI).", "KIND[=PLACE]")
+]
 Root = Annotated[str | None, about("Instead of the cohort file's root.", "DIR")]
 Settings = Annotated[
     Words, Parameter("--set", help="Change settings, such as pretrain.epochs=10.", metavar="KEY=VALUE")

@@ -15,6 +15,7 @@ from prime.commands.cohort import check, init, pack, simulate
 from prime.commands.prediction import config, demo, embed, fit, predict
 from prime.commands.serving import explore, serve
 from prime.commands.shared import say
+from prime.commands.sharing import push
 from prime.commands.study import methods, report, study
 from prime.commands.training import evaluate, pretrain
 from prime.commands.validation import recalibrate, validate
@@ -62,6 +63,7 @@ def build_app() -> App:
         embed,
         validate,
         recalibrate,
+        push,
         serve,
         explore,
     )

@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).resolve().parent
 NOT_COUNTED = (
     "settings", "catalogue", "cohort", "store.packing", "store.opening", "store.manifest",
     "errors", "files", "fingerprint", "libraries", "job_pool", "progress", "provenance", "pretraining.curves",
+    "tracking",
 )  # fmt: skip
 
 

@@ -52,7 +52,7 @@ def run(cohort: prime.Cohort, tmp_path_factory: pytest.TempPathFactory) -> prime
 
 
 @pytest.fixture(scope="module")
-def model(cohort: prime.Cohort, run: prime.Run, tmp_path_factory: pytest.TempPathFactory) -> prime.Model:
+def model(cohort: prime.Cohort, run: prime.Run, tmp_path_factory: pytest.TempPathFactory) -> prime.PrimeModel:
     return prime.fit(
         cohort, run, tmp_path_factory.mktemp("model") / "model", SETTINGS, mode="lp_shared_clinical"
     )
@@ -89,10 +89,10 @@ def test_a_written_cohort_serves_the_commands(cohort: prime.Cohort) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_runs_and_models_open_again(run: prime.Run, model: prime.Model, cohort: prime.Cohort) -> None:
+def test_runs_and_models_open_again(run: prime.Run, model: prime.PrimeModel, cohort: prime.Cohort) -> None:
     assert "pretrained on" in repr(run)
     assert "A, B" in repr(model)
-    found, again = model.predict(cohort), prime.open_model(model.folder).predict(cohort)
+    found, again = model.predict(cohort), prime.PrimeModel.from_pretrained(model.folder).predict(cohort)
     pd.testing.assert_frame_equal(found.patients, again.patients)
     assert {"rna", "image", "all"} == set(model.cross_validation.index)
     asked = model.predict(cohort, months=(6,), level=0.8, reasons=3)
@@ -103,7 +103,9 @@ def test_runs_and_models_open_again(run: prime.Run, model: prime.Model, cohort: 
         model.predict(cohort, similar=3)
 
 
-def test_embeddings_carry_their_patients(run: prime.Run, model: prime.Model, cohort: prime.Cohort) -> None:
+def test_embeddings_carry_their_patients(
+    run: prime.Run, model: prime.PrimeModel, cohort: prime.Cohort
+) -> None:
     whole = run.embed(cohort)
     some = cohort.observed.any(axis=1)
     assert whole.index.tolist() == cohort.observed.index[some].tolist()

@@ -74,7 +74,7 @@ def test_scores_do_not_depend_on_what_is_common_in_the_new_cohort(
 
 def test_in_python_too(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    model = prime.open_model(work / "model")
+    model = prime.PrimeModel.from_pretrained(work / "model")
     found = [model.predict(prime.load(work / n / "cohort.yaml")).patients for n in ("cohort", "few")]
     risk = [table.set_index("patient_id")["risk"] for table in found]
     reported = pd.read_csv(work / "few" / "reports.csv")["patient_filename"].str.split(".").str[0]

@@ -49,7 +49,7 @@ def test_a_worker_that_outlives_its_study_is_waited_for(
 ) -> None:
     """It ends its pretraining run after the next study has begun, which must not train it again."""
     monkeypatch.setattr(jobs_module, "Pretraining", lambda *_: pytest.fail("it was trained again"))
-    run = PretrainingRun(study_store.path, study_config(), frozenset(), tmp_path)
+    run = PretrainingRun(study_store.path, study_config(), frozenset(), tmp_path, ("PRIME",))
     with ThreadPoolExecutor(1) as pool:
         with sole_process(tmp_path):
             second = pool.submit(do_pretraining, run)

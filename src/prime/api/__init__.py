@@ -2,18 +2,17 @@
 
 from prime.api.cohorts import Cohort, from_tables, load
 from prime.api.estimator import PrimeSurvival, side_by_side
-from prime.api.models import Model, Run, evaluate, fit, open_model, open_run, pretrain
+from prime.api.models import PrimeModel, Run, evaluate, fit, open_run, pretrain
 
 __all__ = [
     "Cohort",
-    "Model",
+    "PrimeModel",
     "PrimeSurvival",
     "Run",
     "evaluate",
     "fit",
     "from_tables",
     "load",
-    "open_model",
     "open_run",
     "pretrain",
     "side_by_side",

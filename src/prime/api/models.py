@@ -18,6 +18,9 @@ from prime.predict.model_folder import FittedModel, load_model
 from prime.predict.predict import Predictions, score_patients
 from prime.pretraining.loop import pretrain as run_pretraining
 from prime.settings.experiment import ExperimentConfig, load_experiment, merge
+from prime.share.finding import find_model
+from prime.share.folder import finished_card, write_folder
+from prime.share.push import push
 
 Settings = Mapping[str, Any] | str | Path | None  # nested settings, or an experiment file
 
@@ -67,7 +70,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Model:
+class PrimeModel:
     """A fitted prognosis model.
 
     Attributes:
@@ -78,9 +81,38 @@ class Model:
     folder: Path
     fitted: FittedModel
 
+    @classmethod
+    def from_pretrained(cls, name: str | Path, revision: str | None = None) -> "PrimeModel":
+        """A model of a folder, or of the model hub: from its local cache, else over the network.
+
+        Args:
+            name: a folder of `prime fit` or of `save_pretrained`, or `owner/name` on the hub.
+            revision: a branch, tag or commit there; the main branch by default.
+
+        Raises InputError where there is none, or one that is not as it was written. The hub's token is the
+        one that huggingface_hub finds (HF_TOKEN, or `hf auth login`).
+        """
+        folder = find_model(name, revision)
+        return cls(folder, load_model(folder))
+
+    def save_pretrained(self, folder: str | Path, patients: bool = False) -> None:
+        """Write the model, with a card, into a new folder that others may have: it holds no patient.
+
+        Args:
+            folder: must not hold anything.
+            patients: keep ids, outcomes and rows of patients, for a folder that stays at home.
+
+        Raises InputError where the folder holds something, or an id of a patient would be left in it.
+        """
+        write_folder(self.fitted, Path(folder), patients, finished_card(self.fitted, self.folder))
+
+    def push_to_hub(self, to: str, public: bool = False) -> str:
+        """Send it to the hub as `owner/name`, as `prime push` does; returns the address of the commit."""
+        return push(self.folder, to, public)
+
     def __repr__(self) -> str:
         about = self.fitted.description
-        return f"Model {self.folder}: {about.task.name} of {', '.join(about.cohorts)}"
+        return f"PrimeModel {self.folder}: {about.task.name} of {', '.join(about.cohorts)}"
 
     @property
     def cross_validation(self) -> pd.DataFrame:
@@ -139,7 +171,7 @@ def fit(
     cohort: Cohort, run: Run, out: str | Path, settings: Settings = None, *, task: str | None = None,
     cancer_types: Sequence[str] = ("all",), mode: str = "lp_shared", with_patients: bool = False,
     accelerator: str = "auto",
-) -> Model:  # fmt: skip
+) -> PrimeModel:  # fmt: skip
     """Fit a model for use on a cohort; one that `out` already holds is opened.
 
     Args:
@@ -159,12 +191,7 @@ def fit(
     experiment, place = _experiment(cohort, settings), Path(out)
     types = tuple(cancer_types)
     fit_model(cohort.store, experiment, run.folder, types, place, task, device, mode, with_patients)
-    return open_model(out)
-
-
-def open_model(folder: str | Path) -> Model:
-    """A fitted model. Raises InputError where there is none, or one that is not as it was written."""
-    return Model(Path(folder), load_model(Path(folder)))
+    return PrimeModel.from_pretrained(place)
 
 
 def evaluate(

@@ -9,6 +9,7 @@ from prime.arguments import (
     Count,
     FitPrecision,
     Folder,
+    ModelPlace,
     Root,
     Settings,
     Threads,
@@ -53,7 +54,7 @@ def fit(
 
 def predict(
     *,
-    model: Annotated[Folder, about("Folder of prime fit.")],
+    model: ModelPlace,
     cohort: Annotated[Path, about("The patients.", "COHORT.yaml")],
     out: Annotated[Path, about("The table to write; .csv or .parquet.", "PREDS.csv")],
     horizons: Annotated[tuple[float, ...], about("Months at which survival is given.", "MONTHS")] = (
@@ -78,14 +79,16 @@ def predict(
     from prime.predict.asked import Asked
     from prime.predict.model_folder import load_model
     from prime.predict.predict import predict as score
+    from prime.share.finding import find_model
     from prime.store.origin import require_same_makers
 
     require_place(out)
     asked, device = Asked(horizons, level, threshold), device_of(accelerator)
-    loaded = load_model(model)  # before any packing
+    folder = find_model(model)
+    loaded = load_model(folder)  # before any packing
     counted = load_cohort(cohort, root).with_vocabularies(loaded.description.feature_names)
     packed = open_cohort_store(counted, store)
-    found = score(model, packed, out, device, asked, reasons, similar, figures)
+    found = score(folder, packed, out, device, asked, reasons, similar, figures)
     for line in require_same_makers(loaded.description.attributes, packed, str(packed.path)):
         say(f"not known: {line}")
     task = loaded.description.task
@@ -102,7 +105,9 @@ def predict(
 
 
 def embed(
-    what: Annotated[Path, about("Folder of prime pretrain, or of prime fit.", "RUN|MODEL")],
+    what: Annotated[
+        str, about("Folder of prime pretrain or of prime fit, or a model on the hub.", "RUN|MODEL")
+    ],
     /,
     *,
     cohort: Annotated[Path, about("The patients.", "COHORT.yaml")],
@@ -122,10 +127,11 @@ def embed(
     from prime.files import require_place
     from prime.model.checkpoint import load_checkpoint
     from prime.predict.embedding import embed_cohort, observed_table, require_format, write_embeddings
+    from prime.share.finding import find_model
 
     require_format(out)
     require_place(out)
-    device, checkpoint = device_of(accelerator), load_checkpoint(what)  # before any packing
+    device, checkpoint = device_of(accelerator), load_checkpoint(find_model(what))  # before any packing
     packed = open_cohort_store(load_cohort(cohort, root), store)
     found = embed_cohort(checkpoint, packed, pattern, stages, device)
     write_embeddings(out, found, observed_table(checkpoint, packed))

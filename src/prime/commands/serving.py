@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from prime.arguments import Above, Accelerator, Count, File, Folder, Root, Threads, about, whole
+from prime.arguments import Above, Accelerator, Count, File, Folder, ModelPlace, Root, Threads, about, whole
 from prime.commands.shared import say, set_threads
 from prime.devices import device_of
 from prime.errors import InputError
@@ -17,7 +17,7 @@ PACKAGES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 
 def serve(
     *,
-    model: Annotated[Folder, about("Folder of prime fit.")],
+    model: ModelPlace,
     host: Annotated[
         str, about("Address to listen at; any but this machine's own needs a token.", "HOST")
     ] = "127.0.0.1",
@@ -47,6 +47,7 @@ def serve(
     from prime.serve.limits import MEGABYTE, Limits
     from prime.serve.run import address, is_loopback, listen, run
     from prime.serve.trace import caching_nowhere
+    from prime.share.finding import find_model
 
     token = _token(token_file)
     if token is None and not is_loopback(host):
@@ -54,7 +55,7 @@ def serve(
     template = None if cohort is None else load_cohort(cohort, root)
     limits = Limits(int(body * MEGABYTE), seconds, workers, waiting, patients)
     hosts = LOOPBACK if is_loopback(host) else None
-    loaded, device = load_model(model), device_of(accelerator)
+    loaded, device = load_model(find_model(model)), device_of(accelerator)
     with listen(host, port) as listening, caching_nowhere():
         app = build_app(Service(loaded, device, limits, template, token, hosts, say))
         say(f"serving {model} at {address(listening)}; Ctrl-C or SIGTERM ends it")
@@ -76,7 +77,9 @@ def _token(file: Path | None) -> str | None:
 
 
 def explore(
-    what: Annotated[Path, about("Folder of prime fit, or of prime pretrain.", "MODEL|RUN")],
+    what: Annotated[
+        str, about("Folder of prime fit or of prime pretrain, or a model on the hub.", "MODEL|RUN")
+    ],
     /,
     *,
     cohort: Annotated[Path, about("The patients.", "COHORT.yaml")],
@@ -97,9 +100,10 @@ def explore(
     from prime.explore.cohort import explored
     from prime.explore.prepare import open_any
     from prime.serve.run import address, listen, run
+    from prime.share.finding import find_model
 
     device, config = device_of(accelerator), load_cohort(cohort, root)
-    checkpoint, model = open_any(what)  # before any packing
+    checkpoint, model = open_any(find_model(what))  # before any packing
     if model is not None:
         config = config.with_vocabularies(model.description.feature_names)
     found = explored(config, open_cohort_store(config, store), checkpoint, model, device)

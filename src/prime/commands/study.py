@@ -4,11 +4,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from prime.arguments import Accelerator, ConfigFile, FitPrecision, Folder, Settings, Words, about
+from prime.arguments import Accelerator, ConfigFile, FitPrecision, Folder, Settings, Track, Words, about
 from prime.commands.shared import open_experiment_store, read_experiment
 from prime.devices import device_kind
 from prime.errors import InputError
 from prime.job_pool import JobPool
+from prime.tracking.options import read_tracking
 
 if TYPE_CHECKING:
     from prime.study.context import Other
@@ -37,9 +38,11 @@ def study(
     ] = (),
     accelerator: Accelerator = "auto",
     precision: FitPrecision = None,
+    track: Track = (),
     pool: JobPool = JobPool(),
 ) -> int:
     """Make a table or figure of the paper, or all of them."""
+    tracking = read_tracking(track, out)
     experiment = read_experiment(config, settings, precision)
     from rich.console import Console
 
@@ -58,7 +61,8 @@ def study(
     others = tuple(_other(text) for text in also)
     context = Context(store, experiment, preset, theirs, varied, protocol, others)
     command = " ".join(["prime", *sys.argv[1:]])
-    return 1 if run_studies(studies, context, out, pool, command, Console(), accelerator) else 0
+    failed = run_studies(studies, context, out, pool, command, Console(), accelerator, tracking)
+    return 1 if failed else 0
 
 
 def _other(text: str) -> "Other":

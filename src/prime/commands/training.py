@@ -12,6 +12,7 @@ from prime.arguments import (
     Folder,
     Settings,
     Threads,
+    Track,
     about,
     whole,
 )
@@ -19,6 +20,7 @@ from prime.commands.shared import open_experiment_store, read_experiment, set_th
 from prime.devices import device_of
 from prime.errors import InputError, first_line
 from prime.precision import Precision
+from prime.tracking.options import read_tracking
 
 
 def pretrain(
@@ -36,8 +38,10 @@ def pretrain(
     accelerator: Accelerator = "auto",
     precision: Annotated[Precision | None, about("Instead of pretrain.precision.")] = None,
     loader_workers: Annotated[int, whole(0), about("Threads that make batches ahead; 0 for none.")] = 1,
+    track: Track = (),
 ) -> None:
     """Pretrain on everyone who has anything, without labels."""
+    tracking = read_tracking(track, out)
     experiment = read_experiment(config, settings)
     set_threads(threads)
     from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -52,7 +56,7 @@ def pretrain(
         excluded = read_exclusions(exclude, [str(p) for p in store.patients["patient_id"]])
     where = Devices(devices, nodes, accelerator, precision, loader_workers)
     try:
-        train(store, experiment, out, excluded, where)
+        train(store, experiment, out, excluded, where, tracking=tracking)
     except MisconfigurationException as error:
         raise InputError(f"--accelerator, --devices or --nodes: {first_line(error)}") from None
     print(f"{out}: pretrained; the losses are in {out / 'curves.svg'}")
@@ -71,8 +75,10 @@ def evaluate(
     folds: Annotated[File | None, about("Folds (csv) or splits (json).")] = None,
     accelerator: Accelerator = "auto",
     precision: FitPrecision = None,
+    track: Track = (),
 ) -> None:
     """Cross-validate survival heads under every missing pattern."""
+    tracking = read_tracking(track, out)
     given = () if folds is None else (f"evaluate.folds={folds.resolve()}",)
     experiment = read_experiment(config, (*settings, *given), precision)
     set_threads(threads)
@@ -82,5 +88,5 @@ def evaluate(
     from prime.downstream.grid import evaluate as cross_validate
 
     device = device_of(accelerator)
-    cross_validate(open_experiment_store(experiment), experiment, checkpoint, out, device)
+    cross_validate(open_experiment_store(experiment), experiment, checkpoint, out, device, tracking)
     print_evaluation(out, Console())

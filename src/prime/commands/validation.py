@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from prime.arguments import Above, Accelerator, Folder, Root, Threads, Whole, Words, about, whole
+from prime.arguments import Above, Accelerator, Folder, ModelPlace, Root, Threads, Whole, Words, about, whole
 from prime.commands.shared import open_cohort_store, set_threads
 from prime.devices import device_of
 
-Model = Annotated[Folder, about("Folder of prime fit.")]
 Cohort = Annotated[Path, about("The labelled patients.", "COHORT.yaml")]
 Types = Annotated[Words, about("Cancer types to use (all).", "NAME")]
 Packed = Annotated[Folder | None, about("Where the cohort is packed.")]
@@ -15,7 +14,7 @@ Packed = Annotated[Folder | None, about("Where the cohort is packed.")]
 
 def validate(
     *,
-    model: Model,
+    model: ModelPlace,
     cohort: Cohort,
     out: Annotated[Folder, about("Tables, figures and report.html.")],
     cohort_name: Types = (),
@@ -35,19 +34,21 @@ def validate(
     set_threads(threads)
     from prime.cohort.config import load_cohort
     from prime.predict.model_folder import load_model
+    from prime.share.finding import find_model
     from prime.validation.performance import Draws
     from prime.validation.validate import validate as judge
 
     device = device_of(accelerator)
-    names = load_model(model).description.feature_names  # before any packing
+    folder = find_model(model)
+    names = load_model(folder).description.feature_names  # before any packing
     packed = open_cohort_store(load_cohort(cohort, root).with_vocabularies(names), store)
     draws = Draws(bootstrap, seed)
-    print(judge(model, packed, out, horizons, cohort_name, draws, competing, landmark, device))
+    print(judge(folder, packed, out, horizons, cohort_name, draws, competing, landmark, device))
 
 
 def recalibrate(
     *,
-    model: Model,
+    model: ModelPlace,
     cohort: Cohort,
     out: Annotated[Folder, about("The recalibrated model folder.")],
     method: Annotated[
@@ -63,11 +64,13 @@ def recalibrate(
     set_threads(threads)
     from prime.cohort.config import load_cohort
     from prime.predict.model_folder import load_model
+    from prime.share.finding import find_model
     from prime.validation.recalibrate import recalibrate as bend
     from prime.validation.recalibrate import summary_line
 
     device = device_of(accelerator)
-    names = load_model(model).description.feature_names
+    folder = find_model(model)
+    names = load_model(folder).description.feature_names
     packed = open_cohort_store(load_cohort(cohort, root).with_vocabularies(names), store)
-    found = bend(model, packed, out, method, cohort_name, device)
+    found = bend(folder, packed, out, method, cohort_name, device)
     print(f"{out}: {summary_line(found)}, from {found.patients:,} patients with {found.events:,} events")

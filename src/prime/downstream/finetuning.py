@@ -30,6 +30,7 @@ from prime.splits.folds import Fold
 from prime.splits.outcomes import Outcome
 from prime.store.batch import Batch
 from prime.store.loading import PatientLoader
+from prime.tracking.followed import Followed
 
 TINY = 1e-6  # a hazard keeps this distance from zero and one
 
@@ -140,12 +141,14 @@ def fit_network(
     outcome: Outcome,
     fit: Fit,
     network: tuple[Prime, PatientLoader],
+    followed: Followed,
     start: StartLogits | None = None,
 ) -> pd.DataFrame:
-    """Predictions of one fine-tuned fold; `start` as of `SupervisedTraining`."""
+    """Predictions of one fine-tuned fold; `followed` is told of its epochs, `start` is as for the training."""
     (fold,) = fit.folds
     tuned = Finetuning(*network, outcome, fold, data.settings, fit.seed, fit.missing, start)
-    trained = tuned.fit() >= 0
+    with followed:
+        trained = tuned.fit(followed.log) >= 0
     if data.settings.finetune.calibrate and trained:
         tuned.calibrate()
     frames: list[pd.DataFrame] = []

@@ -58,6 +58,15 @@ class Fit:
         return f"{how}-{file_name(self.task.name)}-{cohort}{whom}{share}-fold{numbers}-seed{self.seed}"
 
     @property
+    def place(self) -> tuple[str, ...]:
+        """Cohort, folds, seed, and the way of training: its name where it is followed."""
+        share = "" if self.share == 1 else f"-{self.share:g}"
+        whom = "" if self.train_on == "everyone" else f"-{self.train_on}"
+        numbers = "+".join(str(fold.fold) for fold in self.folds)
+        way = f"{self.init}-{self.mode}-{self.task.name}{whom}{share}"
+        return self.folds[0].cohort.replace(">", "-to-"), f"fold{numbers}", f"seed{self.seed}", way
+
+    @property
     def probes(self) -> bool:
         """Whether the network stays frozen."""
         return self.mode.startswith("lp")

@@ -49,6 +49,7 @@ from prime.splits.split_files import save_splits
 from prime.store.inputs import data_identity
 from prime.store.origin import require_same_origin
 from prime.store.store import Store
+from prime.tracking.options import NOWHERE, Tracking
 
 CPU = torch.device("cpu")
 PROBING = ("prime.downstream.probe_fits", *networks_module.CODE)
@@ -92,7 +93,9 @@ class Evaluation:
 
     # Doing ------------------------------------------------------------------------------------------------
 
-    def run(self, progress: bool = True, device: torch.device = CPU) -> pd.DataFrame:
+    def run(
+        self, progress: bool = True, device: torch.device = CPU, tracking: Tracking = NOWHERE
+    ) -> pd.DataFrame:
         """Do every fit that is not done yet, write the tables, and return folds.csv as a frame."""
         if not self.fits:
             raise InputError(
@@ -102,7 +105,7 @@ class Evaluation:
         self.compare_origins()
         todo = self.missing()
         for fit in tracked(todo, "evaluate", progress):
-            self.do(fit, device)
+            self.do(fit, device, tracking)
         folds = self.scores()
         ids = self.store.patients["patient_id"].to_numpy(dtype=object)
         for (task, seed), drawn in self.plan.folds.items():
@@ -127,12 +130,15 @@ class Evaluation:
     def _done(self, fit: Fit) -> bool:
         return is_whole_parquet(self.part_path(fit)) and is_whole_parquet(self.scores_path(fit))
 
-    def do(self, fit: Fit, device: torch.device = CPU) -> None:
-        """Do one fit on a device unless its part file is there: predictions, and their scores beside them."""
+    def do(self, fit: Fit, device: torch.device = CPU, tracking: Tracking = NOWHERE) -> None:
+        """Do one fit on a device unless its part file is there: predictions, and their scores beside them.
+
+        `tracking`: where the epochs of fine-tuning are followed.
+        """
         self.networks.device = device
         path, scored = self.part_path(fit), self.scores_path(fit)
         if not is_whole_parquet(path):
-            write_parquet(path, self._predictions(fit))
+            write_parquet(path, self._predictions(fit, tracking))
         if not is_whole_parquet(scored):
             outcome = self.outcomes[fit.task.name]
             training = {
@@ -140,7 +146,7 @@ class Evaluation:
             }
             write_parquet(scored, score_folds(read_parquet(path), training))
 
-    def _predictions(self, fit: Fit) -> pd.DataFrame:
+    def _predictions(self, fit: Fit, tracking: Tracking) -> pd.DataFrame:
         """Fit, and predict the test patients under every pattern."""
         outcome, networks = self.outcomes[fit.task.name], self.networks
         if not fit.ours:
@@ -159,8 +165,11 @@ class Evaluation:
                     self.data, outcome, fit, lambda folds: networks.embeddings(fit.init, fit.seed, folds)
                 )
             (fold,) = fit.folds
+            settings = self.settings.finetune.model_dump(mode="json")
+            followed = tracking.below(*fit.place).follow(self.part_path(fit).stem, settings)
+            network = networks.network(fit.init, fit.seed, fold)
             start = HeadLogits.of(self._shared_probe(self._head_of(fit)), fold) if fit.from_head else None
-            return fit_network(self.data, outcome, fit, networks.network(fit.init, fit.seed, fold), start)
+            return fit_network(self.data, outcome, fit, network, followed, start)
 
         return with_cost(work, lambda: networks.parameters(fit.init, fit.seed, fit.folds[0]))
 
@@ -383,11 +392,14 @@ def evaluate(
     checkpoint: Path | None,
     out: Path,
     device: torch.device = CPU,
+    tracking: Tracking = NOWHERE,
 ) -> pd.DataFrame:
     """Run the evaluation of `config` into `out` and return folds.csv; finished fits are not done again.
 
     `checkpoint` is the folder of `prime pretrain`; `{seed}`, `{fold}` and `{cohort}` in it stand for those of
-    each fit. Raises InputError for settings or data that cannot be evaluated.
+    each fit. `tracking`: where fine-tuning is followed.
+
+    Raises InputError for settings or data that cannot be evaluated.
     """
     find = None if checkpoint is None else CheckpointTemplate(str(checkpoint))
-    return Evaluation(store, config, find, out).run(device=device)
+    return Evaluation(store, config, find, out).run(device=device, tracking=tracking)

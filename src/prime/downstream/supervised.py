@@ -136,16 +136,19 @@ class SupervisedTraining:
         start = torch.from_numpy(self.start(patients, keep)).to(found.logits)
         return found.logits + start, found.losses
 
-    def train_epoch(self) -> None:
-        """One pass over the training patients."""
+    def train_epoch(self) -> float:
+        """One pass over the training patients. Returns the mean loss of its steps."""
         self.model.train()
-        rate = self.schedule.drop_modality
+        rate, losses = self.schedule.drop_modality, list[Tensor]()
         for patients in _minibatches(self.rng, self.fold.train, self.schedule.batch_size):
             kept = drop_modalities(self.observed[patients], rate, self.rng) if rate > 0 else None
             self.optimizer.zero_grad(set_to_none=True)
-            self._loss(patients, kept, self.schedule.alpha).backward()
+            loss = self._loss(patients, kept, self.schedule.alpha)
+            loss.backward()
             nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimizer.step()
+            losses.append(loss.detach())
+        return float(torch.stack(losses).mean())
 
     def pretrain(
         self, loss_of: Callable[[Batch], Tensor], optimizer: torch.optim.Optimizer, epochs: int
@@ -162,11 +165,11 @@ class SupervisedTraining:
                 nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
                 optimizer.step()
 
-    def fit(self) -> int:
+    def fit(self, told: Callable[[dict[str, float]], None] = lambda row: None) -> int:
         """Train, stopping early on the validation likelihood. Returns the best epoch, whose weights stay.
 
         With a start, no epoch (-1) is best where none is better than it. A validation loss that is no number
-        ends the training: the weights are lost by then.
+        ends the training: the weights are lost by then. `told` gets the losses of each epoch.
 
         Raises:
             Diverged: no epoch had a validation loss that is a number.
@@ -175,8 +178,9 @@ class SupervisedTraining:
         if self.start is not None:
             self.best_loss = self.validation_loss()
         for epoch in range(self.schedule.epochs):
-            self.train_epoch()
+            training = self.train_epoch()
             loss = self.validation_loss()
+            told({"epoch": epoch, "train/loss": training, "validation/loss": loss})
             if not math.isfinite(loss):
                 break
             if loss < self.best_loss:

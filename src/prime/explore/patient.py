@@ -14,7 +14,7 @@ from prime.explore.cohort import Explored
 from prime.explore.prepare import MONTHS
 from prime.explore.sentences import Sentence
 from prime.predict.asked import Asked
-from prime.predict.predict import CPU, month_name, score_patients
+from prime.predict.predict import CPU, UNKNOWN, month_name, score_patients
 from prime.serve.memory_store import part_of
 from prime.store.vectors import source_vectors
 
@@ -147,6 +147,7 @@ def _remarks(told: "pd.Series[Any]") -> tuple[str, ...]:
     seen = {
         "fitting": "This patient served the fit of the model: the prediction is flattered.",
         "pretraining": "This patient served pretraining, without outcomes: the prediction may be flattered.",
+        UNKNOWN: "Whether this patient served the model is not known: it travels without its patients.",
     }.get(str(told["seen_in"]), "")
     return tuple(text for text in (seen, str(told["reason"])) if text)
 

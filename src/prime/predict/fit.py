@@ -16,6 +16,7 @@ from prime import __version__
 from prime.arrays import Indices
 from prime.downstream.fit import SHARED_MODES
 from prime.errors import InputError
+from prime.evaluation.concordance_error import concordance_error, concordance_interval
 from prime.evaluation.metrics import concordance_within
 from prime.files import sha256_text
 from prime.model.checkpoint import MANIFEST, WEIGHTS, Checkpoint, load_checkpoint
@@ -101,7 +102,10 @@ def _already_there(out: Path, fingerprint: dict[str, Any]) -> bool:
 
 
 def held_out_concordance(labelled: Labelled, risks: Scores) -> dict[str, Any]:
-    """Of every pattern: the cross-validated C-index or AUROC, within cancer types and parts."""
+    """Of every pattern: the cross-validated C-index or AUROC, within cancer types and parts.
+
+    `low` and `high` are the ends of its 95% interval over patients, for the heads as they were fitted.
+    """
     _, codes = np.unique(labelled.types, return_inverse=True)
     outcome, part = labelled.outcome, np.zeros(len(codes), dtype=np.int64)
     part[labelled.members] = labelled.fold
@@ -115,8 +119,12 @@ def held_out_concordance(labelled: Labelled, risks: Scores) -> dict[str, Any]:
         entry = None if outcome_entry is None else outcome_entry[who]
         strata = codes[who] * FOLDS + part[who]
         score = concordance_within(order, event, found[who], strata, entry=entry)
+        error = concordance_error(order, event, found[who], strata, entry)
+        low, high = concordance_interval(score.value, error)
         key = "auroc" if labelled.binary else "c_index"
-        scores[name] = {key: score.value, "patients": score.n, "events": score.events}
+        scores[name] = {
+            key: score.value, "low": low, "high": high, "patients": score.n, "events": score.events
+        }  # fmt: skip
     return scores
 
 
@@ -194,12 +202,26 @@ def fit(
         "fitted_patients": store.patients["patient_id"].iloc[members].astype(str).tolist(),
         "patients_fitted": len(members),
         "events_fitted": int(outcome.event[members].sum()),
+        "fitted_by_type": _counts(store, outcome, members),
         "left_out": outcome.left_out,
         "cross_validation": held_out_concordance(labelled, risks),
         "pretraining": trained.manifest,
     }
     save_model(out, model, manifest)
     return model
+
+
+def _counts(store: Store, outcome: Outcome, members: Indices) -> dict[str, dict[str, Any]]:
+    """By cancer type: fitted patients, events, and who has each modality."""
+    types = store.patients["cohort"].to_numpy(dtype=str)[members]
+    observed = store.observed()[members]
+    found: dict[str, dict[str, Any]] = {}
+    for name in np.unique(types):
+        mine = types == name
+        having = dict(zip(store.modalities, observed[mine].sum(axis=0).tolist(), strict=True))
+        events = int(outcome.event[members][mine].sum())
+        found[str(name)] = {"patients": int(mine.sum()), "events": events, "modalities": having}
+    return found
 
 
 def _kept(learner: Learner, labelled: Labelled, members: Indices, training: Indices) -> KeptPatients:

@@ -49,6 +49,7 @@ ARRAYS, HEAD = "head.safetensors", "head.json"
 KIND, REMEDY = "model folder", "copy it again or fit again"
 DAMAGE = (SafetensorError, ValidationError, AttributeError, KeyError, TypeError, ValueError, OSError)
 MAKE_ONE = "make a model folder with prime fit"
+WITHOUT_PATIENTS = "without_patients"  # in the manifest of a model that travels
 PARTS = (  # the classes that a head may be made of
     AnnotationModel, Annotations, BlockEncoder, CalibratedScore, Calibration, CauseHazards, Centred,
     CohortHead, CompetingHead, CovariateScale, FeatureMap, HeadDraws, HorizonMap, Imputer, NormalScores,
@@ -97,6 +98,11 @@ class FittedModel:
     def modalities(self) -> tuple[str, ...]:
         """The model's modalities in their order."""
         return tuple(self.checkpoint.model.inputs.modalities)
+
+    @property
+    def knows_patients(self) -> bool:
+        """Whether it knows whom it was made from; a model that travels does not (`prime.share`)."""
+        return not self.checkpoint.manifest.get(WITHOUT_PATIENTS, False)
 
 
 def save_model(folder: Path, model: FittedModel, manifest: dict[str, Any]) -> None:

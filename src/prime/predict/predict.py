@@ -36,6 +36,7 @@ CPU = torch.device("cpu")
 PLAIN = Asked()
 RISKS: tuple[str, ...] = ("risk", "risk_low", "risk_high")
 NOTHING = "no modality: none of the patient's data could be used"
+UNKNOWN = "unknown"  # whether a patient served a model that travels without its patients
 SHARED_BASELINE = "survival is by the baseline of all types together: the model has none of this type alone"
 
 Names = NDArray[np.object_]
@@ -115,7 +116,9 @@ def _hide_absolute(model: FittedModel, store: Store, table: pd.DataFrame, tests:
 
 
 def _seen_in(model: FittedModel, ids: Names) -> list[str]:
-    """How each patient already served: `fitting`, `pretraining`, or not at all."""
+    """How each patient already served: `fitting`, `pretraining`, not at all (empty), or `unknown`."""
+    if not model.knows_patients:
+        return [UNKNOWN] * len(ids)
     manifest = model.checkpoint.manifest
     pretraining = manifest.get("pretraining", manifest)
     seen = {*pretraining.get("train_patients", ()), *pretraining.get("validation_patients", ())}
@@ -205,9 +208,7 @@ def score_patients(
     and the model holds none.
     """
     if similar and model.patients is None:
-        raise InputError(
-            "--similar: the model holds no patients; fit it again with prime fit --with-patients"
-        )
+        raise InputError(f"--similar: {_no_patients(model)}")
     store = require_inputs(store, model.checkpoint.model.inputs, model.description)
     table = _blank(model, store, asked)
     _add_reasons(table, unusual(model, store))
@@ -235,6 +236,13 @@ def score_patients(
     if not any_type:
         _hide_absolute(model, store, found.patients, found.tests)
     return found
+
+
+def _no_patients(model: FittedModel) -> str:
+    """Why there are no similar patients."""
+    if not model.knows_patients:
+        return "unknown: the model travels without its patients; ask who fitted it"
+    return "the model holds no patients; fit it again with prime fit --with-patients"
 
 
 def _add_reasons(table: pd.DataFrame, lines: dict[int, str]) -> None:

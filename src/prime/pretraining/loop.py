@@ -16,7 +16,7 @@ from torch import Tensor
 from prime import __version__
 from prime.arrays import Indices
 from prime.errors import InputError, first_line
-from prime.files import replacing, sole_process, write_text
+from prime.files import replacing, sha256_text, sole_process, write_text
 from prime.model.checkpoint import WEIGHTS, save_description, save_network
 from prime.model.parameters import parameter_groups
 from prime.parsing import parse_json
@@ -37,6 +37,8 @@ from prime.store.batch import Batch
 from prime.store.loading import PatientLoader, fit_scalings
 from prime.store.origin import source_facts
 from prime.store.store import Store
+from prime.tracking.followed import Followed
+from prime.tracking.options import NOWHERE, Tracking
 
 STATE, LOG = "state.pt", "log.jsonl"
 
@@ -244,7 +246,7 @@ class Pretraining:
             reason = first_line(error)
             raise InputError(f"{path}: damaged ({reason}); remove {self.out} to start anew") from None
 
-    def run(self, shown: bool = True) -> None:
+    def run(self, shown: bool = True, tracking: Tracking = NOWHERE) -> None:
         """Train every epoch that is left, keep the best network by validation loss, log and plot."""
         first, best, log = self._resume()
         self.out.mkdir(parents=True, exist_ok=True)
@@ -252,7 +254,8 @@ class Pretraining:
         steps = [len(self.epoch_plan(epoch)) for epoch in range(epochs)]
         if self.fabric.is_global_zero:
             self._describe()
-        with progress_display(shown and self.fabric.is_global_zero) as bar:
+        shown = shown and self.fabric.is_global_zero
+        with self._followed(tracking, log) as followed, progress_display(shown) as bar:
             task = bar.add_task("pretrain", total=sum(steps), completed=sum(steps[:first]), parts="")
 
             def progress(epoch: int, done: int, of: int, parts: dict[str, float]) -> None:
@@ -265,6 +268,15 @@ class Pretraining:
                 self._require_numbers(epoch, {"validation loss": row["validation/total"]})
                 log.append(row)
                 best = self._finish_epoch(epoch, best, row, log)
+                followed.log(row)
+
+    def _followed(self, tracking: Tracking, log: list[dict[str, Any]]) -> Followed:
+        """What follows this run from the first process, of which it is told after a state is saved."""
+        wanted = tracking if self.fabric.is_global_zero else NOWHERE
+        facts = {name: self.manifest[name] for name in ("version", "code", "seed", "precision", "parameters")}
+        settings = self.config.model_dump(mode="json", include={"model", "pretrain", "clip", "scaling"})
+        patients = {"train_patients": len(self.train), "validation_patients": len(self.validation)}
+        return wanted.follow(sha256_text(self._fingerprint()), {**facts, **patients, **settings}, log)
 
     def _finish_epoch(self, epoch: int, best: float, row: dict[str, Any], log: list[dict[str, Any]]) -> float:
         improved = row["validation/total"] < best
@@ -287,6 +299,7 @@ def pretrain(
     excluded: frozenset[str] = frozenset(),
     devices: Devices | None = None,
     progress: bool = True,
+    tracking: Tracking = NOWHERE,
 ) -> None:
     """Pretrain into the folder `out`; a killed run resumes there, a finished one returns at once.
 
@@ -297,6 +310,7 @@ def pretrain(
         excluded: ids of patients who serve neither training nor validation.
         devices: where it computes; one device of this machine where None.
         progress: whether progress is shown.
+        tracking: where the run is followed, beside its own log.
 
     Raises:
         InputError: too few patients, a loss that is not a number, a folder that holds another run or that
@@ -304,4 +318,4 @@ def pretrain(
     """
     run = Pretraining(store, config, out, excluded, devices or Devices())
     with sole_process(out) if run.fabric.is_global_zero else nullcontext():
-        run.run(progress)
+        run.run(progress, tracking.below(out.resolve().name))

@@ -117,12 +117,21 @@ class Pretrained:
 
 @dataclass(frozen=True)
 class PretrainingRun:
-    """A pretraining run to be done: its store, experiment with seed, whom it must not see, and its folder."""
+    """A pretraining run to be done.
+
+    Attributes:
+        store: its data.
+        config: the experiment, with its seed.
+        excluded: whom it must not see.
+        folder: where it goes.
+        name: arm, cohorts, folds and seed that it serves.
+    """
 
     store: Path
     config: ExperimentConfig
     excluded: frozenset[str]
     folder: Path
+    name: tuple[str, ...]
 
 
 class ArmWork:
@@ -162,13 +171,23 @@ class ArmWork:
         """The distinct pretraining runs that the fits need."""
         if "pretrained" not in self.arm.config.evaluate.inits:
             return []
-        runs: dict[Path, PretrainingRun] = {}
+        served: dict[Path, tuple[int, frozenset[str], list[Fold]]] = {}
         for seed, fold in self.evaluation.pretrained_folds():
             excluded = self.find.excluded(seed, fold)
             folder = self.find.folder / self.find.key(seed, excluded)
+            served.setdefault(folder, (seed, excluded, []))[2].append(fold)
+        runs: list[PretrainingRun] = []
+        for folder, (seed, excluded, folds) in served.items():
             config = self.arm.config.model_copy(update={"seed": seed})
-            runs.setdefault(folder, PretrainingRun(self.arm.store.path, config, excluded, folder))
-        return list(runs.values())
+            name = (self.arm.name, *_served(folds), f"seed{seed}", "pretraining")
+            runs.append(PretrainingRun(self.arm.store.path, config, excluded, folder, name))
+        return runs
+
+
+def _served(folds: list[Fold]) -> tuple[str, str]:
+    """The cohorts and the numbers of folds, in words."""
+    cohorts = "+".join(sorted({fold.cohort.replace(">", "-to-") for fold in folds}))
+    return cohorts, "fold" + "+".join(map(str, sorted({fold.fold for fold in folds})))
 
 
 @lru_cache(maxsize=2)

@@ -21,16 +21,18 @@ from prime.pretraining.devices import Devices
 from prime.pretraining.loop import STATE, Pretraining
 from prime.progress import watched
 from prime.study.arms import ArmWork, PretrainingRun, open_store
+from prime.tracking.options import NOWHERE, Tracking
 
 FINISHED = "finished"
 
 
 @dataclass(frozen=True)
 class Where:
-    """The accelerator of a job, and its number among the jobs that share the machine's devices."""
+    """The accelerator of a job, its number among those that share the machine's devices, and who follows."""
 
     accelerator: str = "auto"
     number: int = 0
+    tracking: Tracking = NOWHERE
 
 
 HERE = Where()
@@ -63,7 +65,8 @@ def do_pretraining(run: PretrainingRun, where: Where = HERE) -> None:
         if (run.folder / FINISHED).is_file():
             return
         devices = Devices(accelerator=where.accelerator, number=where.number)
-        Pretraining(open_store(run.store), run.config, run.folder, run.excluded, devices).run(shown=False)
+        training = Pretraining(open_store(run.store), run.config, run.folder, run.excluded, devices)
+        training.run(shown=False, tracking=where.tracking.below(*run.name))
         write_text(run.folder / FINISHED, f"{sha256_file(run.folder / WEIGHTS)}\n")
         (run.folder / STATE).unlink(missing_ok=True)  # three times the weights, and only for going on
 
@@ -78,7 +81,8 @@ def fit_jobs(work: ArmWork) -> list[Job]:
 
 def do_fit(work: ArmWork, number: int, where: Where = HERE) -> None:
     """Do one fit of an arm, by its number."""
-    work.evaluation.do(work.evaluation.fits[number], device_of(where.accelerator, where.number))
+    device, tracking = device_of(where.accelerator, where.number), where.tracking.below(work.arm.name)
+    work.evaluation.do(work.evaluation.fits[number], device, tracking)
 
 
 class JobFailed(Exception):
@@ -122,8 +126,8 @@ def one_line(error: Exception) -> str:
 class Runner:
     """Does jobs in a pool, showing how many are done; what failed once is not tried again."""
 
-    def __init__(self, pool: JobPool, accelerator: str = "auto") -> None:
-        self.pool, self.accelerator = pool, accelerator
+    def __init__(self, pool: JobPool, accelerator: str = "auto", tracking: Tracking = NOWHERE) -> None:
+        self.pool, self.accelerator, self.tracking = pool, accelerator, tracking
         self.failed: dict[Path, InputError | JobFailed] = {}
 
     def run(self, jobs: Sequence[Job], title: str) -> int:
@@ -141,7 +145,7 @@ class Runner:
         bar = watched(lambda: sum(job.done for job in todo), len(todo), title)
         try:
             arguments = [
-                (job, self.pool.threads, stop, Where(self.accelerator, number))
+                (job, self.pool.threads, stop, Where(self.accelerator, number, self.tracking))
                 for number, job in enumerate(todo)
             ]
             with bar:

@@ -26,6 +26,7 @@ from prime.study.arms import Arm, ArmWork
 from prime.study.context import Context, Output, Results, Study
 from prime.study.jobs import JobFailed, Runner, fit_jobs, one_line, pretraining_job
 from prime.study.registry import STUDIES
+from prime.tracking.options import NOWHERE, Tracking
 
 CACHE, ERRORS = "cache", "error.log"
 REFERENCE_COLUMNS = ("method", "task", "cohort", "pattern", "mean")
@@ -63,6 +64,7 @@ def run_studies(
     command: str,
     console: Console,
     accelerator: str = "auto",
+    tracking: Tracking = NOWHERE,
 ) -> list[str]:
     """Make each study into its folder in `out`, one after the other. Returns a line for each that failed.
 
@@ -75,7 +77,7 @@ def run_studies(
     _require_plain_tasks(context)
     out.mkdir(parents=True, exist_ok=True)
     _write_flow(context, out)
-    runner = Runner(pool, accelerator)
+    runner = Runner(pool, accelerator, tracking)
     failed: list[str] = []
     for study in studies:
         log = out / study.name / ERRORS

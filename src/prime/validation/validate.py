@@ -138,6 +138,11 @@ def validate(
 def _warnings(model: FittedModel, labelled: Labelled) -> list[str]:
     """What the judged patients served before."""
     found: list[str] = []
+    if not model.knows_patients:
+        found.append(
+            "whether any of these patients served the fit is not known: the model travels without its"
+            " patients; ask who fitted it whether it saw this cohort"
+        )
     if labelled.landmark:
         found.append(
             f"patients followed beyond {horizon_name(labelled.landmark)}, risks and time from then on"
