@@ -29,6 +29,9 @@ if TYPE_CHECKING:
         fit as fit,
     )
     from prime.api import (
+        from_mudata as from_mudata,
+    )
+    from prime.api import (
         from_tables as from_tables,
     )
     from prime.api import (
@@ -48,8 +51,8 @@ if TYPE_CHECKING:
     )
 
 OFFERED = (
-    "Cohort", "Model", "PrimeSurvival", "Run", "evaluate", "fit", "from_tables", "load", "open_model",
-    "open_run", "pretrain", "side_by_side",
+    "Cohort", "Model", "PrimeSurvival", "Run", "evaluate", "fit", "from_mudata", "from_tables", "load",
+    "open_model", "open_run", "pretrain", "side_by_side",
 )  # fmt: skip
 
 
