@@ -1,7 +1,6 @@
 """A cohort as MuData, one AnnData a source, and a MuData as a cohort."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 from prime import __version__
 from prime.errors import InputError
 from prime.extras import need
-from prime.files import replacing
 from prime.store.store import Store
 from prime.store.vectors import source_vectors
 
@@ -75,14 +73,6 @@ def _padded(values: NDArray[Any], index: NDArray[np.int64], most: int) -> NDArra
     for place, (start, length) in enumerate(index.tolist()):
         result[place, :length] = values[start : start + length]
     return result
-
-
-def write_mudata(path: Path, mdata: "MuData") -> None:
-    """Write a MuData as `.h5mu`, atomically. Raises InputError where the place cannot be written."""
-    from mudata import set_options, write_h5mu
-
-    with replacing(path) as temporary, set_options(pull_on_update=False):
-        write_h5mu(temporary, mdata)
 
 
 def mudata_sources(mdata: object) -> dict[str, dict[str, dict[str, object]]]:

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from prime.api.annotated_data import FILE, mudata_sources, store_as_mudata, write_mudata
+from prime.api.annotated_data import FILE, mudata_sources, store_as_mudata
 from prime.cohort.config import CohortConfig, load_cohort
 from prime.errors import InputError
-from prime.files import replacing, write_text
+from prime.files import replacing, write_mudata, write_text
 from prime.store.opening import default_store, open_or_pack
 from prime.store.store import Store
 from prime.store.vectors import source_vectors
