@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -135,7 +135,7 @@ def _write_mudata(path: Path, found: Embeddings) -> None:
             there = np.ones(len(whole), dtype=bool) if name == ALL else whole.obs[HAS + name].to_numpy(bool)
             parts[name] = whole[there, own].copy()
             parts[name].obs = parts[name].obs[[]]
-    people = pd.DataFrame(whole.obs)
+    people = cast(pd.DataFrame, whole.obs)
     with set_options(pull_on_update=False):
         mdata = MuData(parts)
         mdata.obs = people.loc[mdata.obs_names]
