@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -73,7 +74,7 @@ def survival_figure(
     """
     series: list[Series] = []
     for name in shown:
-        row = patients.loc[name]
+        row = cast(pd.Series, patients.loc[name])
         curve = np.array([_ends(row, f"survival_{m:g}m") for m in months]).T
         middle, low, high = np.concatenate([np.ones((3, 1)), curve], axis=1)
         there = ~np.isnan(middle)
