@@ -5,7 +5,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test fuzz lint types results site clean
+.PHONY: help .venv demo test fuzz lint types notebooks results site clean
 
 help:
 	@echo "make demo    simulate a cohort, pretrain, evaluate, predict: figures and tables in runs/demo"
@@ -13,6 +13,7 @@ help:
 	@echo "make fuzz    change inputs of every kind, TIMES=6 as often as the tests do (14,000 cases)"
 	@echo "make lint    ruff: rules and layout"
 	@echo "make types   pyright, strict"
+	@echo "make notebooks run docs/notebooks, and keep their outputs"
 	@echo "make results the tables of docs/results/inductive, on the real patients (hours; SEEDS=full for three seeds)"
 	@echo "make site    the documents as pages in site/, which need no network"
 	@echo "make clean   remove runs/demo, caches and .venv"
@@ -44,6 +45,9 @@ lint: .venv/.stamp
 
 types: .venv/.stamp
 	$(BIN)/pyright
+
+notebooks: .venv/.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.notebooks
 
 # One seed on two cores: see docs/results.md for the time. What is done is not done again.
 SEEDS ?= quick

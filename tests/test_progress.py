@@ -1,7 +1,9 @@
 """Progress in a terminal is a bar, in a log file a line now and then."""
 
+import sys
 import time
 from io import StringIO
+from types import ModuleType
 
 import pytest
 from rich.console import Console
@@ -83,6 +85,16 @@ def test_what_is_not_shown_has_a_display_of_its_own() -> None:
     with progress_display() as outer:
         for _ in tracked([1], "inner", shown=False):
             assert not outer.tasks
+
+
+def test_a_notebook_without_widgets_is_a_log_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as kernels are started
+    monkeypatch.delitem(sys.modules, "ipykernel.kernelapp", raising=False)
+    assert progress_module._console().is_terminal
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelapp", ModuleType("ipykernel.kernelapp"))
+    monkeypatch.setattr(progress_module, "find_spec", lambda name: None)
+    console = progress_module._console()
+    assert (console.is_terminal, console.is_jupyter, console.stderr) == (False, False, True)
 
 
 def test_watched_asks_how_much_is_done(monkeypatch: pytest.MonkeyPatch) -> None:

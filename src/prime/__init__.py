@@ -33,6 +33,9 @@ if TYPE_CHECKING:
         fit as fit,
     )
     from prime.api import (
+        from_mudata as from_mudata,
+    )
+    from prime.api import (
         from_tables as from_tables,
     )
     from prime.api import (
@@ -49,8 +52,8 @@ if TYPE_CHECKING:
     )
 
 OFFERED = (
-    "Cohort", "PrimeModel", "PrimeSurvival", "Run", "evaluate", "fit", "from_tables", "load", "open_run",
-    "pretrain", "side_by_side",
+    "Cohort", "PrimeModel", "PrimeSurvival", "Run", "evaluate", "fit", "from_mudata", "from_tables", "load",
+    "open_run", "pretrain", "side_by_side",
 )  # fmt: skip
 
 

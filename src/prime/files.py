@@ -20,6 +20,8 @@ from prime.leftovers import hidden_name, sweep
 if TYPE_CHECKING:
     import h5py
     import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
     from numpy.typing import NDArray
 
 LOCK = ".lock"
@@ -189,6 +191,20 @@ def write_parquet(path: Path, frame: "pd.DataFrame") -> None:
     """Write a table without its index as parquet, atomically, with checksums of its pages."""
     with replacing(path) as temporary:
         frame.to_parquet(temporary, index=False, write_page_checksum=True)
+
+
+def write_anndata(path: Path, data: "AnnData") -> None:
+    """Write an AnnData as `.h5ad`, atomically; text of its tables becomes categories, as anndata has it."""
+    with replacing(path) as temporary:
+        data.write_h5ad(temporary)
+
+
+def write_mudata(path: Path, mdata: "MuData") -> None:
+    """Write a MuData as `.h5mu`, atomically."""
+    from mudata import set_options, write_h5mu
+
+    with replacing(path) as temporary, set_options(pull_on_update=False):
+        write_h5mu(temporary, mdata)
 
 
 def read_parquet(path: Path, **options: Any) -> "pd.DataFrame":

@@ -1,11 +1,13 @@
 """Progress of long work, on stderr: bars in a terminal, a line a minute in a log file."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
+from importlib.util import find_spec
 from typing import TypeVar
 
 from rich.console import Console
@@ -113,12 +115,19 @@ def progress_display(shown: bool = True) -> Generator[LongProgress]:
     if outer is not None and shown:
         yield outer
         return
-    with LongProgress(Console(stderr=True), shown) as display:
+    with LongProgress(_console(), shown) as display:
         token = _active.set(display)
         try:
             yield display
         finally:
             _active.reset(token)
+
+
+def _console() -> Console:
+    """Of stderr; a notebook without widgets is a log file, though its kernel claims to be a terminal."""
+    if "ipykernel.kernelapp" in sys.modules and find_spec("ipywidgets") is None:
+        return Console(stderr=True, force_jupyter=False, force_terminal=False)
+    return Console(stderr=True)
 
 
 def tracked(items: Sequence[_T], description: str | Callable[[_T], str], shown: bool = True) -> Iterator[_T]:

@@ -13,6 +13,8 @@ from sklearn.model_selection import KFold, cross_val_score
 
 import prime
 from prime.errors import InputError
+from prime.predict.patient_figure import grid_months
+from prime.predict.predict import predict
 
 SETTINGS: dict[str, Any] = {
     "model": {"dim": 16, "queries": 2, "heads": 2, "blocks": 2, "experts": 2, "top_k": 1, "prototypes": 4},
@@ -237,3 +239,47 @@ FIELDS = [("e", bool), ("t", float)]
 def test_other_shapes_are_refused(x: Any, y: np.ndarray, said: str) -> None:
     with pytest.raises(InputError, match=said):
         prime.PrimeSurvival(epochs=1).fit(x, y)
+
+
+# Figures ----------------------------------------------------------------------------------------------------
+
+
+def test_survival_curves_are_those_of_the_table(model: prime.PrimeModel, cohort: prime.Cohort) -> None:
+    shown = cohort.observed.index[cohort.observed["rna"]][:2].tolist()
+    figure = model.survival_curves(cohort, shown, level=0.8)
+    (panel,) = figure.panels
+    months = grid_months(model.fitted)
+    table = model.predict(cohort, months=months, level=0.8).patients.set_index("patient_id")
+    assert [series.label.split(":")[0] for series in panel.series] == shown
+    for name, series in zip(shown, panel.series, strict=True):
+        for end, values in (("", series.y), ("_low", series.low), ("_high", series.high)):
+            assert values is not None
+            expected = [1.0, *(table.loc[name, f"survival_{m:g}m{end}"] for m in months)]
+            np.testing.assert_allclose(values, [value for value in expected if not np.isnan(value)])
+        np.testing.assert_allclose(series.x, [0, *(m / 12 for m in months)][: len(series.x)])
+    given = figure._repr_mimebundle_()
+    assert given["image/svg+xml"].startswith("<svg")
+    assert shown[0] in given["image/svg+xml"]
+    assert given["text/plain"] == "Figure survival"
+
+
+def test_a_patient_is_drawn_as_the_command_draws(model: prime.PrimeModel, tmp_path: Path) -> None:
+    clinical, modalities = tables(4, seed=3)
+    few = prime.from_tables(
+        tmp_path / "few", clinical, modalities, time=None, event=None, cancer_type="kind", covariates=["age"]
+    )
+    name = few.observed.index[few.observed.any(axis=1)][0]
+    predict(model.folder, few.store, tmp_path / "p.csv", figures=tmp_path / "figures")
+    drawn = model.patient_figure(few, name)._repr_mimebundle_()["image/svg+xml"]
+    assert drawn == (tmp_path / "figures" / f"{name}.svg").read_text(encoding="utf-8")
+
+
+def test_who_cannot_be_drawn_is_said(model: prime.PrimeModel, cohort: prime.Cohort) -> None:
+    nothing = cohort.observed.index[~cohort.observed.any(axis=1)][0]
+    with pytest.raises(InputError, match=f"patient '{nothing}' has no score: no modality"):
+        model.survival_curves(cohort, [nothing])
+    with pytest.raises(InputError, match=f"patient '{nothing}' has no score"):
+        model.patient_figure(cohort, nothing)
+    for draw in (lambda: model.survival_curves(cohort, ["x"]), lambda: model.patient_figure(cohort, "x")):
+        with pytest.raises(InputError, match="patient 'x' is not in the cohort"):
+            draw()

@@ -94,7 +94,7 @@ def test_its_options_stay_in_the_cohort_and_make_the_store_stale(toy: Path) -> N
         ({"reader": "h5", "path": "x", "max_tokens": 0}, "max_tokens: Input should be g"),
         ({"reader": "vector", "path": "x", "times": 2}, "times: no such key"),
         ({"reader": "dicom"}, "reader: name one of 'vector', 'h5', 'pt', 'report', "
-         "'words', 'facts', 'clinical', 'lines', found 'dicom'"),
+         "'words', 'facts', 'clinical', 'anndata', 'mudata', 'lines', found 'dicom'"),
         ({"path": "x"}, "reader: name one of"),
         ({"reader": ["h5"]}, "reader: name one of"),
         ("lines.txt", "reader: name one of"),

@@ -548,7 +548,7 @@ def test_packaged_encoder(tmp_path: Path) -> None:
 
 
 def test_registry_and_files(tmp_path: Path, table: pd.DataFrame) -> None:
-    assert set(READERS) == {"vector", "h5", "pt", "report", "clinical", "words", "facts"}
+    assert set(READERS) == {"vector", "h5", "pt", "report", "clinical", "words", "facts", "anndata", "mudata"}
     config = VectorSource(reader="vector", path="t.parquet", gene_list="genes.txt")
     write_table(tmp_path, table)
     with pytest.raises(InputError, match=r"genes\.txt: no such file"):

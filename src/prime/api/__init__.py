@@ -1,6 +1,6 @@
 """PRIME from Python: what `import prime` offers. The commands use the same functions underneath."""
 
-from prime.api.cohorts import Cohort, from_tables, load
+from prime.api.cohorts import Cohort, from_mudata, from_tables, load
 from prime.api.estimator import PrimeSurvival, side_by_side
 from prime.api.models import PrimeModel, Run, evaluate, fit, open_run, pretrain
 
@@ -11,6 +11,7 @@ __all__ = [
     "Run",
     "evaluate",
     "fit",
+    "from_mudata",
     "from_tables",
     "load",
     "open_run",

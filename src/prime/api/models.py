@@ -10,13 +10,16 @@ import pandas as pd
 from prime.api.cohorts import Cohort
 from prime.devices import device_of
 from prime.downstream.grid import evaluate as run_evaluation
+from prime.errors import InputError
 from prime.model.checkpoint import Checkpoint, load_checkpoint
 from prime.predict.asked import Asked
 from prime.predict.embedding import embed_cohort
 from prime.predict.fit import fit as fit_model
 from prime.predict.model_folder import FittedModel, load_model
-from prime.predict.predict import Predictions, score_patients
+from prime.predict.patient_figure import grid_months, survival_figure
+from prime.predict.predict import Predictions, drawn_patients, score_patients
 from prime.pretraining.loop import pretrain as run_pretraining
+from prime.render.figure import Figure
 from prime.settings.experiment import ExperimentConfig, load_experiment, merge
 from prime.share.finding import find_model
 from prime.share.folder import finished_card, write_folder
@@ -141,6 +144,41 @@ class PrimeModel:
         store = cohort.counted_as(self.fitted.description.feature_names)
         return score_patients(self.fitted, store, device, asked, reasons, similar=similar)
 
+    def survival_curves(
+        self, cohort: Cohort, patients: Sequence[str], *, level: float = 0.9, accelerator: str = "auto"
+    ) -> Figure:
+        """Survival of some patients of a cohort, with intervals, as a figure that a notebook shows.
+
+        Args:
+            cohort: patients with the model's sources, or some of them.
+            patients: ids of those to show.
+            level: of intervals.
+            accelerator: where to compute.
+
+        Raises InputError for a patient who is not there or has no score, for a model of a horizon or of
+        competing events, which has no survival, and as `predict`.
+        """
+        months = grid_months(self.fitted)
+        if not months or self.fitted.prognosis.competing is not None:
+            raise InputError(f"{self.folder}: the model gives no survival; see patient_figure")
+        table = self.predict(cohort, months=months, level=level, accelerator=accelerator).patients
+        table = table.set_index("patient_id")
+        _require_scored(table, patients)
+        return survival_figure(table, months, tuple(patients))
+
+    def patient_figure(self, cohort: Cohort, patient: str, *, accelerator: str = "auto") -> Figure:
+        """What is expected of a patient, why, and what missing tests could change, as a figure.
+
+        It is the picture of `prime predict --figures`; a notebook shows it. Raises InputError for a patient
+        who is not there or has no score, and as `predict`.
+        """
+        store = cohort.counted_as(self.fitted.description.feature_names)
+        found = dict(drawn_patients(self.fitted, store, device_of(accelerator)))
+        if patient not in found:
+            why = "has no score" if patient in cohort.patients.index else "is not in the cohort"
+            raise InputError(f"patient {patient!r} {why}")
+        return found[patient]
+
     def embed(
         self,
         cohort: Cohort,
@@ -150,6 +188,14 @@ class PrimeModel:
     ) -> pd.DataFrame:
         """As `Run.embed`."""
         return Run(self.folder, self.fitted.checkpoint).embed(cohort, pattern, stages, accelerator)
+
+
+def _require_scored(table: pd.DataFrame, patients: Sequence[str]) -> None:
+    for name in patients:
+        if name not in table.index:
+            raise InputError(f"patient {name!r} is not in the cohort")
+        if table.loc[name, "status"] != "scored":
+            raise InputError(f"patient {name!r} has no score: {table.loc[name, 'reason']}")
 
 
 def pretrain(cohort: Cohort, out: str | Path, settings: Settings = None, progress: bool = True) -> Run:

@@ -19,6 +19,7 @@ from prime.cohort.cells import is_missing
 from prime.cohort.table_bounds import parquet_fault, sheet_fault, text_fault
 from prime.errors import InputError, first_line
 
+ANNOTATED = (".h5ad", ".h5mu")
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 NO_NAME = re.compile(r"(Unnamed: \d+.*|__index_level_\d+__|level_\d+)")
 INDEX_NAME = re.compile(NO_NAME.pattern + "|index")
@@ -53,7 +54,7 @@ def read_table(
     """Read a table with its column names as they stand; the index that pandas keeps in a parquet is a column.
 
     Args:
-        path: a `.parquet`, `.csv`, `.tsv`, `.txt` (tabs) or `.xlsx` file.
+        path: a `.parquet`, `.csv`, `.tsv`, `.txt` (tabs) or `.xlsx` file; of `.h5ad` and `.h5mu` it is `obs`.
         where: what the table is for, named first in every error.
         text: give every cell as text, an empty or null one as empty text, a whole number without decimals.
         ids: columns that are read as text in any case, so that `00012` stays what it is.
@@ -71,6 +72,10 @@ def read_table(
         frame = _parquet_columns(file, path, where, list(file.schema_arrow.names))
     elif suffix == ".xlsx":
         frame = _read_excel(path, where, sheet, text)
+    elif suffix in ANNOTATED:
+        from prime.cohort.readers.annotated_files import read_obs
+
+        frame = read_obs(path, where)
     elif suffix in SEPARATORS:
         frame = _read_separated(path, where, SEPARATORS[suffix], True if text else ids, comments)
     else:

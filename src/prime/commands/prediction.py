@@ -111,7 +111,7 @@ def embed(
     /,
     *,
     cohort: Annotated[Path, about("The patients.", "COHORT.yaml")],
-    out: Annotated[Path, about("The table to write; .parquet, .csv or .h5.", "FILE")],
+    out: Annotated[Path, about("The file to write; .parquet, .csv, .h5, .h5ad or .h5mu.", "FILE")],
     pattern: Annotated[
         str, about("What may be seen: all, image+rna, ... (--pattern=-image).", "NAME")
     ] = "all",
@@ -126,15 +126,16 @@ def embed(
     from prime.cohort.config import load_cohort
     from prime.files import require_place
     from prime.model.checkpoint import load_checkpoint
-    from prime.predict.embedding import embed_cohort, observed_table, require_format, write_embeddings
+    from prime.predict.embedding import embed_cohort
+    from prime.predict.embedding_files import described, require_format, write_embeddings
     from prime.share.finding import find_model
 
-    require_format(out)
+    require_format(out, stages)
     require_place(out)
     device, checkpoint = device_of(accelerator), load_checkpoint(find_model(what))  # before any packing
     packed = open_cohort_store(load_cohort(cohort, root), store)
     found = embed_cohort(checkpoint, packed, pattern, stages, device)
-    write_embeddings(out, found, observed_table(checkpoint, packed))
+    write_embeddings(out, described(found, checkpoint, packed, pattern, stages))
     print(f"{out}: {len(found):,} of {len(packed.patients):,} patients, {found.shape[1]:,} numbers each")
 
 

@@ -1,6 +1,4 @@
-"""Patients as the frozen network sees them: embeddings under a pattern of modalities, as table or file."""
-
-from pathlib import Path
+"""Patients as the frozen network sees them: embeddings under a pattern of modalities."""
 
 import numpy as np
 import pandas as pd
@@ -9,14 +7,13 @@ import torch
 from prime.downstream.embeddings import embed
 from prime.errors import InputError
 from prime.evaluation.missingness import patterns
-from prime.files import write_csv, write_parquet, writing_h5
 from prime.model.checkpoint import Checkpoint
 from prime.predict.inputs import NewPatientLoader, observed_modalities, require_known, require_shape
 from prime.settings.evaluation import ReadoutConfig
 from prime.store.origin import require_same_origin
 from prime.store.store import Store
 
-FORMATS = (".parquet", ".csv", ".h5")
+POOLED, ALL = "pooled", "all"
 
 
 def embed_cohort(
@@ -51,10 +48,15 @@ def embed_cohort(
     network = checkpoint.model.to(device)
     found = embed(network, loader, observed, patients, {pattern: known[pattern]}, readout)
     values = found.take(pattern, patients)  # (n, blocks, width)
-    blocks = [f"{s}_{m}" for s in stages for m in (inputs.modalities if s != "pooled" else ("all",))]
-    columns = [f"{name}_{number}" for name in blocks for number in range(values.shape[2])]
+    blocks = blocks_of(stages, tuple(inputs.modalities))
+    columns = [f"{s}_{m}_{number}" for s, m in blocks for number in range(values.shape[2])]
     index = pd.Index(store.patients["patient_id"].to_numpy(dtype=object)[patients], name="patient_id")
     return pd.DataFrame(values.reshape(len(values), -1), index=index, columns=columns)
+
+
+def blocks_of(stages: tuple[str, ...], modalities: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Stage and modality of each block of an embedding's columns, in their order; `pooled` is of `all`."""
+    return [(s, m) for s in stages for m in (modalities if s != POOLED else (ALL,))]
 
 
 def observed_table(checkpoint: Checkpoint, store: Store) -> pd.DataFrame:
@@ -67,32 +69,3 @@ def observed_table(checkpoint: Checkpoint, store: Store) -> pd.DataFrame:
             for name, column in zip(inputs.modalities, observed_modalities(store, inputs).T, strict=True)
         }
     )
-
-
-def require_format(path: Path) -> None:
-    """Raise InputError for a file that embeddings can't be written to."""
-    if path.suffix not in FORMATS:
-        raise InputError(f"--out {path}: give a name that ends in {', '.join(FORMATS)}")
-
-
-def write_embeddings(path: Path, embeddings: pd.DataFrame, people: pd.DataFrame) -> None:
-    """Write embeddings (n, d) with the rows of `people` (see `observed_table`), atomically.
-
-    As csv or parquet one table: patient_id, cohort, has_MODALITY, then the embedding. As h5 the datasets
-    `embeddings` (n, d) float32, `columns` (d,), `patient_id` and `cohort` (n,), `observed` (n, M) bool and
-    `modalities` (M,).
-    """
-    require_format(path)
-    people = people.loc[embeddings.index]
-    if path.suffix != ".h5":
-        table = people.join(embeddings).reset_index()
-        (write_csv if path.suffix == ".csv" else write_parquet)(path, table)
-        return
-    flags = [str(name) for name in people.columns if str(name).startswith("has_")]
-    with writing_h5(path) as file:
-        file["embeddings"] = embeddings.to_numpy(dtype=np.float32)
-        file["columns"] = [str(name) for name in embeddings.columns]
-        file["patient_id"] = [str(name) for name in embeddings.index]
-        file["cohort"] = [str(name) for name in people["cohort"]]
-        file["observed"] = people[flags].to_numpy(dtype=bool)
-        file["modalities"] = [name.removeprefix("has_") for name in flags]

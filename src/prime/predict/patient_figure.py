@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,30 @@ def patient_figures(
         panels.append(_tests(row, tests_of.get(name)))
         title = f"{name}, {row['cohort'] or 'type not stated'}: {str(row['pattern']).replace('+', ', ')}"
         yield name, Figure("patient", title, "", tuple(panels), columns=2, share_y=False)
+
+
+def survival_figure(
+    patients: pd.DataFrame, months: tuple[float, ...], shown: tuple[str, ...], title: str = ""
+) -> Figure:
+    """Survival of some patients, each with its interval.
+
+    Args:
+        patients: of `score_patients`, with survival at these months; by patient_id.
+        months: rising; `grid_months` has those that a model gives.
+        shown: ids of the patients.
+        title: above the picture.
+    """
+    series: list[Series] = []
+    for name in shown:
+        row = cast(pd.Series, patients.loc[name])
+        curve = np.array([_ends(row, f"survival_{m:g}m") for m in months]).T
+        middle, low, high = np.concatenate([np.ones((3, 1)), curve], axis=1)
+        there = ~np.isnan(middle)
+        years = np.append(0.0, np.array(months) / 12)[there]
+        label = f"{name}: {str(row['pattern']).replace('+', ', ')}"
+        series.append(Series(label, years, middle[there], low[there], high[there], kind="step"))
+    panel = Panel("", "years", "surviving", tuple(series), y_range=(0.0, 1.0))
+    return Figure("survival", title, "", (panel,))
 
 
 def _by_patient(table: pd.DataFrame) -> dict[str, pd.DataFrame]:

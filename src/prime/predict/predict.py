@@ -1,6 +1,6 @@
 """Scoring new patients with whatever they have."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from prime.predict.reasons import feature_contributions, modality_values, player
 from prime.predict.similar import similar_patients
 from prime.predict.unusual import unusual
 from prime.predict.worth_of_tests import worth_of_tests
+from prime.render.figure import Figure
 from prime.store.store import Store
 
 CPU = torch.device("cpu")
@@ -292,22 +293,24 @@ def predict(
         if table is not None:
             write_table(out.with_suffix(f".{name}{out.suffix}"), table)
     if figures is not None:
-        _write_figures(model, store, device, asked, figures)
+        with writing_below(figures):
+            write_patient_figures(drawn_patients(model, store, device, asked), figures)
     return found
 
 
-def _write_figures(
-    model: FittedModel, store: Store, device: torch.device, asked: Asked, folder: Path
-) -> None:
-    """A figure for every patient with a score, with survival at many months."""
+def drawn_patients(
+    model: FittedModel, store: Store, device: torch.device = CPU, asked: Asked = PLAIN
+) -> Iterator[tuple[str, Figure]]:
+    """The id and a figure of every patient with a score, with survival at many months.
+
+    Raises InputError as `score_patients`.
+    """
     months = grid_months(model)
     decision = float(asked.decision_days[0]) / MONTH
     fine = replace(asked, months=months, decision_months=decision) if months else asked
     found = score_patients(model, store, device, fine, FEATURES)
     assert found.reasons is not None
-    drawn = patient_figures(model, months, found.patients, found.tests, found.reasons)
-    with writing_below(folder):
-        write_patient_figures(drawn, folder)
+    return patient_figures(model, months, found.patients, found.tests, found.reasons)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

@@ -300,6 +300,12 @@ class Figure:
         if not self.panels or self.columns < 1:
             raise ValueError(f"figure {self.name!r}: needs a panel and a column")
 
+    def _repr_mimebundle_(self, **asked: Any) -> dict[str, str]:
+        """What a notebook shows: the picture; `asked` are the formats that it would take."""
+        from prime.render.draw import svg
+
+        return {"image/svg+xml": svg(self), "text/plain": f"Figure {self.name}: {self.title}".rstrip(": ")}
+
     def labels(self) -> list[str]:
         """Labels of all series, each once, in the order in which they first come."""
         return list(dict.fromkeys(series.label for series in self._series()))

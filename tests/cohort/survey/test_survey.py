@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from anndata import AnnData
+from mudata import MuData, set_options
 
 from prime.cli import main
 from prime.cohort.survey.clinical_guess import own_format, patient_column
@@ -162,3 +164,47 @@ def test_heads_of_all_kinds_of_tables_are_text(tmp_path: Path) -> None:
         assert found.known("id") == ["001", "2"]
         assert found.known("x") == ["1.5"]
         assert found.numeric("x")
+
+
+def test_a_mudata_is_clinical_table_and_sources_in_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where another file names its samples, and where one of its tables is of nobody here."""
+    rng = np.random.default_rng(0)
+
+    def data(names: list[str], features: list[str], **obs: Any) -> AnnData:
+        values = rng.normal(size=(len(names), len(features)))
+        return AnnData(values, pd.DataFrame(obs, index=names), pd.DataFrame(index=features))
+
+    samples = [f"s{i}" for i in range(len(IDS))]
+    data(samples, ["m1", "m2"], case=IDS, batch=["a"] * len(IDS)).write_h5ad(tmp_path / "methylation.h5ad")
+    data(["x", "y"], ["m1", "m2"]).write_h5ad(tmp_path / "others.h5ad")
+    with set_options(pull_on_update=False):
+        mdata = MuData({"rna-seq": data(IDS, ["TP53", "KRAS", "EGFR"]), "slides": data(IDS[:30], ["a", "b"])})
+        mdata.obs = pd.DataFrame(
+            {"os_months": rng.exponential(20, len(IDS)), "os_status": [i % 2 for i in range(len(IDS))]}, IDS
+        )
+        mdata.write(tmp_path / "all.h5mu")
+    found, report, said = written(tmp_path, capsys)
+    clinical = found["clinical"]
+    assert (clinical["path"], clinical["patient_id"]) == ("all.h5mu", "obs_names")
+    assert clinical["endpoints"]["os"]["time"] == "os_months"
+    assert found["modalities"] == {
+        "image": {"slides": {"reader": "anndata", "path": "all.h5mu", "modality": "slides"}},
+        "methylation": {
+            "methylation": {"reader": "anndata", "path": "methylation.h5ad", "patient_id": "case"}
+        },
+        "rna": {"rna_seq": {"reader": "anndata", "path": "all.h5mu", "modality": "rna-seq"}},
+    }
+    assert report["patients"] == len(IDS)
+    assert "others.h5ad: no row is a patient of the clinical table" in said
+
+
+def test_an_h5ad_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    genes(tmp_path)
+    (tmp_path / "broken.h5ad").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(90))
+    pd.DataFrame({"patient": IDS, "os_days": range(9, 49), "os": [0, 1] * 20}).to_csv(
+        tmp_path / "clinical.csv", index=False
+    )
+    _, _, said = written(tmp_path, capsys)
+    assert "broken.h5ad: not read (init: " in said

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from prime.cohort.origin import Makers
 from prime.cohort.patient_names import PATIENT_FROM, patient_in
-from prime.cohort.readers.h5_files import fault, find_dataset, read_dataset
+from prime.cohort.readers.h5_files import find_dataset, read_dataset, reading_h5
 from prime.cohort.readers.pt_files import read_tensor
 from prime.cohort.readers.registry import reader
 from prime.cohort.readers.thinning import Thinning
@@ -227,26 +227,20 @@ def read_token_file(path: Path, config: TokenSource, where: str) -> TokenFile:
 
 
 def _read_h5(path: Path, dataset: str | None, where: str) -> TokenFile:
-    try:
-        with h5py.File(path, "r") as file:
-            name, data = _features(file, dataset)
-            attributes = kept_attributes(file.attrs) | kept_attributes(data.attrs)
-            coords = find_dataset(file, "coords")
-            if coords is not None:
-                attributes |= kept_attributes(coords.attrs)
-            detected = f"{_layout(name, data, file)} h5: {name}{', coords' if 'coords' in file else ''}"
-            tokens = _matrix(read_dataset(data), path, where)
-            flags, real = find_dataset(file, "augmented"), find_dataset(file, "mask")
-            if flags is not None:
-                tokens = tokens[~_row_flags(flags, tokens, name)]
-            if real is not None:  # True = a real row, as `prime encode slides --pad` writes it
-                tokens = tokens[_row_flags(real, tokens, name)]
-            return TokenFile(tokens, detected, attributes)
-    except InputError as error:
-        text = str(error)
-        raise InputError(text if text.startswith(f"{where}: ") else f"{where}: {path}: {text}") from None
-    except (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError) as error:
-        raise InputError(f"{where}: {path}: {fault(error)}") from None
+    with reading_h5(path, where) as file:
+        name, data = _features(file, dataset)
+        attributes = kept_attributes(file.attrs) | kept_attributes(data.attrs)
+        coords = find_dataset(file, "coords")
+        if coords is not None:
+            attributes |= kept_attributes(coords.attrs)
+        detected = f"{_layout(name, data, file)} h5: {name}{', coords' if 'coords' in file else ''}"
+        tokens = _matrix(read_dataset(data), path, where)
+        flags, real = find_dataset(file, "augmented"), find_dataset(file, "mask")
+        if flags is not None:
+            tokens = tokens[~_row_flags(flags, tokens, name)]
+        if real is not None:  # True = a real row, as `prime encode slides --pad` writes it
+            tokens = tokens[_row_flags(real, tokens, name)]
+        return TokenFile(tokens, detected, attributes)
 
 
 def _features(file: h5py.File, wanted: str | None) -> tuple[str, h5py.Dataset]:

@@ -79,7 +79,7 @@ def inspect_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
 def read_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
     """Read a vector table.
 
-    Rows of samples that don't stand for the tumour are left out, see `_of_tumour`. NaN stays NaN (a later
+    Rows of samples that don't stand for the tumour are left out, see `rows_of_tumour`. NaN stays NaN (a later
     step imputes it). A row without any number counts as missing and is noted; a column without any, and one
     that only numbers the rows, is left out and named. With `instances: mean`, the rows of a patient are
     averaged, NaN left out.
@@ -96,15 +96,17 @@ def read_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
     require_columns(table, labels, path, where)
     labelled = table.read(labels)
     ids = patient_ids(labelled[config.patient_id], path, where)
-    tissue = _of_tumour(labelled, ids, config, f"{where}: {path}")
+    stated = bool({"sample_id", "samples", "frozen"} & config.model_fields_set)
+    columns = labels if config.sample_id is None else [config.sample_id]
+    tissue = rows_of_tumour(labelled[columns], ids, config, stated, f"{where}: {path}")
     kept: Flags = np.array([not reason for reason in tissue.reasons], dtype=bool)
     names, numbering = feature_columns(table, labels, kept, path, where)
     notes = tissue.notes() + numbering
     ids, values = ids[kept], _values(table, names, kept, ids[kept], path, where)
-    row_known, known = _known(values)
+    row_known, known = known_cells(values)
     names, empty = without_empty(names, known, f"{where}: {path}", notes)
     if config.gene_list is not None:
-        notes.append(_gene_overlap(names, root / config.gene_list, where))
+        notes.append(gene_overlap(names, root / config.gene_list, where))
     groups = _groups(config, root, names, where, notes)
     if not row_known.all():
         missing = int((~row_known).sum())
@@ -115,7 +117,7 @@ def read_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
         kind="vector",
         dim=len(names),
         feature_names=names,
-        patients=_by_patient(ids.iloc[rows], rows, values, columns, config.instances == "mean"),
+        patients=rows_by_patient(ids.iloc[rows], rows, values, columns, config.instances == "mean"),
         detected=f"{path.suffix[1:]} table: {table.rows} rows, {len(names)} features by {config.patient_id}",
         notes=notes,
         groups=groups,
@@ -136,7 +138,7 @@ def _values(
     return values
 
 
-def _known(values: NDArray[np.float32]) -> tuple[Flags, Flags]:
+def known_cells(values: NDArray[np.float32]) -> tuple[Flags, Flags]:
     """Which rows (n,) and which features (d,) hold a number at all."""
     rows, features = np.zeros(len(values), dtype=bool), np.zeros(values.shape[1], dtype=bool)
     height = max(1, CHUNK_VALUES // max(values.shape[1], 1))
@@ -163,32 +165,34 @@ def without_empty(
     return [name for name, any_number in zip(names, known, strict=True) if any_number], empty
 
 
-def _of_tumour(frame: pd.DataFrame, ids: "pd.Series[str]", config: VectorSource, where: str) -> Tissue:
-    """The rows sorted by the barcodes in the column `sample_id`, else in that of the patients.
+def rows_of_tumour(
+    frame: pd.DataFrame, ids: "pd.Series[str]", config: SampledSource, stated: bool, where: str
+) -> Tissue:
+    """The rows sorted by the barcodes in columns (any columns of `frame`) of their patients `ids` (n,).
 
-    Ignored columns may hold barcodes too: unless `samples` or `frozen` is stated, they only leave out normal
-    tissue. Raises InputError where nothing is left, or where columns contradict each other.
+    A user's own columns may hold barcodes too: unless it is `stated` what is used, or ids are barcodes of
+    samples, they only leave out normal tissue. Raises InputError where nothing is left, or where columns
+    contradict each other.
     """
     patients = [str(name) for name in ids]
     known = [barcode.sample(name) for name in patients]
     owners = [name if item is None else item.patient for name, item in zip(patients, known, strict=True)]
-    stated = bool({"sample_id", "samples", "frozen"} & config.model_fields_set)
-    columns = [config.patient_id, *config.ignore] if config.sample_id is None else [config.sample_id]
+    samples = _samples(frame, where)
     if stated or any(item is not None and item.type is not None for item in known):
-        found = sort_tissue(_samples(frame, columns, where), owners, config.tissue)
+        found = sort_tissue(samples, owners, config.tissue)
     else:
-        found = without_normal(_samples(frame, columns, where), owners)
+        found = without_normal(samples, owners)
     found.refuse_nothing(where)
     return found
 
 
-def _samples(frame: pd.DataFrame, columns: list[str], where: str) -> list[str]:
-    """The barcode of each row's sample, the longest of those in the columns; empty where there is none.
+def _samples(frame: pd.DataFrame, where: str) -> list[str]:
+    """The barcode of each row's sample, the longest of those in the row; empty where there is none.
 
     Raises InputError for a row in which two columns have different sample types.
     """
     found = [""] * len(frame)
-    for name in columns:
+    for name in map(str, frame.columns):
         if pd.api.types.is_numeric_dtype(frame[name].dtype):
             continue
         for row, cell in enumerate(frame[name].astype(str)):
@@ -241,7 +245,7 @@ def _cell_numbers(
     return numbers
 
 
-def _by_patient(
+def rows_by_patient(
     ids: "pd.Series[str]",
     rows: Indices,
     values: NDArray[np.float32],
@@ -296,7 +300,7 @@ def _groups(
     return codes.astype(np.int64)
 
 
-def _gene_overlap(names: list[str], path: Path, where: str) -> str:
+def gene_overlap(names: list[str], path: Path, where: str) -> str:
     """A note on how many of the listed genes the table has. Raises InputError for less than half of them."""
     listed = [line.strip() for line in read_text(path, f"{where}: gene_list").splitlines() if line.strip()]
     if not listed:

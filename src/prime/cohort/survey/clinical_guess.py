@@ -8,6 +8,7 @@ import numpy as np
 from prime.cohort.cells import finite_number, value_key
 from prime.cohort.clinical_formats import LAYOUTS
 from prime.cohort.endpoint_names import named_turned, named_unit
+from prime.cohort.readers.annotated_files import OBS_NAMES
 from prime.cohort.survey.heads import Head
 
 PATIENT = re.compile(
@@ -109,7 +110,8 @@ def patient_column(head: Head) -> str | None:
     unnamed = [
         c for c in head.columns if c.startswith(("Unnamed: ", "__index_level_")) and not head.numeric(c)
     ]
-    return next(iter([*best, *named, *unnamed]), None)
+    names = [column for column in head.columns if column == OBS_NAMES]  # of AnnData
+    return next(iter([*best, *named, *unnamed, *names]), None)
 
 
 def quoted(text: str) -> str:

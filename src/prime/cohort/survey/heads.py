@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 
 from prime.cohort.cells import finite_number, is_missing, value_key
 from prime.cohort.readers.tokens import SUFFIXES
-from prime.cohort.tables import SEPARATORS, read_table
+from prime.cohort.tables import ANNOTATED, SEPARATORS, read_table
 from prime.errors import InputError, first_line
 
 ROWS = 500  # that are looked at
 DEEPEST = 4  # folders below the first
-TABLES = (*SEPARATORS, ".parquet", ".xlsx")
+TABLES = (*SEPARATORS, *ANNOTATED, ".parquet", ".xlsx")
 WHERE = "init"
 
 
@@ -77,7 +77,7 @@ def _files(folder: Path) -> list[Path]:
 def head_of(folder: Path, path: Path, comments: bool = False) -> Head:
     """The first rows of a table. Raises InputError where it is none."""
     whole, suffix = folder / path, path.suffix.lower()
-    if suffix == ".xlsx":
+    if suffix == ".xlsx" or suffix in ANNOTATED:
         return Head(path, read_table(whole, WHERE, text=True).head(ROWS))
     try:
         if suffix == ".parquet":

@@ -1,18 +1,22 @@
 """What a table or folder of features is, and the lines of the cohort file that read it."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import pandas as pd
+
 from prime.cohort.check.outcomes import outcome_like_names
 from prime.cohort.patient_names import patient_in
+from prime.cohort.readers.annotated_files import OBS_NAMES, annotated, modalities_of
 from prime.cohort.readers.tokens import SLIDE_TABLE_COLUMNS
 from prime.cohort.survey.clinical_guess import patient_column
-from prime.cohort.survey.heads import Head
+from prime.cohort.survey.heads import ROWS, WHERE, Head
 from prime.cohort.tables import INDEX_NAME
+from prime.errors import InputError
 
 IMAGE = re.compile(r"slide|tile|image|img|wsi|hif|patho?|nuclei|histo|morph|features")
 RNA = re.compile(r"rna|expr|gene|tpm|fpkm|counts?(?![a-z])|mrna|transcript")
@@ -49,7 +53,7 @@ def table_source(head: Head, patients: Collection[str]) -> SourceGuess | str:
     texts = [c for c in head.columns if (known := head.known(c)) and median(map(len, known)) >= LONG_TEXT]
     if texts:
         return _reports(head, texts[0], patients)
-    patient = _patient(head, patients)
+    patient = patients_in(head, patients)
     if patient is None:
         return "no column holds patients of the clinical table"
     features = [column for column in head.columns if column != patient and head.numeric(column)]
@@ -62,15 +66,44 @@ def table_source(head: Head, patients: Collection[str]) -> SourceGuess | str:
         "reader": "vector", "path": head.path.as_posix(), "patient_id": patient,
         "ignore": [*[column for column in others if head.known(column)], *outcomes],
     }  # fmt: skip
-    genes = sum(GENE.fullmatch(column) is not None for column in features) >= SHARE_GENES * len(features)
-    words = head.path.as_posix().lower()
-    if IMAGE.search(words) and not RNA.search(words):
-        modality, why = "image", "by its name"
-    elif RNA.search(words) or genes:
-        modality, why = "rna", "by its name" if RNA.search(words) else "its columns look like genes"
-    else:
-        modality, why = _name(head.path), "a modality of its own"
+    modality, why = _modality(head.path.as_posix(), features, _name(head.path))
     return SourceGuess(modality, _name(head.path), options, f"{len(features):,} columns of numbers; {why}")
+
+
+def annotated_sources(folder: Path, path: Path, patients: Collection[str]) -> list[SourceGuess | str]:
+    """The modalities of a `.h5mu` file, or the one of a `.h5ad` file, as sources, or why one is none."""
+    found: list[SourceGuess | str] = []
+    for modality in modalities_of(folder / path, WHERE) or [None]:
+        try:
+            with annotated(folder / path, WHERE, modality) as data:
+                obs = {name: data.column("obs", name) for name in data.columns("obs")}
+                cells = pd.DataFrame({OBS_NAMES: data.obs_names, **obs}).head(ROWS)
+                features = data.var_names
+        except InputError as error:
+            found.append(str(error))
+            continue
+        patient = patients_in(Head(path, cells.astype(object).fillna("").astype(str)), patients)
+        if patient is None or not features:
+            found.append("no row is a patient of the clinical table" if patient is None else "no variable")
+            continue
+        name = _name(path if modality is None else Path(f"{modality}.x"))
+        kind, why = _modality(f"{path.stem if modality is None else modality}", features, name)
+        options = {"reader": "anndata", "path": path.as_posix()}
+        options |= {} if modality is None else {"modality": modality}
+        options |= {} if patient == OBS_NAMES else {"patient_id": patient}
+        found.append(SourceGuess(kind, name, options, f"{len(features):,} variables; {why}"))
+    return found
+
+
+def _modality(words: str, features: Sequence[str], own: str) -> tuple[str, str]:
+    """The modality of features by the name of their file, or by their names; else `own`. And why."""
+    words = words.lower()
+    genes = sum(GENE.fullmatch(name) is not None for name in features) >= SHARE_GENES * len(features)
+    if IMAGE.search(words) and not RNA.search(words):
+        return "image", "by its name"
+    if RNA.search(words) or genes:
+        return "rna", "by its name" if RNA.search(words) else "its columns look like genes"
+    return own, "a modality of its own"
 
 
 def _reports(head: Head, text: str, patients: Collection[str]) -> SourceGuess | str:
@@ -85,7 +118,7 @@ def _reports(head: Head, text: str, patients: Collection[str]) -> SourceGuess | 
     return SourceGuess("report", _name(head.path), options, remark)
 
 
-def _patient(head: Head, patients: Collection[str]) -> str | None:
+def patients_in(head: Head, patients: Collection[str]) -> str | None:
     """The column with the most patients of the clinical table, half of its cells or more; else by name."""
     share = {column: _share(head, column, patients) for column in head.columns}
     best = max(share, key=lambda column: share[column])

@@ -10,7 +10,14 @@ from prime.cohort.endpoints import ClinicalTable, read_clinical
 from prime.cohort.readers import READERS
 from prime.cohort.survey.clinical_guess import ClinicalGuess, known_format, own_format, quoted
 from prime.cohort.survey.heads import Head, head_of, tables_in, token_folders
-from prime.cohort.survey.source_guess import SourceGuess, is_slide_table, table_source, token_source
+from prime.cohort.survey.source_guess import (
+    SourceGuess,
+    annotated_sources,
+    is_slide_table,
+    table_source,
+    token_source,
+)
+from prime.cohort.tables import ANNOTATED
 from prime.errors import InputError, some
 from prime.files import write_text
 from prime.settings.yaml_files import parse_value
@@ -109,13 +116,17 @@ def _sources(
             folder, table, left_out,
         )  # fmt: skip
     for head in heads:
-        if head.path in (clinical.head.path, slide_table):
+        if head.path.suffix.lower() in ANNOTATED:
+            made = annotated_sources(folder, head.path, patients)
+        elif head.path in (clinical.head.path, slide_table):
             continue
-        guess = table_source(head, patients)
-        if isinstance(guess, str):
-            left_out.append(f"{head.path}: {guess}")
         else:
-            guesses += _first_accepted([guess], folder, table, left_out)
+            made = [table_source(head, patients)]
+        for guess in made:
+            if isinstance(guess, str):
+                left_out.append(f"{head.path}: {guess}")
+            else:
+                guesses += _first_accepted([guess], folder, table, left_out)
     named = _unique(guesses)
     for guess in named:
         say(f"{guess.options['path']}: source {guess.name} of {guess.modality}: {guess.remark}")
