@@ -10,12 +10,16 @@ import subprocess
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from os import environ
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from prime.explore.prepare import findings_folder, open_any, umap_name
+from prime.store.store import Store
 from tests.explore.slide_cohort import HEIGHT, WIDTH, SlideCohort
 from tests.small_model import SmallModel
 
@@ -50,7 +54,15 @@ def slide_place(
     small_model: SmallModel, slide_cohort: SlideCohort, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     cache = tmp_path_factory.mktemp("cache")
-    more = ("--slides", str(slide_cohort.slides))
+    more = ["--slides", str(slide_cohort.slides)]
+    if find_spec("umap") is not None:  # a map is laid ready, so that none has to be computed
+        store, checkpoint = Store.open(slide_cohort.store), open_any(small_model.model)[0]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PRIME_CACHE", str(cache))
+            folder = findings_folder(checkpoint, store)
+        folder.mkdir(parents=True)
+        np.save(folder / umap_name(), np.random.default_rng(0).uniform(-1, 1, (len(store.patients), 2)))
+        more.append("--umap")
     with running(small_model.model, slide_cohort.cohort, slide_cohort.store, cache, *more) as found:
         yield found
 
@@ -303,6 +315,21 @@ def test_a_token_is_marked_by_keyboard(browser: Any, slide_place: str, slide_coh
         before = page.evaluate(WIDE)
         page.keyboard.press("+")
         wait_until_wide(page, before + 1, 10 * before)
+
+
+def test_the_map_is_laid_out_anew(browser: Any, slide_place: str) -> None:
+    pytest.importorskip("umap")
+    with Watched(browser, slide_place) as it:
+        page = it.page
+        picture = "document.getElementById('map').toDataURL()"
+        before = page.evaluate(picture)
+        assert not page.is_visible("#map-umap")
+        page.select_option("#layout", "umap")
+        assert page.is_visible("#map-umap")
+        assert not page.is_visible("#map-principal")
+        assert page.evaluate(picture) != before
+        page.select_option("#layout", "principal")
+        assert page.evaluate(picture) == before
 
 
 def test_geojson_is_saved_from_the_page_and_from_the_file(

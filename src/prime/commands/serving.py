@@ -81,6 +81,7 @@ def explore(
     *,
     cohort: Annotated[Path, about("The patients.", "COHORT.yaml")],
     slides: Annotated[Path | None, about("Folder of the slides, to be shown under their maps.")] = None,
+    umap: Annotated[bool, about("Lay the map out by UMAP as well.")] = False,
     port: Annotated[int, whole(0, 65535), about("0 takes a free one.")] = 0,
     root: Root = None,
     store: Annotated[Folder | None, about("Where the cohort is packed.")] = None,
@@ -89,6 +90,8 @@ def explore(
 ) -> None:
     """Look at a cohort and its patients in a browser, on this machine alone."""
     need("prime explore", "serve", *PACKAGES)
+    if umap:
+        need("prime explore --umap", "explore", "umap")
     set_threads(threads)
     import secrets
 
@@ -105,7 +108,7 @@ def explore(
     checkpoint, model = open_any(what)  # before any packing
     if model is not None:
         config = config.with_vocabularies(model.description.feature_names)
-    found = explored(config, open_cohort_store(config, store), checkpoint, model, device)
+    found = explored(config, open_cohort_store(config, store), checkpoint, model, device, umap)
     token = secrets.token_urlsafe(24)
     with listen("127.0.0.1", port) as listening:
         app = build_app(found, token, lambda line: say(line) if line.startswith("fault") else None, pictures)

@@ -75,6 +75,7 @@ class Pages:
             "types": [] if model is None else list(model.description.cohorts),
             "survival": explored.is_survival,
             "has_model": model is not None,
+            "has_umap": explored.findings.umap is not None,
             "endpoint": explored.endpoint,
             "version": __version__,
         }

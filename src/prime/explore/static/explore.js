@@ -136,6 +136,14 @@ function recolour() {
   get("legend").replaceChildren(...made);
 }
 
+// Lay the map out anew; a rectangle that was drawn on the other one keeps its patients.
+function lay() {
+  const umap = get("layout").value === "umap";
+  get("map-umap").hidden = !umap;
+  get("map-principal").hidden = umap;
+  map.lay(umap ? data.umap_x : data.x, umap ? data.umap_y : data.y);
+}
+
 function pick(id, value) {
   get(id).value = get(id).value === value ? "" : value;
   choose();
@@ -222,6 +230,7 @@ async function begin() {
   for (const id of PICKS) get(id).addEventListener("change", choose);
   get("colour").addEventListener("change", recolour);
   get("split").addEventListener("change", survive);
+  get("layout")?.addEventListener("change", lay);
   get("clear").addEventListener("click", everybody);
   get("keep").addEventListener("click", save);
   window.addEventListener("hashchange", route);

@@ -122,15 +122,14 @@ def _weights_in(folder: Path) -> Path | None:
 def _pixels(config: dict[str, Any], name: str, side_px: int | None) -> Pixels:
     """Side, mean and std of `pretrained_cfg`, or of the file itself, as older versions wrote it."""
     stated = config.get("pretrained_cfg") or config
-    mean, std, size = stated.get("mean"), stated.get("std"), stated.get("input_size")
-    sizes = size if isinstance(size, list) else []
-    three = all(isinstance(value, list) and len(value) == 3 for value in (mean, std, size))
-    if not three or sizes[0] != 3 or sizes[1] != sizes[2]:
+    found = [stated.get(key) for key in ("input_size", "mean", "std")]
+    size, mean, std = ([*value] if isinstance(value, list) else [] for value in found)
+    if not len(size) == len(mean) == len(std) == 3 or size[0] != 3 or size[1] != size[2]:
         raise InputError(
             f"encoder {name}: config.json needs pretrained_cfg with input_size [3, side, side], mean and "
             f"std of three channels; found {', '.join(sorted(stated))}"
         )
-    return Pixels(side_px or int(sizes[1]), 1 / 255, tuple(map(float, mean)), tuple(map(float, std)))
+    return Pixels(side_px or int(size[1]), 1 / 255, tuple(map(float, mean)), tuple(map(float, std)))
 
 
 def _read_weights(path: Path, name: str) -> "dict[str, Tensor]":
