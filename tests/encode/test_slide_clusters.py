@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from prime.cohort.readers.tokens import TokenSource, read_tokens
+from prime.cohort.tile_links import NO_LINKS, SlideFrame, read_links
 from prime.encode.slides.centroid_stage import centroid_pieces, make_centroids
 from prime.encode.slides.centroids import centroids, padded
 from prime.encode.slides.feature_files import feature_writer, read_tiles
@@ -111,7 +112,7 @@ def test_groups_that_lie_apart_are_found_with_their_counts() -> None:
     sizes = [40, 7, 300, 111]
     corners = np.array([[0, 0], [100, 0], [0, 100], [100, 100]], dtype=np.float32)
     noise = np.random.default_rng(0).uniform(-1, 1, (sum(sizes), 2)).astype(np.float32)
-    found, counts = centroids(corners.repeat(sizes, axis=0) + noise, 4)
+    found, counts, _ = centroids(corners.repeat(sizes, axis=0) + noise, 4)
     order = np.lexsort((found[:, 0], found[:, 1]))
     assert counts[order].tolist() == sizes
     assert np.abs(found[order] - corners).max() < 1
@@ -120,15 +121,16 @@ def test_groups_that_lie_apart_are_found_with_their_counts() -> None:
 
 def test_each_tile_is_counted_at_its_nearest_centroid() -> None:
     rows, _ = bag(900)
-    found, counts = centroids(rows, 128)
+    found, counts, of_tile = centroids(rows, 128)
     distances = np.linalg.norm(rows[:, None].astype(np.float64) - found[None], axis=2)
-    assert np.array_equal(np.bincount(distances.argmin(axis=1), minlength=len(found)), counts)
+    assert np.array_equal(distances.argmin(axis=1), of_tile)
+    assert np.array_equal(np.bincount(of_tile, minlength=len(found)), counts)
     within = (distances.min(axis=1) ** 2).sum()
     drawn = rows[np.random.default_rng(0).choice(900, 128, replace=False)]
     at_random = (np.linalg.norm(rows[:, None] - drawn[None], axis=2).min(axis=1) ** 2).sum()
     assert 100 < len(found) <= 128
     assert within < at_random
-    again, same = centroids(rows, 128)
+    again, same, _ = centroids(rows, 128)
     assert np.array_equal(again, found)
     assert np.array_equal(same, counts)
     assert not np.array_equal(centroids(rows, 128, seed=1)[0], found)
@@ -136,9 +138,10 @@ def test_each_tile_is_counted_at_its_nearest_centroid() -> None:
 
 def test_few_tiles_stand_for_themselves() -> None:
     rows, _ = bag(4)
-    found, counts = centroids(rows, 4)
+    found, counts, of_tile = centroids(rows, 4)
     assert np.array_equal(found, rows)
     assert counts.tolist() == [1, 1, 1, 1]
+    assert of_tile.tolist() == [0, 1, 2, 3]
     filled, mask = padded(rows, 6)
     assert mask.tolist() == [True] * 4 + [False] * 2
     assert np.array_equal(filled[mask], rows)
@@ -146,9 +149,10 @@ def test_few_tiles_stand_for_themselves() -> None:
 
 
 def test_equal_tiles_leave_no_empty_centroid() -> None:
-    found, counts = centroids(np.ones((500, 3), dtype=np.float32), 128)
+    found, counts, of_tile = centroids(np.ones((500, 3), dtype=np.float32), 128)
     assert counts.sum() == 500
     assert (counts > 0).all()
+    assert np.array_equal(np.bincount(of_tile), counts)
     assert np.allclose(found, 1)
 
 
@@ -167,7 +171,7 @@ def test_a_patient_s_slides_are_pooled(tmp_path: Path) -> None:
         trident(tmp_path / f"{name}.h5", rows, coords)
     piece = Piece("p", (tmp_path / "a.h5", tmp_path / "b.h5"), (tmp_path / "out" / "p.h5",))
     assert make_centroids(SETTINGS, piece) == {"tiles": 80, "centroids": 4}
-    expected, counts = centroids(np.concatenate([one, two]), 4)
+    expected, counts, of_tile = centroids(np.concatenate([one, two]), 4)
     with h5py.File(piece.outputs[0]) as file:
         assert np.array_equal(file["features"][()], expected)
         assert np.array_equal(file["counts"][()], counts)
@@ -178,6 +182,83 @@ def test_a_patient_s_slides_are_pooled(tmp_path: Path) -> None:
     source = TokenSource(reader="h5", path="out")
     read = dict(read_tokens(source, tmp_path, "test").patients)
     assert np.array_equal(read["p"], expected)
+    links = read_links(piece.outputs[0])
+    assert links.slides == (SlideFrame("a", 256), SlideFrame("b", 256))
+    assert np.array_equal(links.slide, np.repeat([0, 1], 40))
+    assert np.array_equal(links.coords, np.tile(coords, (2, 1)))
+    assert np.array_equal(links.token, of_tile)
+    assert np.array_equal(np.bincount(links.token), counts)
+
+
+def test_readers_of_cohorts_do_not_see_the_links(tmp_path: Path) -> None:
+    """The same file without the group gives the same rows, attributes, notes and format, bit for bit."""
+    rows, coords = bag(300)
+    trident(tmp_path / "s.h5", rows, coords)
+    for folder in ("with", "without"):
+        make_centroids(
+            ClusterOptions(8, pad=True), Piece("p", (tmp_path / "s.h5",), (tmp_path / folder / "p.h5",))
+        )
+    with h5py.File(tmp_path / "without" / "p.h5", "a") as file:
+        assert set(file) == {"features", "counts", "mask", "links"}
+        del file["links"]
+    found = [read_tokens(TokenSource(reader="h5", path=f), tmp_path, "test") for f in ("with", "without")]
+    one, other = (dict(each.patients)["p"].tobytes() for each in found)
+    assert one == other
+    assert (found[0].detected, found[0].attributes) == (found[1].detected, found[1].attributes)
+    assert read_links(tmp_path / "without" / "p.h5") is NO_LINKS
+
+
+def test_links_take_what_each_program_states(tmp_path: Path) -> None:
+    rows, coords = bag(7)
+    trident(tmp_path / "t.h5", rows, coords)
+    with h5py.File(tmp_path / "t.h5", "a") as file:
+        file["coords"].attrs.update({"patch_size_level0": 200, "level0_width": 3000, "level0_height": 2000})
+    stamp(tmp_path / "s.h5", rows, coords)
+    with h5py.File(tmp_path / "s.h5", "a") as file:
+        file.attrs["tile_size_um"] = 128.0
+    assert read_links(tmp_path / "t.h5").slides == (SlideFrame("t", 200, 3000, 2000),)
+    found = read_links(tmp_path / "s.h5")
+    assert found.slides == (SlideFrame("s", 128, unit="um"),)
+    assert np.array_equal(found.coords, coords / 2)
+    assert found.token.tolist() == list(range(7))
+    trident(tmp_path / "bare.h5", rows, coords)
+    with h5py.File(tmp_path / "bare.h5", "a") as file:
+        del file["coords"]
+    make_centroids(SETTINGS, Piece("p", (tmp_path / "bare.h5", tmp_path / "t.h5"), (tmp_path / "p.h5",)))
+    mixed = read_links(tmp_path / "p.h5")
+    assert [slide.name for slide in mixed.slides] == ["t"]
+    with h5py.File(tmp_path / "p.h5") as file:
+        assert file["counts"][()].sum() == 14
+    whole = centroids(np.concatenate([rows, rows]), 4)[2]
+    assert np.array_equal(mixed.token, whole[7:])
+
+
+def test_links_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
+    rows, coords = bag(30)
+    trident(tmp_path / "s.h5", rows, coords)
+    make_centroids(SETTINGS, Piece("p", (tmp_path / "s.h5",), (tmp_path / "p.h5",)))
+    with h5py.File(tmp_path / "p.h5", "a") as file:
+        file["links/slide"][3] = 1
+    with pytest.raises(InputError, match=r"p\.h5: links: its datasets do not fit together"):
+        read_links(tmp_path / "p.h5")
+    with h5py.File(tmp_path / "p.h5", "a") as file:
+        del file["links/slides"]
+    with pytest.raises(InputError, match=r"p\.h5: links/slides: no such texts"):
+        read_links(tmp_path / "p.h5")
+    (tmp_path / "q.h5").write_bytes(b"no file")
+    with pytest.raises(InputError, match=r"q\.h5: not a whole HDF5 file"):
+        read_links(tmp_path / "q.h5")
+
+
+def test_links_are_small(tmp_path: Path) -> None:
+    """20,000 tiles, of which slide, place and centroid are 16 bytes each as they are."""
+    side = np.arange(20_000)
+    coords = np.stack([side % 200, side // 200], axis=1) * 512
+    rows = np.random.default_rng(0).normal(size=(20_000, 2)).astype(np.float32)
+    trident(tmp_path / "s.h5", rows, coords)
+    make_centroids(ClusterOptions(64), Piece("p", (tmp_path / "s.h5",), (tmp_path / "p.h5",)))
+    assert (tmp_path / "p.h5").stat().st_size < 100_000
+    assert len(read_links(tmp_path / "p.h5").token) == 20_000
 
 
 def test_empty_slides_are_left_out_unless_all_are(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from prime.explore.cohort import Explored, explored
 from prime.explore.prepare import open_any
 from prime.serve.trace import caching_nowhere
 from prime.store.store import Store
+from tests.explore.slide_cohort import SlideCohort, make_slide_cohort
 from tests.small_model import SmallModel
 
 
@@ -20,3 +21,18 @@ def shown(small_model: SmallModel) -> Iterator[Explored]:
     with caching_nowhere():
         store = Store.open(small_model.store)
         yield explored(load_cohort(small_model.cohort), store, checkpoint, model, torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def slide_cohort(small_model: SmallModel, tmp_path_factory: pytest.TempPathFactory) -> SlideCohort:
+    """Unseen patients, one of whom has centroids of two slides that are at hand."""
+    return make_slide_cohort(small_model, tmp_path_factory.mktemp("slides"))
+
+
+@pytest.fixture(scope="session")
+def slides_shown(small_model: SmallModel, slide_cohort: SlideCohort) -> Iterator[Explored]:
+    """That cohort, with the findings of the small model."""
+    checkpoint, model = open_any(small_model.model)
+    with caching_nowhere():
+        store = Store.open(slide_cohort.store)
+        yield explored(load_cohort(slide_cohort.cohort), store, checkpoint, model, torch.device("cpu"))

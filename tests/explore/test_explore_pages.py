@@ -1,8 +1,12 @@
 """The explorer over HTTP: only with the token, nothing from elsewhere, nobody in the log."""
 
+import base64
+import hashlib
+import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -12,6 +16,8 @@ from prime.cli import main
 from prime.explore.app import build_app
 from prime.explore.cohort import Explored
 from prime.explore.patient import PatientReport
+from prime.explore.slide_pictures import SlidePictures
+from tests.explore.slide_cohort import SlideCohort
 from tests.small_model import SmallModel
 
 TOKEN = "t" * 32
@@ -78,7 +84,7 @@ def test_nothing_comes_from_elsewhere(client: TestClient, shown: Explored) -> No
     assert home.headers["referrer-policy"] == "no-referrer"
     assert home.headers["cache-control"] == "no-store"
     texts = [home.text, client.get(f"/{TOKEN}/patient/0").text]
-    for name in ("explore.js", "map.js", "table.js", "style.css"):
+    for name in ("explore.js", "map.js", "slides.js", "table.js", "style.css"):
         answer = client.get(f"/{TOKEN}/static/{name}")
         assert answer.headers["content-type"].split(";")[0] in ("text/javascript", "text/css")
         texts.append(answer.text)
@@ -144,7 +150,8 @@ def test_files_need_nothing_else(client: TestClient, shown: Explored) -> None:
     assert shown.ids[41] not in selection.text
     for answer in (patient, selection):
         page = Page(answer.text)
-        assert page.all("script") == page.all("link") == page.all("img") == page.all("a") == []
+        assert page.all("script") == page.all("link") == page.all("img") == []
+        assert all((a["href"] or "").startswith("data:application/geo+json;base64,") for a in page.all("a"))
         assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", answer.text)
         assert any((m.get("content") or "").startswith("default-src 'none'") for m in page.all("meta"))
         assert "--ink" in answer.text
@@ -156,6 +163,69 @@ def test_sentences_come_apart(client: TestClient, shown: Explored) -> None:
     lacking = int(np.flatnonzero(~shown.observed[:, report])[0])
     assert "<li" in client.get(f"/{TOKEN}/patient/{having}/sentences").text
     assert client.get(f"/{TOKEN}/patient/{lacking}/sentences").text.strip() == ""
+
+
+@pytest.fixture(scope="module")
+def with_slides(slides_shown: Explored, slide_cohort: SlideCohort, lines: list[str]) -> Iterator[TestClient]:
+    app = build_app(slides_shown, TOKEN, lines.append, SlidePictures(slide_cohort.slides))
+    with TestClient(app, base_url=HERE) as found:
+        yield found
+
+
+def test_slides_come_apart(
+    with_slides: TestClient, slides_shown: Explored, slide_cohort: SlideCohort
+) -> None:
+    row = slides_shown.ids.index(slide_cohort.patient)
+    here = f"/{TOKEN}/patient/{row}/slides"
+    text = with_slides.get(here).text
+    page = Page(text)
+    assert len([a for a in page.all("svg") if a.get("class") == "tiles"]) == 2
+    assert {a["data-viewer"] for a in page.all("div") if "data-viewer" in a} == {
+        f"patient/{row}/slides/tiles/{number}" for number in (0, 1)
+    }
+    assert not [a for _, a in page.found if any(n.startswith("on") or n == "style" for n in a)]
+    assert all(a.get("aria-label") for a in page.all("button") if "data-token" in a)
+    found = with_slides.get(f"{here}/tiles/1.geojson")
+    assert found.headers["content-type"] == "application/geo+json"
+    name = slide_cohort.names[1]
+    assert found.headers["content-disposition"] == f'attachment; filename="{name}.geojson"'
+    assert len(found.json()["features"]) == len(slide_cohort.tiles[1])
+    tile = with_slides.get(f"{here}/tiles/0/0/0_0.jpg")
+    assert (tile.headers["content-type"], tile.content[:3]) == ("image/jpeg", b"\xff\xd8\xff")
+    for wrong in (
+        "tiles/2.geojson",
+        "genes/0.geojson",
+        "tiles/0/99/0_0.jpg",
+        "tiles/0/0/1_0.jpg",
+        "tiles/0/0/-1_0.jpg",
+    ):
+        assert with_slides.get(f"{here}/{wrong}").status_code == 404
+    assert with_slides.get(f"/{TOKEN}/patient/9999/slides/tiles/0.geojson").status_code == 404
+    assert with_slides.get(f"/patient/{row}/slides/tiles/0.geojson").status_code == 404
+
+
+def test_a_file_holds_the_maps_and_their_geojson(
+    with_slides: TestClient, slides_shown: Explored, slide_cohort: SlideCohort
+) -> None:
+    row = slides_shown.ids.index(slide_cohort.patient)
+    page = Page(with_slides.get(f"/{TOKEN}/patient/{row}/file").text)
+    assert len([a for a in page.all("svg") if a.get("class") == "tiles"]) == 2
+    assert page.all("button") == page.all("script") == page.all("img") == []
+    assert not [a for a in page.all("div") if "data-viewer" in a]
+    links = page.all("a")
+    assert [a["download"] for a in links] == [f"{name}.geojson" for name in slide_cohort.names]
+    for number, link in enumerate(links):
+        held = base64.b64decode((link["href"] or "").partition("base64,")[2])
+        asked = with_slides.get(f"/{TOKEN}/patient/{row}/slides/tiles/{number}.geojson")
+        assert json.loads(held) == asked.json()
+
+
+def test_the_viewer_is_the_file_that_its_makers_publish() -> None:
+    """OpenSeadragon 6.1.1, as `npm pack openseadragon` gives it; its licence stands beside it."""
+    folder = files("prime.explore").joinpath("static")
+    digest = hashlib.sha256(folder.joinpath("openseadragon.min.js").read_bytes()).hexdigest()
+    assert digest == "14d587cd3ee7c4861f1a41077ce642029364a21029956ba635bd8fb1202cf9ad"
+    assert "CodePlex Foundation" in folder.joinpath("openseadragon.LICENSE.txt").read_text(encoding="utf-8")
 
 
 def test_texts_from_outside_are_escaped(shown: Explored) -> None:

@@ -328,3 +328,39 @@ def test_an_open_store_is_asked_for_what_the_network_reads(shown: Explored, tmp_
 def _rest(store: Store) -> tuple[Any, ...]:
     manifest = {**store.manifest, "seal": "other"}
     return manifest, store.patients, store.modalities, store.sources
+
+
+def test_umap_keeps_neighbours_and_is_made_once(shown: Explored, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups that lie apart stay apart; the same again; and the second time from the cache."""
+    pytest.importorskip("umap")
+    rng = np.random.default_rng(0)
+    centres = np.eye(8, dtype=np.float32)[[0, 3, 6]] * 10
+    kinds = np.repeat([0, 1, 2], 25)
+    pooled = centres[kinds] + rng.normal(0, 0.3, (75, 8)).astype(np.float32)
+    pooled[[4, 40]] = np.nan
+    found = prepare.umap_map(pooled)
+    known = ~np.isnan(pooled).any(axis=1)
+    assert np.isnan(found[~known]).all()
+    assert np.abs(found[known]).max() == pytest.approx(1.0)
+    far = np.linalg.norm(found[known, None] - found[None, known], axis=2)
+    np.fill_diagonal(far, np.inf)
+    assert (kinds[known][far.argmin(axis=1)] == kinds[known]).all()
+    np.testing.assert_array_equal(prepare.umap_map(pooled), found)
+    few, _ = principal_map(pooled[:4])
+    np.testing.assert_array_equal(prepare.umap_map(pooled[:4]), few)
+
+    first = find(shown.checkpoint, shown.model, shown.store, CPU, with_umap=True)
+    assert first.umap is not None
+
+    def fails(*_: Any) -> None:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(prepare, "umap_map", fails)
+    again = find(shown.checkpoint, shown.model, shown.store, CPU, with_umap=True)
+    np.testing.assert_array_equal(again.umap, first.umap)
+    assert find(shown.checkpoint, shown.model, shown.store, CPU).umap is None
+    told = columns(replace(shown, findings=again))
+    for name, axis in (("umap_x", 0), ("umap_y", 1)):
+        values = np.array([np.nan if v is None else v for v in told[name]])
+        np.testing.assert_allclose(values, first.umap[:, axis], atol=1e-4)
+    assert "umap_x" not in columns(shown)

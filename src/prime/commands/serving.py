@@ -83,6 +83,8 @@ def explore(
     /,
     *,
     cohort: Annotated[Path, about("The patients.", "COHORT.yaml")],
+    slides: Annotated[Path | None, about("Folder of the slides, to be shown under their maps.")] = None,
+    umap: Annotated[bool, about("Lay the map out by UMAP as well.")] = False,
     port: Annotated[int, whole(0, 65535), about("0 takes a free one.")] = 0,
     root: Root = None,
     store: Annotated[Folder | None, about("Where the cohort is packed.")] = None,
@@ -91,6 +93,8 @@ def explore(
 ) -> None:
     """Look at a cohort and its patients in a browser, on this machine alone."""
     need("prime explore", "serve", *PACKAGES)
+    if umap:
+        need("prime explore --umap", "explore", "umap")
     set_threads(threads)
     import secrets
 
@@ -99,17 +103,19 @@ def explore(
     from prime.explore.app import LIMITS, build_app
     from prime.explore.cohort import explored
     from prime.explore.prepare import open_any
+    from prime.explore.slide_pictures import SlidePictures
     from prime.serve.run import address, listen, run
     from prime.share.finding import find_model
 
+    pictures = None if slides is None else SlidePictures(slides)
     device, config = device_of(accelerator), load_cohort(cohort, root)
     checkpoint, model = open_any(find_model(what))  # before any packing
     if model is not None:
         config = config.with_vocabularies(model.description.feature_names)
-    found = explored(config, open_cohort_store(config, store), checkpoint, model, device)
+    found = explored(config, open_cohort_store(config, store), checkpoint, model, device, umap)
     token = secrets.token_urlsafe(24)
     with listen("127.0.0.1", port) as listening:
-        app = build_app(found, token, lambda line: say(line) if line.startswith("fault") else None)
+        app = build_app(found, token, lambda line: say(line) if line.startswith("fault") else None, pictures)
         say("open this address in a browser of this machine; Ctrl-C ends it")
         print(f"{address(listening)}/{token}/", flush=True)
         run(app, listening, LIMITS)

@@ -24,12 +24,14 @@ from prime.explore.cohort import Explored, columns
 from prime.explore.patient import PatientReport, report
 from prime.explore.selection import SPLITS, select
 from prime.explore.sentences import Reports, Sentence, sentences
+from prime.explore.slide_pages import SlidePages, slide_routes
+from prime.explore.slide_pictures import OVERLAP, TILE, SlidePictures
 from prime.file_names import file_name
 from prime.serve.guard import Guard, reason
 from prime.serve.limits import Desk, Limits
 
-STATIC = {"explore.js": "text/javascript", "map.js": "text/javascript", "table.js": "text/javascript",
-          "style.css": "text/css"}  # fmt: skip
+SCRIPTS = ("explore.js", "map.js", "slides.js", "table.js", "openseadragon.min.js")
+STATIC = {**dict.fromkeys(SCRIPTS, "text/javascript"), "style.css": "text/css"}
 LIMITS = Limits(body=4 * 2**20, workers=2)
 FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 MOST_LISTED = 20_000  # patients of a file
@@ -41,6 +43,7 @@ class Pages:
 
     explored: Explored
     reports: Reports
+    slides: SlidePages
 
     @cached_property
     def data(self) -> bytes:
@@ -56,6 +59,7 @@ class Pages:
         )  # fmt: skip
         names: dict[str, Any] = made.globals
         names |= {"style": Markup(static("style.css")), "policy": FILE_POLICY, "about": self.about}
+        names |= {"tile": TILE, "overlap": OVERLAP}
         return made
 
     @property
@@ -71,6 +75,7 @@ class Pages:
             "types": [] if model is None else list(model.description.cohorts),
             "survival": explored.is_survival,
             "has_model": model is not None,
+            "has_umap": explored.findings.umap is not None,
             "endpoint": explored.endpoint,
             "version": __version__,
         }
@@ -87,6 +92,14 @@ class Pages:
             return sentences(self.explored.model, self.explored.store, self.reports, row)
         except InputError:
             return []
+
+    def slide_maps(self, row: int) -> str:
+        """The slides of a patient, as a part of the page."""
+        return self.page("slides.html.j2", maps=self.slides.maps(row), row=row, later=True)
+
+    def patient_file(self, row: int) -> str:
+        """A patient's report as a file that needs nothing else."""
+        return self.page("patient_file.html.j2", it=self.patient(row, True), maps=self.slides.maps(row))
 
     def patient(self, row: int, with_sentences: bool = False) -> PatientReport:
         """The report of a patient."""
@@ -122,9 +135,12 @@ def static(name: str) -> str:
     return files("prime.explore").joinpath("static", name).read_text(encoding="utf-8")
 
 
-def build_app(explored: Explored, token: str, say: Callable[[str], None]) -> Guard:
-    """The explorer, below the path `/TOKEN/`; other paths are refused."""
-    pages, desk = Pages(explored, Reports(explored.config)), Desk(LIMITS)
+def build_app(
+    explored: Explored, token: str, say: Callable[[str], None], pictures: SlidePictures | None = None
+) -> Guard:
+    """The explorer, below the path `/TOKEN/`; other paths are refused. `pictures`: slides at hand."""
+    slides = SlidePages(explored, pictures)
+    pages, desk = Pages(explored, Reports(explored.config), slides), Desk(LIMITS)
 
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncGenerator[None]:
@@ -161,7 +177,7 @@ def build_app(explored: Explored, token: str, say: Callable[[str], None]) -> Gua
     async def patient(request: Request) -> Response:
         row = _row(request, explored)
         return HTMLResponse(
-            await desk.do(lambda: pages.page("patient.html.j2", it=pages.patient(row), later=True))
+            await desk.do(lambda: pages.page("patient.html.j2", it=pages.patient(row), maps=(), later=True))
         )
 
     async def sentence_list(request: Request) -> Response:
@@ -172,8 +188,11 @@ def build_app(explored: Explored, token: str, say: Callable[[str], None]) -> Gua
 
     async def patient_file(request: Request) -> Response:
         row = _row(request, explored)
-        text = await desk.do(lambda: pages.page("patient_file.html.j2", it=pages.patient(row, True)))
-        return _file(text, explored.ids[row])
+        return _file(await desk.do(lambda: pages.patient_file(row)), explored.ids[row])
+
+    async def slide_maps(request: Request) -> Response:
+        row = _row(request, explored)
+        return HTMLResponse(await desk.do(lambda: pages.slide_maps(row)))
 
     routes = [
         Route("/", home),
@@ -184,6 +203,8 @@ def build_app(explored: Explored, token: str, say: Callable[[str], None]) -> Gua
         Route("/patient/{row:int}", patient),
         Route("/patient/{row:int}/sentences", sentence_list),
         Route("/patient/{row:int}/file", patient_file),
+        Route("/patient/{row:int}/slides", slide_maps),
+        *slide_routes(slides, desk, lambda request: _row(request, explored)),
     ]
     mounts = [Mount(f"/{token}", routes=routes)]
     app = Starlette(routes=mounts, exception_handlers=_REFUSALS, lifespan=life)

@@ -127,6 +127,9 @@ def columns(explored: Explored) -> dict[str, Any]:
         "median": _rounded(explored.column("median_months"), 1),
         "seen": _levels([""] * len(explored.ids)),
     }
+    if explored.findings.umap is not None:
+        across, up = explored.findings.umap.T
+        found |= {"umap_x": _rounded(across, 4), "umap_y": _rounded(up, 4)}
     if explored.findings.predictions is not None:
         found["seen"] = _levels([str(name) for name in explored.findings.predictions["seen_in"]])
     return found
@@ -151,6 +154,7 @@ def explored(
     checkpoint: Checkpoint,
     model: FittedModel | None,
     device: torch.device,
+    with_umap: bool = False,
 ) -> Explored:
     """A cohort with its findings, which take a while the first time; see `find`.
 
@@ -159,4 +163,6 @@ def explored(
     names = store.endpoints
     wanted = "" if model is None else model.description.task.endpoint
     endpoint = wanted if wanted in names else next(iter(names), "")
-    return Explored(config, store, checkpoint, model, find(checkpoint, model, store, device), endpoint)
+    return Explored(
+        config, store, checkpoint, model, find(checkpoint, model, store, device, with_umap), endpoint
+    )

@@ -1,7 +1,9 @@
 """What takes time, once: predictions and embeddings of a cohort, kept in a cache folder."""
 
 import json
+import warnings
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ MONTHS = tuple(float(month) for month in range(3, 70, 3))  # of curves; decision
 ASKED = Asked(MONTHS)
 PART = 1024  # patients embedded at a time
 PREDICTIONS, TESTS, POOLED = "predictions.parquet", "tests.parquet", "pooled.npy"
+NEIGHBOURS, UMAP_SEED = 15, 0
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,13 @@ class Findings:
         pooled: (P, D) float32 embeddings with everything that a patient has; NaN for who has nothing.
         predictions: one row a patient, as `score_patients` at MONTHS; None without a head.
         tests: what missing tests could change; None without a head.
+        umap: (P, 2) places on a map by UMAP, as `umap_map`; None where none was asked for.
     """
 
     pooled: NDArray[np.float32]
     predictions: pd.DataFrame | None
     tests: pd.DataFrame | None
+    umap: Floats | None = None
 
 
 def open_any(folder: Path) -> tuple[Checkpoint, FittedModel | None]:
@@ -61,8 +66,14 @@ def open_any(folder: Path) -> tuple[Checkpoint, FittedModel | None]:
     return load_checkpoint(folder), None
 
 
-def find(checkpoint: Checkpoint, model: FittedModel | None, store: Store, device: torch.device) -> Findings:
-    """Predictions and embeddings, from the cache where they are there.
+def find(
+    checkpoint: Checkpoint,
+    model: FittedModel | None,
+    store: Store,
+    device: torch.device,
+    with_umap: bool = False,
+) -> Findings:
+    """Predictions and embeddings, from the cache where they are there; `with_umap` lays out that map as well.
 
     Raises InputError where the cohort's sources are not the model's.
     """
@@ -75,13 +86,31 @@ def find(checkpoint: Checkpoint, model: FittedModel | None, store: Store, device
                 write_parquet(folder / TESTS, found.tests.astype({"patient_id": str, "test": str}))
                 write_parquet(folder / PREDICTIONS, found.patients)
             write_npy(folder / POOLED, pooled_embeddings(checkpoint, store, device))
-        try:
-            pooled = np.load(folder / POOLED, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            raise InputError(f"{folder / POOLED}: damaged; remove it, and it is made again") from None
+        pooled = _kept(folder / POOLED)
+        umap = _umap(folder, pooled) if with_umap else None
         if model is None:
-            return Findings(pooled, None, None)
-        return Findings(pooled, read_parquet(folder / PREDICTIONS), read_parquet(folder / TESTS))
+            return Findings(pooled, None, None, umap)
+        return Findings(pooled, read_parquet(folder / PREDICTIONS), read_parquet(folder / TESTS), umap)
+
+
+def _kept(path: Path) -> NDArray[np.float32]:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        raise InputError(f"{path}: damaged; remove it, and it is made again") from None
+
+
+def _umap(folder: Path, pooled: NDArray[np.float32]) -> Floats:
+    """The map by UMAP, from the cache where it is there."""
+    path = folder / umap_name()
+    if not path.is_file():
+        write_npy(path, umap_map(pooled))
+    return _kept(path).astype(np.float64)
+
+
+def umap_name() -> str:
+    """The name of the file with a map by UMAP: by the library's version and the settings."""
+    return f"umap-{version('umap-learn')}-{NEIGHBOURS}-{UMAP_SEED}.npy"
 
 
 def findings_folder(checkpoint: Checkpoint, store: Store) -> Path:
@@ -141,3 +170,29 @@ def principal_map(pooled: NDArray[np.float32]) -> tuple[Floats, Floats]:
     place[known, : scores.shape[1]] = scores / largest if largest > 0 else scores
     total = values.sum()
     return place, np.maximum(values[order], 0.0) / total if total > 0 else np.zeros(2)
+
+
+def umap_map(pooled: NDArray[np.float32]) -> Floats:
+    """Embeddings (P, D) laid out by UMAP (McInnes et al., 2018): by cosine, with a fixed seed, in one thread.
+
+    Returns (P, 2) coordinates in [-1, 1] that keep the proportions, NaN where an embedding is. Fewer than
+    five patients lie at their principal components.
+    """
+    known = ~np.isnan(pooled).any(axis=1)
+    if known.sum() < 5:
+        return principal_map(pooled)[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numba's and pynndescent's, about nothing of ours
+        from umap import UMAP
+
+        layout = UMAP(
+            n_neighbors=min(NEIGHBOURS, int(known.sum()) - 1),
+            metric="cosine",
+            random_state=UMAP_SEED,
+            n_jobs=1,
+        )
+        found = np.asarray(layout.fit_transform(pooled[known]), dtype=np.float64)
+    found = found - (found.max(axis=0) + found.min(axis=0)) / 2
+    place = np.full((len(pooled), 2), np.nan)
+    place[known] = found / max(np.abs(found).max(), 1e-12)
+    return place

@@ -22,10 +22,11 @@ from prime.cohort.readers.report import ReportSource
 from prime.cohort.readers.report_texts import ReportTable, report_texts
 from prime.cohort.readers.words import WordSource, read_words
 from prime.cohort.report_facts import facts_of
+from prime.explore.variants import Rows, with_rows
 from prime.precision import fast_bfloat16
 from prime.predict.model_folder import FittedModel
 from prime.predict.predict import CPU, score_patients
-from prime.serve.memory_store import MemoryStore, part_of
+from prime.serve.memory_store import part_of
 from prime.store.store import Store
 from prime.text_encoder import encoder_folder, last_hidden_states, load_encoder, token_batches
 
@@ -33,8 +34,6 @@ MOST = 40  # sentences of a report; neighbours are joined where there are more
 SHORTEST = 15  # letters of a sentence; shorter ones belong to the one before
 ALL_WORDS = 10**9
 END = re.compile(r"(?<=[.!?;:])\s+(?=[A-Z0-9(\"'])|\n+")
-
-Rows = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -91,18 +90,10 @@ def sentences(model: FittedModel, store: Store, reports: Reports, row: int) -> l
     variants = part_of(store, np.full(len(texts), row))
     patients = variants.patients.assign(patient_id=[f"{i:04d}" for i in range(len(texts))])
     for name, options in known.items():
-        variants = _with_rows(variants, name, _reader(options, store, name, reports.root)(texts))
+        variants = with_rows(variants, name, _reader(options, store, name, reports.root)(texts))
     found = score_patients(model, replace(variants, patients=patients), CPU, any_type=True).patients
     risk = found["risk"].to_numpy(dtype=np.float64)
     return [Sentence(text, float(risk[0] - risk[i])) for i, text in enumerate(parts, start=1)]
-
-
-def _with_rows(store: MemoryStore, source: str, rows: Sequence[Rows]) -> MemoryStore:
-    """The store with other rows (n, d) of a source, of each patient in order."""
-    length = np.array([len(each) for each in rows], dtype=np.int64)
-    values = np.concatenate(rows).astype(store.arrays[source].dtype)
-    places = np.stack([np.cumsum(length) - length, length], axis=1)
-    return replace(store, arrays={**store.arrays, source: values}, places={**store.places, source: places})
 
 
 def _reader(

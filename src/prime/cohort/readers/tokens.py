@@ -66,15 +66,8 @@ def read_tokens(config: TokenSource, root: Path, where: str) -> SourceRows:
             shape (n, d), is not numeric, holds NaN or infinite numbers, is a pickle, differs in d from the
             others, or has no patient in its name or in the slide table.
     """
-    notes: list[str] = []
     files = _feature_files(config, root, where)
-    of_patient, counts = of_tumour(
-        _by_patient(config, root, files, where, notes),
-        attrgetter("name"),
-        config.tissue,
-        f"{where}: {config.path}",
-    )
-    notes += counts
+    of_patient, notes = patient_files(config, root, where, files)
     first_path, first = _first_with_tokens(of_patient, config, where)
     attributes = dict(first.attributes)
     return SourceRows(
@@ -86,6 +79,19 @@ def read_tokens(config: TokenSource, root: Path, where: str) -> SourceRows:
         notes=notes,
         attributes=attributes,
     )
+
+
+def patient_files(
+    config: TokenSource, root: Path, where: str, files: list[Path] | None = None
+) -> tuple[dict[str, list[Path]], list[str]]:
+    """The files of each patient, in the order in which their rows are joined, and notes on what is left out.
+
+    `files`: those of the source, where they are known already. Raises InputError as read_tokens does.
+    """
+    notes: list[str] = []
+    named = _by_patient(config, root, files or _feature_files(config, root, where), where, notes)
+    kept, counts = of_tumour(named, attrgetter("name"), config.tissue, f"{where}: {config.path}")
+    return kept, notes + counts
 
 
 def _feature_files(config: TokenSource, root: Path, where: str) -> list[Path]:

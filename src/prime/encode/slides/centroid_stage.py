@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from prime.arrays import Indices
+from prime.cohort.tile_links import TileLinks, joined
 from prime.encode.slides.centroids import BATCH, MAX_ITER, centroids, padded
 from prime.encode.slides.feature_files import TileFeatures, read_tiles
 from prime.encode.slides.options import ClusterOptions
@@ -14,7 +16,7 @@ from prime.encode.token_file import write_token_file
 from prime.encode.work import Piece
 from prime.errors import InputError
 
-VERSION = 1
+VERSION = 2
 
 
 def centroid_settings(options: ClusterOptions) -> dict[str, Any]:
@@ -31,7 +33,8 @@ def make_centroids(options: ClusterOptions, piece: Piece) -> dict[str, Any]:
     """Cluster the tiles of one patient or slide. Returns the numbers of tiles and centroids.
 
     The file has `features` (k, d) float32 and `counts` (k,) int64, the tiles of each centroid; if padded also
-    `mask` (k,) boolean.
+    `mask` (k,) boolean. Its group `links` says which tile of which slide belongs to which centroid
+    (`prime.cohort.tile_links`), as far as the slides' files have coordinates.
 
     Raises:
         InputError: a file cannot be read, the slides have different encoders, or there is not a single tile.
@@ -45,7 +48,7 @@ def make_centroids(options: ClusterOptions, piece: Piece) -> dict[str, Any]:
         )
     _same_encoder(full)
     features = np.concatenate([slide.features for _, slide in full])
-    rows, counts = centroids(features, options.clusters, options.seed)
+    rows, counts, of_tile = centroids(features, options.clusters, options.seed)
     datasets: dict[str, Any] = {"features": rows, "counts": counts}
     if options.pad:
         datasets["features"], datasets["mask"] = padded(rows, options.clusters)
@@ -54,8 +57,20 @@ def make_centroids(options: ClusterOptions, piece: Piece) -> dict[str, Any]:
         "name": piece.name, "slides": ",".join(name for name, _ in full), "tiles": len(features),
         "clusters": options.clusters, "seed": options.seed, "scope": options.scope,
     }  # fmt: skip
-    write_token_file(piece.outputs[0], datasets, about)
+    write_token_file(piece.outputs[0], datasets, about, _links(full, of_tile).datasets())
     return {"tiles": len(features), "centroids": len(rows)}
+
+
+def _links(slides: list[tuple[str, TileFeatures]], of_tile: Indices) -> TileLinks:
+    """The tiles of slides with coordinates, and the centroid (n,) of each tile of all slides, in order."""
+    parts: list[TileLinks] = []
+    first = 0
+    for _, slide in slides:
+        tokens = of_tile[first : first + len(slide.features)]
+        first += len(tokens)
+        if slide.coords is not None and slide.frame is not None:
+            parts.append(TileLinks((slide.frame,), np.zeros_like(tokens), slide.coords, tokens))
+    return joined(parts, [0] * len(parts))
 
 
 def _same_encoder(slides: list[tuple[str, TileFeatures]]) -> None:

@@ -10,8 +10,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from prime.arrays import Indices
 from prime.cohort.readers import tokens
 from prime.cohort.readers.tokens import TokenSource, read_token_file
+from prime.cohort.tile_links import SlideFrame, tiles_of
 from prime.encode.record import EncoderRecord
 from prime.errors import InputError
 from prime.files import replacing
@@ -24,10 +26,19 @@ WHOLE = ("slide", "patient")  # values of STAMP's feat_type where a file holds o
 
 @dataclass(frozen=True)
 class TileFeatures:
-    """A slide's tiles: features (n, d) float32, sorted by y, then x, and the attributes of the file."""
+    """A slide's tiles, sorted by y, then x.
+
+    Attributes:
+        features: (n, d) float32.
+        attributes: of the file.
+        coords: (n, 2) x and y of their upper left corners; None where the file does not tell.
+        frame: of the slide, where there are coordinates.
+    """
 
     features: NDArray[np.float32]
     attributes: dict[str, str]
+    coords: Indices | None = None
+    frame: SlideFrame | None = None
 
 
 class FeatureWriter:
@@ -80,10 +91,17 @@ def read_tiles(path: Path) -> TileFeatures:
     whole = attributes.get("feat_type")
     if whole in WHOLE:
         raise InputError(f"{path}: holds one vector of a {whole}, no tiles to cluster; use it as it is")
-    coords = None if kind == "pt" else _coords(path)
-    if coords is None or len(coords) != len(file.tokens):
+    found = None if kind == "pt" else _places(path)
+    if found is None or len(found[0]) != len(file.tokens):
         return TileFeatures(file.tokens, attributes)
-    return TileFeatures(file.tokens[np.lexsort((coords[:, 0], coords[:, 1]))], attributes)
+    coords, frame = found
+    order = np.lexsort((coords[:, 0], coords[:, 1]))
+    return TileFeatures(file.tokens[order], attributes, coords[order], frame)
+
+
+def _places(path: Path) -> tuple[Indices, SlideFrame] | None:
+    with h5py.File(path, "r") as file:
+        return tiles_of(file, path.stem)
 
 
 def _record(path: Path) -> dict[str, str]:
@@ -92,17 +110,3 @@ def _record(path: Path) -> dict[str, str]:
         found = file["features"].attrs if "features" in file else {}
         names = (field.name for field in fields(EncoderRecord))
         return {name: str(found[name]) for name in names if name in found}
-
-
-def _coords(path: Path) -> NDArray[np.float64] | None:
-    """x and y (n, 2) of the tiles that are not augmented ones; None where the file has no such dataset."""
-    with h5py.File(path, "r") as file:
-        found, flags = file.get("coords"), file.get("augmented")
-        if not isinstance(found, h5py.Dataset):
-            return None
-        coords = np.asarray(found[()], dtype=np.float64)
-        keep = None if not isinstance(flags, h5py.Dataset) else ~np.asarray(flags[()], dtype=np.bool_)
-    coords = coords[0] if coords.ndim == 3 else coords
-    if coords.ndim != 2 or coords.shape[1] < 2:
-        return None
-    return coords if keep is None else coords[keep.reshape(-1)]

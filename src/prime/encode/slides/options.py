@@ -30,14 +30,14 @@ class EncoderOptions:
     encoder: Annotated[
         str | None,
         about(
-            "Name on the model hub, colour (no weights, to try it out), or folder with config.json,"
-            " preprocessor_config.json and *.safetensors.",
+            "Name on the model hub, a folder in the layout of transformers or timm, efficientnet-lite0"
+            " (small, from the package index), or colour (no weights, to try it out).",
             "NAME",
         ),
     ] = None
     pooling: Annotated[
-        Literal["cls", "mean"] | None,
-        about("How a ViT's tokens become one (cls where there is one)."),
+        Literal["cls", "mean", "cls+mean"] | None,
+        about("How a ViT's tokens become one (the checkpoint's own, or cls)."),
     ] = None
     licence: Licence = None
     trained_on: TrainedOn = None

@@ -1,5 +1,6 @@
 // The page: what is selected, and everything that follows it.
 import { COLOURS, OTHER, PatientMap } from "./map.js";
+import { slides } from "./slides.js";
 import { MissingTable, PatientTable } from "./table.js";
 
 const get = (id) => document.getElementById(id);
@@ -135,6 +136,14 @@ function recolour() {
   get("legend").replaceChildren(...made);
 }
 
+// Lay the map out anew; a rectangle that was drawn on the other one keeps its patients.
+function lay() {
+  const umap = get("layout").value === "umap";
+  get("map-umap").hidden = !umap;
+  get("map-principal").hidden = umap;
+  map.lay(umap ? data.umap_x : data.x, umap ? data.umap_y : data.y);
+}
+
 function pick(id, value) {
   get(id).value = get(id).value === value ? "" : value;
   choose();
@@ -143,12 +152,14 @@ function pick(id, value) {
 // One patient -------------------------------------------------------------------------------------------------
 
 let came = null; // what had the focus before a patient was opened
+const closers = []; // what ends the viewers of a patient's slides
 
 function open(row) {
   location.hash = `patient-${row}`;
 }
 
 async function route() {
+  for (const close of closers.splice(0)) close();
   const found = /^#patient-(\d+)$/.exec(location.hash);
   if (!found) {
     patient.hidden = true;
@@ -170,12 +181,17 @@ async function route() {
   document.title = title ? title.textContent : "PRIME";
   window.scrollTo(0, 0);
   patient.focus();
-  const later = patient.querySelector("[data-sentences]");
-  if (later) {
-    const more = await fetch(later.dataset.sentences);
-    if (more.ok && later.isConnected) later.innerHTML = await more.text();
-    later.dataset.done = "yes";
-  }
+  await Promise.all([...patient.querySelectorAll("[data-later]")].map(follow));
+}
+
+// What takes longer: a part of the page that comes after it.
+async function follow(place) {
+  const more = await fetch(place.dataset.later);
+  const text = more.ok ? await more.text() : "<p class='caption'>This part could not be made; open the patient again.</p>";
+  if (!place.isConnected) return;
+  place.innerHTML = text;
+  if (place.querySelector(".slides")) closers.push(await slides(place, (words) => (get("status").textContent = words)));
+  place.dataset.done = "yes";
 }
 
 // The beginning -----------------------------------------------------------------------------------------------
@@ -214,6 +230,7 @@ async function begin() {
   for (const id of PICKS) get(id).addEventListener("change", choose);
   get("colour").addEventListener("change", recolour);
   get("split").addEventListener("change", survive);
+  get("layout")?.addEventListener("change", lay);
   get("clear").addEventListener("click", everybody);
   get("keep").addEventListener("click", save);
   window.addEventListener("hashchange", route);

@@ -17,14 +17,13 @@ export class PatientMap {
     this.handlers = handlers;
     this.context = canvas.getContext("2d");
     this.placed = [];
-    for (let row = 0; row < data.x.length; row++) if (data.x[row] !== null) this.placed.push(row);
-    const ends = (values) => this.placed.reduce(([low, high], row) => [Math.min(low, values[row]), Math.max(high, values[row])], [Infinity, -Infinity]);
-    this.ends = [ends(data.x), ends(data.y)];
     this.cursor = -1;
     this.box = null;
     this.start = null;
     this.colours = null;
     this.selected = null;
+    for (let row = 0; row < data.x.length; row++) if (data.x[row] !== null) this.placed.push(row);
+    this.lay(data.x, data.y);
     new ResizeObserver(() => this.draw()).observe(canvas.parentElement);
     canvas.addEventListener("pointerdown", (event) => this.down(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
@@ -41,11 +40,20 @@ export class PatientMap {
     this.draw();
   }
 
+  // Put the patients at these places, one of each patient across and up.
+  lay(across, up) {
+    this.x = across;
+    this.y = up;
+    const ends = (values) => this.placed.reduce(([low, high], row) => [Math.min(low, values[row]), Math.max(high, values[row])], [Infinity, -Infinity]);
+    this.ends = [ends(across), ends(up)];
+    this.draw();
+  }
+
   place(row) {
     const [[left, right], [low, high]] = this.ends;
     return [
-      this.width / 2 + (this.data.x[row] - (left + right) / 2) * this.scale,
-      this.height / 2 - (this.data.y[row] - (low + high) / 2) * this.scale,
+      this.width / 2 + (this.x[row] - (left + right) / 2) * this.scale,
+      this.height / 2 - (this.y[row] - (low + high) / 2) * this.scale,
     ];
   }
 

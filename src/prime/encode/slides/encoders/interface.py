@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prime.encode.record import EncoderRecord
 
-Pooling = Literal["cls", "mean"]
+Pooling = Literal["cls", "mean", "cls+mean"]
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -79,7 +79,8 @@ class TileEncoder(ABC):
 
         Args:
             pooling: of a transformer's tokens: `cls` takes the class token, `mean` averages the image's
-                tokens; None: `cls` where there is such a token. An encoder without tokens has its own.
+                tokens, `cls+mean` puts both one after the other; None: the checkpoint's own, else `cls` where
+                there is such a token. An encoder without tokens has its own.
             precision: of the matrix products; features are float32 in any case.
             device: as torch names it, or `auto`: a GPU where there is one.
             threads: of this process.

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from prime.encode.record import UNKNOWN, EncoderRecord
 from prime.encode.slides.encoders.interface import (
     EncoderChoice,
@@ -18,11 +15,11 @@ from prime.encode.slides.encoders.interface import (
     TileEncoder,
 )
 from prime.encode.slides.encoders.preprocessor import read_pixels
-from prime.encode.torch_setup import torch_device
+from prime.encode.slides.encoders.torch_network import Running, loaded
 from prime.errors import InputError, first_line
 from prime.extras import need
 from prime.files import sha256_paths
-from prime.hub import OPENED, ModelFiles, model_folder, recorded_name
+from prime.hub import OPENED, ModelFiles, recorded_name
 
 FILES = ModelFiles(
     weights=("*.safetensors",),
@@ -62,40 +59,25 @@ class TransformersEncoder(TileEncoder):
         device: str = "cpu",
         threads: int = 1,
     ) -> LoadedEncoder:
-        """Load the weights, and encode an empty tile to find out whether tiles of this side are possible.
-
-        Raises InputError as any encoder, and for an architecture that is in neither table above.
-        """
-        import torch
-
-        torch.set_num_threads(threads)
-        network = Network(self, pooling, precision, device)
-        side = self.pixels.side_px
-        try:
-            probe = network(np.zeros((1, side, side, 3), dtype=np.uint8))
-        except InputError:
-            raise
-        except (RuntimeError, ValueError) as error:
-            raise InputError(
-                f"{network.name}: it does not take tiles of {side} pixels ({first_line(error)})"
-            ) from None
-        return LoadedEncoder(probe.shape[1], (), network)
+        """Load it. Raises InputError as any encoder, and for an architecture in neither table above."""
+        name = f"encoder {self.record.encoder}"
+        model = _model(self.folder, name)
+        pool = _pooling(model.config, pooling, name)
+        running = Running(precision, device, threads)
+        return loaded(name, model, lambda pixels: pool(model(pixel_values=pixels)), self.pixels, running)
 
 
-def find(choice: EncoderChoice) -> TileEncoder:
-    """Find a checkpoint, in a folder or on the hub.
-
-    It has `config.json`, `preprocessor_config.json` and `*.safetensors`.
+def find(choice: EncoderChoice, folder: Path) -> TileEncoder:
+    """The checkpoint of a folder: `config.json`, `preprocessor_config.json` and `*.safetensors`.
 
     Without the user's, the licence is that of the model card (README.md), and the training data are those of
     TRAINED_ON. `side_px` replaces the side that the preprocessor states.
 
     Raises:
-        InputError: neither a folder nor on the hub, or a file is missing or not usable.
+        InputError: a file is missing or not usable.
     """
     name = choice.name
     need(f"encoder {name}", "text", "transformers")
-    folder = model_folder(name, FILES, f"encoder {name}").resolve()
     weights = sorted(folder.glob("*.safetensors"))
     if not (folder / "config.json").is_file() or not weights:
         raise InputError(
@@ -106,54 +88,18 @@ def find(choice: EncoderChoice) -> TileEncoder:
         encoder=recorded_name(name),
         weights=recorded_name(name),
         weights_sha256=sha256_paths([folder / "config.json", *weights]),
-        licence=choice.licence or _card_licence(folder),
+        licence=choice.licence or card_licence(folder),
         trained_on=choice.trained_on or TRAINED_ON.get(name, UNKNOWN),
     )
     pixels = read_pixels(folder / "preprocessor_config.json", name, choice.side_px)
     return TransformersEncoder(record, pixels, folder)
 
 
-def _card_licence(folder: Path) -> str:
+def card_licence(folder: Path) -> str:
+    """The licence that the model card of a folder states, or UNKNOWN."""
     card = folder / "README.md"
     found = LICENCE.search(card.read_text(encoding="utf-8", errors="replace")) if card.is_file() else None
     return found.group(1) if found else UNKNOWN
-
-
-class Network:
-    """A model of transformers, with the function that makes one vector per tile of its output."""
-
-    def __init__(
-        self, encoder: TransformersEncoder, pooling: Pooling | None, precision: Precision, device: str
-    ) -> None:
-        import torch
-
-        self.name = f"encoder {encoder.record.encoder}"
-        self._device = torch_device(device)
-        self._precision = precision
-        self._model = _model(encoder.folder, self.name).to(self._device)
-        self._pool = _pooling(self._model.config, pooling, self.name)
-        pixels = encoder.pixels
-        shape = (1, len(pixels.mean), 1, 1)
-        self._scale = pixels.scale
-        self._mean = torch.tensor(pixels.mean, device=self._device).reshape(shape)
-        self._std = torch.tensor(pixels.std, device=self._device).reshape(shape)
-
-    def __call__(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Features (b, dim) float32 of tiles (b, px, px, 3) uint8."""
-        import torch
-
-        kind = torch.device(self._device).type
-        lowered = torch.autocast(kind, torch.bfloat16, enabled=self._precision == "bfloat16")
-        try:
-            pixels = torch.from_numpy(tiles).to(self._device).permute(0, 3, 1, 2).float()
-            with torch.inference_mode(), lowered:
-                output = self._model(pixel_values=(pixels * self._scale - self._mean) / self._std)
-            features = self._pool(output).float().cpu().numpy()
-        except torch.OutOfMemoryError:
-            raise InputError(f"{self.name}: {len(tiles)} tiles do not fit; lower --batch-size") from None
-        if not np.isfinite(features).all():
-            raise InputError(f"{self.name}: gives NaN or infinite features; use --precision float32")
-        return features
 
 
 def _model(folder: Path, name: str) -> Any:
@@ -185,13 +131,22 @@ def _model(folder: Path, name: str) -> Any:
 def _pooling(config: Any, pooling: Pooling | None, name: str) -> Callable[[Any], Any]:
     """How a model's output becomes (b, dim)."""
     if config.model_type in CONVOLUTIONAL:
-        if pooling == "cls":
+        if pooling not in (None, "mean"):
             raise InputError(f"{name}: a {config.model_type} has no class token; leave --pooling out")
         return lambda output: output.pooler_output.flatten(1)
     prefix = PREFIX_TOKENS[config.model_type]
     prefix = 1 + int(config.num_register_tokens) if prefix is None else prefix
-    if prefix == 0 and pooling == "cls":
+    if prefix == 0 and pooling not in (None, "mean"):
         raise InputError(f"{name}: a {config.model_type} has no class token; use --pooling mean")
     if prefix == 0 or pooling == "mean":
         return lambda output: output.last_hidden_state[:, prefix:].mean(dim=1)
+    if pooling == "cls+mean":
+        return lambda output: _both(output.last_hidden_state, prefix)
     return lambda output: output.last_hidden_state[:, 0]
+
+
+def _both(states: Any, prefix: int) -> Any:
+    """The class token beside the mean of the image's tokens, (b, 2 dim), of states (b, n, dim)."""
+    import torch
+
+    return torch.cat([states[:, 0], states[:, prefix:].mean(dim=1)], dim=-1)
