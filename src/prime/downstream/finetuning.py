@@ -144,7 +144,7 @@ def fit_network(
     followed: Followed,
     start: StartLogits | None = None,
 ) -> pd.DataFrame:
-    """Predictions of one fine-tuned fold; `followed` is told of its epochs, `start` is as for the training."""
+    """Predictions of one fine-tuned fold; `followed` is told of its epochs, `start` is of the training."""
     (fold,) = fit.folds
     tuned = Finetuning(*network, outcome, fold, data.settings, fit.seed, fit.missing, start)
     with followed:
