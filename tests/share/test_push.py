@@ -1,4 +1,7 @@
-"""To the hub and back, over HTTP: the same predictions, one commit, and one line for what goes wrong."""
+"""To the hub and back, over HTTP: the same predictions, one commit, and one line for what goes wrong.
+
+The calls are those of docs/sharing.md.
+"""
 
 import re
 import subprocess
