@@ -98,7 +98,7 @@ def source_maps(found: TokenTiles, pictures: SlidePictures | None) -> SourceMaps
     counts = np.bincount(links.token, minlength=len(values))
     order = np.argsort(-np.abs(values), kind="stable")
     lines = tuple(
-        TokenLine(t, float(values[t]), _bar(values[t], largest), int(counts[t]))
+        TokenLine(t, float(values[t]), _bar(float(values[t]), largest), int(counts[t]))
         for t in order[:LISTED].tolist()
     )
     slides: list[SlideMap] = []
