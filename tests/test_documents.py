@@ -245,6 +245,7 @@ def parts(page: str) -> list[Block]:
     return [block for block in mine if block.way not in ("parse", "elsewhere")]
 
 
+@pytest.mark.filterwarnings("ignore:From 0.4 .update:FutureWarning")  # MuData's, of what a page makes with it
 @pytest.mark.parametrize("page", sorted({block.page for block in BLOCKS if block.kind == "python"}))
 def test_python_runs_as_it_stands(page: str, tmp_path: Path) -> None:
     """The blocks of a page one after the other, with one epoch instead of many."""
