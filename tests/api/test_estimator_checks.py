@@ -31,8 +31,8 @@ TINY: dict[str, Any] = {
     "pretrain": {"batch_size": 64, "precision": "32-true", "top_k": 2},
 }  # fmt: skip
 EXPECTED_TO_FAIL = {
-    "check_methods_subset_invariance": "it predicts the fitted patients, whose ranks among themselves are ties: "
-    "float32's rounding, which depends on how many patients the network reads at once, decides them",
+    "check_methods_subset_invariance": "it predicts the fitted patients, whose ranks among themselves are "
+    "ties: float32's rounding, which depends on how many patients are read at once, decides them",
 }
 # Skipped by scikit-learn itself, and not ours to make pass: "check_array_api_input" needs SCIPY_ARRAY_API.
 
