@@ -1,7 +1,7 @@
 """The explorer over HTTP: one page, what it asks for, and files to keep."""
 
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -147,6 +147,20 @@ def build_app(
         yield
         desk.close()
 
+    routes = [
+        *_page_routes(pages),
+        *_selection_routes(pages, desk),
+        *_patient_routes(pages, desk),
+        *slide_routes(slides, desk, lambda request: _row(request, explored)),
+    ]
+    mounts = [Mount(f"/{token}", routes=routes)]
+    app = Starlette(routes=mounts, exception_handlers=_REFUSALS, lifespan=life)
+    return Guard(app, LIMITS, say)
+
+
+def _page_routes(pages: Pages) -> list[Route]:
+    """The page, its scripts and styles, and the columns of everybody."""
+
     async def home(_: Request) -> Response:
         return HTMLResponse(pages.page("page.html.j2"))
 
@@ -158,6 +172,13 @@ def build_app(
         if name not in STATIC:
             raise HTTPException(404, "no such file")
         return Response(static(name), media_type=STATIC[name])
+
+    return [Route("/", home), Route("/data.json", data), Route("/static/{name}", asset)]
+
+
+def _selection_routes(pages: Pages, desk: Desk) -> list[Route]:
+    """What is said of a selection, and the same as a file."""
+    explored = pages.explored
 
     async def selection(request: Request) -> Response:
         rows, split = await _asked(request, explored)
@@ -174,41 +195,39 @@ def build_app(
 
         return _file(await desk.do(made), f"{explored.config.name}-selection")
 
-    async def patient(request: Request) -> Response:
-        row = _row(request, explored)
-        return HTMLResponse(
-            await desk.do(lambda: pages.page("patient.html.j2", it=pages.patient(row), maps=(), later=True))
-        )
+    return [
+        Route("/selection", selection, methods=["POST"]),
+        Route("/selection/file", selection_file, methods=["POST"]),
+    ]
 
-    async def sentence_list(request: Request) -> Response:
-        row = _row(request, explored)
-        return HTMLResponse(
-            await desk.do(lambda: pages.page("sentences.html.j2", sentences=pages.sentences(row)))
-        )
+
+def _patient_routes(pages: Pages, desk: Desk) -> list[Route]:
+    """A patient's report, the parts of it that take longer, and all of it as a file."""
+    explored = pages.explored
+
+    def html(made: Callable[[int], str]) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            row = _row(request, explored)
+            return HTMLResponse(await desk.do(lambda: made(row)))
+
+        return answer
+
+    def report_of(row: int) -> str:
+        return pages.page("patient.html.j2", it=pages.patient(row), maps=(), later=True)
+
+    def sentences_of(row: int) -> str:
+        return pages.page("sentences.html.j2", sentences=pages.sentences(row))
 
     async def patient_file(request: Request) -> Response:
         row = _row(request, explored)
         return _file(await desk.do(lambda: pages.patient_file(row)), explored.ids[row])
 
-    async def slide_maps(request: Request) -> Response:
-        row = _row(request, explored)
-        return HTMLResponse(await desk.do(lambda: pages.slide_maps(row)))
-
-    routes = [
-        Route("/", home),
-        Route("/data.json", data),
-        Route("/static/{name}", asset),
-        Route("/selection", selection, methods=["POST"]),
-        Route("/selection/file", selection_file, methods=["POST"]),
-        Route("/patient/{row:int}", patient),
-        Route("/patient/{row:int}/sentences", sentence_list),
+    return [
+        Route("/patient/{row:int}", html(report_of)),
+        Route("/patient/{row:int}/sentences", html(sentences_of)),
+        Route("/patient/{row:int}/slides", html(pages.slide_maps)),
         Route("/patient/{row:int}/file", patient_file),
-        Route("/patient/{row:int}/slides", slide_maps),
-        *slide_routes(slides, desk, lambda request: _row(request, explored)),
     ]
-    mounts = [Mount(f"/{token}", routes=routes)]
-    app = Starlette(routes=mounts, exception_handlers=_REFUSALS, lifespan=life)
-    return Guard(app, LIMITS, say)
 
 
 async def _asked(request: Request, explored: Explored) -> tuple[Indices, str]:

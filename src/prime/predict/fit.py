@@ -28,7 +28,7 @@ from prime.predict.learner import FOLDS, Learner
 from prime.predict.model_folder import HEAD, FittedModel, HeadDescription, load_model, save_model
 from prime.provenance import source_digest
 from prime.sealed import DIGESTS
-from prime.settings.evaluation import TaskConfig
+from prime.settings.evaluation import ProbeConfig, TaskConfig
 from prime.settings.experiment import ExperimentConfig
 from prime.splits.outcomes import Outcome, read_outcome
 from prime.store.inputs import input_spec, require_same_inputs
@@ -180,18 +180,7 @@ def fit(
     labelled = learner.labelled(members, training)
     _require_cross_validation(labelled)
     prognosis, risks = learner.learn(labelled)
-    description = HeadDescription(
-        task=task,
-        cohorts=cohorts,
-        mode=mode,
-        readout=probe.readout.model_copy(
-            update={"precision": resolved(probe.readout.precision, device.type)}
-        ),
-        distributions=probe.shared.distributions,
-        feature_names={n: tuple(s.feature_names) for n, s in store.sources.items() if s.feature_names},
-        attributes={n: s.attributes for n, s in store.sources.items()},
-        empty={n: tuple(s.empty) for n, s in store.sources.items() if s.empty},
-    )
+    description = _description(store, probe, task, cohorts, mode, device)
     ranges = {name: training_range(store, name, members) for name in store.sources}
     kept = _kept(learner, labelled, members, training) if with_patients else None
     model = FittedModel(trained, description, prognosis, ranges, kept)
@@ -209,6 +198,28 @@ def fit(
     }
     save_model(out, model, manifest)
     return model
+
+
+def _description(
+    store: Store,
+    probe: ProbeConfig,
+    task: TaskConfig,
+    cohorts: tuple[str, ...],
+    mode: str,
+    device: torch.device,
+) -> HeadDescription:
+    """What the head predicts, for whom, and what it reads; the precision is that of the device."""
+    precision = resolved(probe.readout.precision, device.type)
+    return HeadDescription(
+        task=task,
+        cohorts=cohorts,
+        mode=mode,
+        readout=probe.readout.model_copy(update={"precision": precision}),
+        distributions=probe.shared.distributions,
+        feature_names={n: tuple(s.feature_names) for n, s in store.sources.items() if s.feature_names},
+        attributes={n: s.attributes for n, s in store.sources.items()},
+        empty={n: tuple(s.empty) for n, s in store.sources.items() if s.empty},
+    )
 
 
 def _counts(store: Store, outcome: Outcome, members: Indices) -> dict[str, dict[str, Any]]:

@@ -92,21 +92,14 @@ def validate(
     """
     started, draws = time.perf_counter(), draws or Draws()
     model = load_model(model_dir)
-    if competing is not None and landmark_years is not None:
-        raise InputError("--competing and --landmark: give one of the two")
-    causes = model.prognosis.competing
-    if causes is not None and (competing is not None or landmark_years is not None):
-        raise InputError(
-            f"{model_dir}: a model of competing events ({', '.join(causes.names)}); leave --competing and"
-            " --landmark out"
-        )
+    _refuse_both(model_dir, model, competing, landmark_years)
     labelled = read_labelled(model, store, cohort_names, device)
     if landmark_years is not None:
         labelled = from_landmark(labelled, landmark_years * YEAR)
     horizons, notes = usable_horizons(labelled, years)
     notes += _warnings(model, labelled)
     other = None if competing is None else read_competing(labelled, store, competing)
-    if causes is not None:
+    if model.prognosis.competing is not None:
         other = Competing.of_model(labelled)
         notes.append("these sections take competing events for censorings, as Competing events does not")
     sections = _sections(model, store, labelled, horizons, draws, notes)
@@ -117,7 +110,28 @@ def validate(
     write_json(out / "flow.json", _flow(store, labelled))
     outcome = pd.DataFrame({"time_days": labelled.time, "event": labelled.event})
     write_csv(out / "predictions.csv", pd.concat([labelled.table, outcome], axis=1), float_format="%.6g")
-    facts = {
+    facts = _facts(model_dir, model, store, draws) | {"wall_seconds": time.perf_counter() - started}
+    for place, section in enumerate(sections):  # what was made at once counts once
+        seconds = facts["wall_seconds"] if not place else 0.0
+        _write_section(section, out, place, {**facts, "wall_seconds": seconds})
+    return write_report(out)
+
+
+def _refuse_both(model_dir: Path, model: FittedModel, competing: str | None, landmark: float | None) -> None:
+    """Raise InputError where a landmark and competing events would meet."""
+    if competing is not None and landmark is not None:
+        raise InputError("--competing and --landmark: give one of the two")
+    causes = model.prognosis.competing
+    if causes is not None and (competing is not None or landmark is not None):
+        raise InputError(
+            f"{model_dir}: a model of competing events ({', '.join(causes.names)}); leave --competing and"
+            " --landmark out"
+        )
+
+
+def _facts(model_dir: Path, model: FittedModel, store: Store, draws: Draws) -> dict[str, Any]:
+    """What the tables rest on, for their manifests."""
+    return {
         "command": " ".join(["prime", *sys.argv[1:]]),
         "seeds": [draws.seed],
         "versions": {"prime": __version__, "python": platform.python_version(), "torch": torch.__version__},
@@ -127,12 +141,7 @@ def validate(
         },
         "config": {"model": model.description.model_dump(mode="json", include={"task", "cohorts"})},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "wall_seconds": time.perf_counter() - started,
     }
-    for place, section in enumerate(sections):  # what was made at once counts once
-        seconds = facts["wall_seconds"] if not place else 0.0
-        _write_section(section, out, place, {**facts, "wall_seconds": seconds})
-    return write_report(out)
 
 
 def _warnings(model: FittedModel, labelled: Labelled) -> list[str]:
