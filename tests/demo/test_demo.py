@@ -56,8 +56,8 @@ def test_it_ends_with_the_command_that_shows_it(demo: tuple[Path, str]) -> None:
     words = shlex.split(text.splitlines()[-1])
     assert words[0] == "prime"
     given = build_app().parse_args(words[1:], exit_on_error=False, print_error=False)[1].arguments
-    assert (given["what"], given["cohort"]) == (out / "model", out / "cohort" / "cohort.yaml")
-    assert given["what"].is_dir()
+    assert (Path(given["what"]), given["cohort"]) == (out / "model", out / "cohort" / "cohort.yaml")
+    assert Path(given["what"]).is_dir()
     assert given["cohort"].is_file()
 
 

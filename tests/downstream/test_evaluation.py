@@ -98,11 +98,11 @@ class Counted:
         self.done = 0
         original = Evaluation._predictions
 
-        def counted(evaluation: Evaluation, fit: Any) -> pd.DataFrame:
+        def counted(evaluation: Evaluation, fit: Any, *followed: Any) -> pd.DataFrame:
             if self.done == stop_at:
                 raise KeyboardInterrupt
             self.done += 1
-            return original(evaluation, fit)
+            return original(evaluation, fit, *followed)
 
         monkeypatch.setattr(Evaluation, "_predictions", counted)
 

@@ -320,17 +320,19 @@ def test_without_openslide_the_extra_is_named(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.skipif(not REAL.is_dir(), reason="the TCGA evaluation set is not beside the checkout")
 def test_the_real_slides(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    base = (REAL, "--encoder", "colour", "--tile-um", 64, "--tile-px", 64)
+    base = (REAL, "--encoder", "colour", "--tile-um", 64, "--tile-px", 64, "--frozen")  # one is a TS1
     assert command(*base, "--out", out) == 1
     failures = pd.read_csv(out / "features" / "failures.csv", index_col="name")["reason"]
-    assert list(failures.index) == ["tcga-cr-7395-01a-01-ts1"]
+    frozen, patient = "tcga-cr-7395-01a-01-ts1", "TCGA-CR-7395"
+    assert list(failures.index) == [frozen]
     assert "its metadata state no resolution; give micrometres per pixel with --mpp" in failures.iloc[0]
     assert command(*base, "--out", out, "--mpp", 0.5) == 0
     counts = pd.read_csv(out / "slides.csv", index_col="slide")
     assert counts["tiles"].to_dict() == {"cmu-1-small-region": 17 * 23, "tcga-cr-7395-01a-01-ts1": 34 * 27}
     assert counts.loc["cmu-1-small-region", "mpp"] == 0.499
     for slide, kept in counts["kept"].items():
-        with h5py.File(out / "centroids_patient" / f"{slide}.h5") as file:
+        name = patient if slide == frozen else slide
+        with h5py.File(out / "centroids_patient" / f"{name}.h5") as file:
             assert file["counts"][()].sum() == kept
             assert 90 < len(file["features"]) <= 128
             assert file["features"].shape[1] == 30

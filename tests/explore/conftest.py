@@ -15,12 +15,18 @@ from tests.small_model import SmallModel
 
 
 @pytest.fixture(scope="session")
-def shown(small_model: SmallModel) -> Iterator[Explored]:
+def one_cache() -> Iterator[None]:
+    """One cache folder for all of them: blocks that follow each other in a session would hide the first's."""
+    with caching_nowhere():
+        yield
+
+
+@pytest.fixture(scope="session")
+def shown(small_model: SmallModel, one_cache: None) -> Explored:
     """The cohort that the small model was fitted on, with its findings; read-only by agreement."""
     checkpoint, model = open_any(small_model.model)
-    with caching_nowhere():
-        store = Store.open(small_model.store)
-        yield explored(load_cohort(small_model.cohort), store, checkpoint, model, torch.device("cpu"))
+    store = Store.open(small_model.store)
+    return explored(load_cohort(small_model.cohort), store, checkpoint, model, torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")
@@ -30,9 +36,8 @@ def slide_cohort(small_model: SmallModel, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="session")
-def slides_shown(small_model: SmallModel, slide_cohort: SlideCohort) -> Iterator[Explored]:
+def slides_shown(small_model: SmallModel, slide_cohort: SlideCohort, one_cache: None) -> Explored:
     """That cohort, with the findings of the small model."""
     checkpoint, model = open_any(small_model.model)
-    with caching_nowhere():
-        store = Store.open(slide_cohort.store)
-        yield explored(load_cohort(slide_cohort.cohort), store, checkpoint, model, torch.device("cpu"))
+    store = Store.open(slide_cohort.store)
+    return explored(load_cohort(slide_cohort.cohort), store, checkpoint, model, torch.device("cpu"))

@@ -123,7 +123,8 @@ def test_jobs_that_fail_stop_no_other_study_and_are_not_tried_again(
     assert [line.partition(" (see")[0] for line in failed] == [
         "toy: ArithmeticError: no more numbers", "again: ArithmeticError: no more numbers",
     ]  # fmt: skip
-    assert (tmp_path / "tries").read_text(encoding="utf-8") == "tried\n"
+    tries = (tmp_path / "tries").read_text(encoding="utf-8").splitlines()
+    assert 1 <= len(tries) <= jobs  # who had begun, and nobody later
     assert "in explode" in (tmp_path / "toy" / "error.log").read_text(encoding="utf-8")
     assert (tmp_path / "table1" / "cohorts.csv").is_file()
 

@@ -146,7 +146,7 @@ class Evaluation:
             }
             write_parquet(scored, score_folds(read_parquet(path), training))
 
-    def _predictions(self, fit: Fit, tracking: Tracking) -> pd.DataFrame:
+    def _predictions(self, fit: Fit, tracking: Tracking = NOWHERE) -> pd.DataFrame:
         """Fit, and predict the test patients under every pattern."""
         outcome, networks = self.outcomes[fit.task.name], self.networks
         if not fit.ours:
