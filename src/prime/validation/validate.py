@@ -256,9 +256,10 @@ def _flow(store: Store, labelled: Labelled) -> dict[str, Any]:
     steps: list[Mapping[str, Any]] = [
         {"name": "in the cohort", "patients": left, "left_out": 0, "reason": ""}
     ]
-    for reason, count in labelled.left_out.items():
+    for place, (reason, count) in enumerate(labelled.left_out.items(), start=1):
         left -= count
-        steps.append({"name": f"not: {reason}", "patients": left, "left_out": count, "reason": reason})
+        name = "are judged" if place == len(labelled.left_out) else "remain"
+        steps.append({"name": name, "patients": left, "left_out": count, "reason": reason})
     title = f"validation on {store.manifest['name']}"
     return {"cohort": {"title": title}, "tasks": {labelled.task.name: steps}}
 
