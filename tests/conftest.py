@@ -1,7 +1,9 @@
 """What all tests share: one thread for torch, and small packed stores."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -16,6 +18,15 @@ torch.set_num_threads(1)
 settings.register_profile("prime", deadline=None)  # a shared machine is slow at times
 settings.load_profile("prime")
 LONGEST = ("study", "pretraining", "demo")
+CACHE = "PRIME_CACHE"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """An empty cache for the run, which its workers share: what a new machine does is what is tested."""
+    if not hasattr(config, "workerinput"):
+        folder = TemporaryDirectory(prefix="prime-tests-")
+        os.environ[CACHE] = folder.name
+        config.add_cleanup(folder.cleanup)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,6 +1,8 @@
 """Running the notebooks of the documentation; `python -m tests.notebooks` renews their outputs."""
 
+from os import environ
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import nbformat
@@ -14,7 +16,9 @@ LONGEST_S = 600
 def executed(path: Path) -> NotebookNode:
     """The notebook after a run of all its cells in a fresh kernel. Raises CellExecutionError for an error."""
     notebook = nbformat.read(path, as_version=4)
-    return NotebookClient(notebook, timeout=LONGEST_S, kernel_name="python3").execute(cwd=str(FOLDER))
+    client = NotebookClient(notebook, timeout=LONGEST_S, kernel_name="python3")
+    with TemporaryDirectory() as cache:  # as on a new machine
+        return client.execute(cwd=str(FOLDER), env={**environ, "PRIME_CACHE": cache})
 
 
 def code_cells(notebook: NotebookNode) -> list[Any]:

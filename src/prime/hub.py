@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from prime.errors import InputError
+from prime.libraries import quiet_progress_bars
 
 # How transformers opens a folder: without the network, and never running code that lies in it.
 OPENED: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -49,6 +50,7 @@ def model_folder(
         return local
     if local.exists() or local.is_absolute() or name.startswith((".", "~")):
         raise InputError(f"{where}: not a folder; give one with {files.described}")
+    quiet_progress_bars()
     try:
         from huggingface_hub import snapshot_download
     except ImportError:

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import warnings
+from contextlib import suppress
 
 
 def quiet_libraries() -> None:
@@ -11,3 +13,13 @@ def quiet_libraries() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a hospital's cluster reports to nobody
     for name in ("lightning_fabric.utilities.rank_zero", "lightning_utilities.core.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def quiet_progress_bars() -> None:
+    """Call before a library that draws its bars with tqdm, and draws none here, is imported.
+
+    In a notebook without ipywidgets, tqdm warns on its first import that it will draw its bars as text.
+    """
+    with warnings.catch_warnings(), suppress(ImportError):
+        warnings.simplefilter("ignore")
+        import tqdm.auto  # noqa: F401

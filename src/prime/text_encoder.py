@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from prime.errors import InputError, first_line
 from prime.files import sha256_paths
 from prime.hub import OPENED, ModelFiles, model_folder
+from prime.libraries import quiet_progress_bars
 from prime.parsing import read_json
 
 
@@ -113,6 +114,7 @@ def token_batches(lengths: list[int]) -> list[list[int]]:
 
 def load_encoder(folder: Path, where: str) -> tuple[Any, Any]:
     """The tokenizer and the encoder in eval mode. Raises InputError where they can't be loaded."""
+    quiet_progress_bars()
     try:
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging

@@ -10,6 +10,7 @@ from prime import __version__
 from prime.errors import InputError
 from prime.extras import need
 from prime.hub import hub_trouble
+from prime.libraries import quiet_progress_bars
 from prime.predict.model_folder import load_model
 from prime.share.finding import HUB_NAME
 from prime.share.folder import finished_card, write_folder
@@ -35,6 +36,7 @@ def push(model_dir: Path, to: str, public: bool = False) -> str:
     need("prime push", "hub", "huggingface_hub")
     if not HUB_NAME.fullmatch(to):
         raise InputError(f"--to {to}: give owner/name, as on the hub")
+    quiet_progress_bars()
     from huggingface_hub import CommitOperationAdd, HfApi
 
     model = load_model(model_dir)

@@ -20,6 +20,7 @@ from prime.errors import InputError, first_line
 from prime.extras import need
 from prime.files import sha256_paths
 from prime.hub import OPENED, ModelFiles, recorded_name
+from prime.libraries import quiet_progress_bars
 
 FILES = ModelFiles(
     weights=("*.safetensors",),
@@ -104,6 +105,7 @@ def card_licence(folder: Path) -> str:
 
 def _model(folder: Path, name: str) -> Any:
     """The model in eval mode, every weight of it from the checkpoint."""
+    quiet_progress_bars()
     from transformers import AutoConfig, AutoModel
     from transformers.utils import logging
 
