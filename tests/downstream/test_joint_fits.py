@@ -10,13 +10,16 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from prime.arrays import Flags, Indices
+from prime.arrays import Flags, Floats, Indices
 from prime.downstream import grid, joint_fits
 from prime.downstream.grid import Evaluation
+from prime.downstream.kept import Kept
 from prime.errors import InputError
 from prime.methods.classical.block_ridge import BlockRidge
 from prime.methods.statistics.blocks import Blocks
+from prime.methods.statistics.cohort_heads import CohortHead, EndpointLabels, SharedHead
 from prime.methods.statistics.examples import Population
+from prime.methods.statistics.within_type import Types
 from prime.store.store import Store
 from tests.downstream.joint_cohort import (
     EARLY,
@@ -32,6 +35,7 @@ from tests.made_up import changed_store
 
 EVERY = ["block_ridge", "block_ridge_annotated", "shared_ridge", "ridge_average", "block_ridge_clinical"]
 TASKS = [OS, EARLY, PFI]
+Labels = Sequence[EndpointLabels]
 WITH_PFI = {"endpoints": {"pfi": 0.5}}
 
 
@@ -41,13 +45,20 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return write_joint_store(tmp_path_factory.mktemp("joint"))
 
 
+CACHES = ("_blocks", "_designs", "_heads")
+
+
+def forgotten(monkeypatch: pytest.MonkeyPatch, most: int = 6) -> list[Kept[Any]]:
+    """The blocks, designs and heads of a process that has kept none, and keeps `most` of each."""
+    for name in CACHES:
+        monkeypatch.setattr(joint_fits, name, Kept[Any](most))
+    return [getattr(joint_fits, name) for name in CACHES]
+
+
 @pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The blocks and designs of a process that has kept none."""
-    kept: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
-    monkeypatch.setattr(joint_fits, "_blocks", kept[0])
-    monkeypatch.setattr(joint_fits, "_designs", kept[1])
-    return kept
+def fresh(monkeypatch: pytest.MonkeyPatch) -> list[Kept[Any]]:
+    """The blocks, designs and heads of a process that has kept none."""
+    return forgotten(monkeypatch)
 
 
 def plan(
@@ -505,16 +516,35 @@ def test_blocks_are_made_once_for_all_who_need_the_same(
 
 
 def test_what_is_kept_does_not_change_results_and_is_bounded(
-    store: Store, fresh: tuple[dict[str, Any], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    store: Store, fresh: list[Kept[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     methods = ["block_ridge", "block_ridge_annotated", "shared_ridge"]
     kept = survival(plan(store, methods), "A")
-    assert [len(found) for found in fresh] == [4, 4]  # a fold each; with annotations or without
-    for found in fresh:
-        found.clear()
-    monkeypatch.setattr(joint_fits, "_KEPT", 1)
+    assert [len(found) for found in fresh] == [4, 4, 6]  # a fold each; with annotations or without; a method
+    fewer = forgotten(monkeypatch, most=1)
     assert same(kept, survival(plan(store, methods), "A"))
-    assert [len(found) for found in fresh] == [1, 1]
+    assert [len(found) for found in fewer] == [1, 1, 1]
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_head_over_all_cohorts_is_fitted_once_for_all_of_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    original = SharedHead.__call__
+
+    def counted(self: SharedHead, x: Floats, types: Types, labels: Labels, rows: Indices) -> CohortHead:
+        calls.append(len(rows))
+        return original(self, x, types, labels, rows)
+
+    monkeypatch.setattr(SharedHead, "__call__", counted)
+    first = {cohort: survival(plan(store, "shared_ridge"), cohort) for cohort in ("A", "B")}
+    assert len(calls) == 2 * 6  # two folds: the head, and those that score the fifths left out
+    survival(plan(store, "shared_ridge", {"shared_penalty": 7.0}), "A")
+    assert len(calls) == 4 * 6
+    forgotten(monkeypatch)
+    assert same(first["B"], survival(plan(store, "shared_ridge"), "B"))
+    assert len(calls) == 6 * 6
 
 
 @pytest.mark.usefixtures("fresh")
@@ -526,8 +556,7 @@ def test_other_covariates_are_not_taken_for_those_that_were_kept(
     age = store.patients["x_age"].to_numpy(np.float64)
     other = replace(store, patients=store.patients.assign(x_age=np.random.default_rng(0).permutation(age)))
     before, after = (survival(Evaluation(s, config, None, tmp_path), "A") for s in (store, other))
-    for cache in ("_blocks", "_designs"):
-        monkeypatch.setattr(joint_fits, cache, {})
+    forgotten(monkeypatch)
     assert same(after, survival(Evaluation(other, config, None, tmp_path), "A"))
     for method in config.evaluate.methods:
         assert not same(of(before, method=method), of(after, method=method))

@@ -17,8 +17,9 @@ from prime.job_pool import JobPool
 from prime.settings.experiment import ExperimentConfig
 from prime.store.store import Store
 from prime.study import jobs as jobs_module
-from prime.study.arms import PretrainingRun
-from prime.study.jobs import FINISHED, do_pretraining
+from prime.study.arms import ArmWork, PretrainingRun
+from prime.study.context import Context
+from prime.study.jobs import FINISHED, Job, Runner, Where, do_pretraining, fit_jobs, grouped
 
 Configure = Callable[..., ExperimentConfig]
 Run = Callable[..., Path]
@@ -64,6 +65,34 @@ def test_two_jobs_at_once_make_the_same(
 ) -> None:
     run_study("sites", probes_alone, tmp_path, JobPool(jobs=2))
     assert tables(tmp_path) == one_by_one
+
+
+def test_fits_of_one_head_over_all_cohorts_are_done_by_one_process(
+    study_store: Store, study_config: Configure, tmp_path: Path
+) -> None:
+    config = study_config(inits=[], methods=["shared_ridge", "late_ridge"])
+    (arm,) = Context(study_store, config, "quick").main_arms()
+    jobs = fit_jobs(ArmWork(arm, tmp_path))
+    groups = [[job.result.stem.split("-fold")[0] for job in group] for group in grouped(jobs)]
+    tasks = ("early", "os")
+    alone = [[f"late_ridge-{task}-{cohort}"] for task in tasks for cohort in "AB"]
+    assert groups == alone + [[f"shared_ridge-{task}-{cohort}" for cohort in "AB"] for task in tasks]
+
+
+def test_a_group_ends_with_its_first_failure(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def work(name: str, where: Where) -> None:
+        if name == "b":
+            raise InputError("no")
+        done.append(name)
+
+    jobs = [Job(work, (name,), tmp_path / "parts" / name, group="x") for name in "abc"]
+    runner = Runner(JobPool())
+    for _ in range(2):
+        with pytest.raises(InputError, match="no"):
+            runner.run(jobs, "work")
+    assert done == ["a"]  # what failed once is not tried again
 
 
 def test_the_error_of_a_job_comes_through(study_config: Configure, run_study: Run, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ and all that looks for a barcode in a name, read these as TCGA writes them.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _PATIENT = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?=$|[-.])")
@@ -41,7 +42,7 @@ class Sample:
 
 def spelt(text: str) -> str:
     """A text that is a barcode as TCGA writes it, in capitals with dashes; any other text as it is."""
-    match = _WHOLE.fullmatch(text)
+    match = _WHOLE.fullmatch(text) if text[:4].upper() == "TCGA" else None
     return text if match is None else text.upper().replace(match[1], "-")
 
 
@@ -61,6 +62,11 @@ def patient(barcode: str) -> str:
 def site(barcode: str) -> str:
     """The tissue source site (second field). Raises ValueError where it is not a TCGA barcode."""
     return patient(barcode)[5:7]
+
+
+def occurs_in(texts: Sequence[str]) -> bool:
+    """Whether any of the texts may hold a barcode: one look at them all, quicker than a search in each."""
+    return "tcga" in "\n".join(texts).lower()
 
 
 def sample(name: str) -> Sample | None:

@@ -2,7 +2,12 @@
 
 import math
 import re
+from collections.abc import Sequence
 from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 _WORDS = ("not available", "not applicable", "not reported", "not evaluated", "unknown", "discrepancy")
 MISSING = frozenset(
@@ -15,6 +20,22 @@ _CODED = re.compile(r"([01])\s*:.+")  # as cBioPortal writes a status: 0:LIVING,
 def is_missing(value: object) -> bool:
     """Whether a cell is empty or one of the spellings of missing (`#N/A`, `[Not Available]`, `'--`, ...)."""
     return str(value).strip().lower() in MISSING
+
+
+def first_missing(cells: Sequence[str]) -> int | None:
+    """The first of the cells, without blanks at their ends, that is missing; None where none is."""
+    if MISSING.isdisjoint(map(str.lower, cells)):  # nearly always; a call for each takes several times longer
+        return None
+    return next(number for number, cell in enumerate(cells) if is_missing(cell))
+
+
+def distinct(cells: NDArray[np.object_]) -> tuple[NDArray[np.int64], list[object], NDArray[np.int64]]:
+    """Of n cells: the number of each one's value (n,), the values as they appear, each one's first cell.
+
+    What is asked of every value once need not be asked of a million cells.
+    """
+    codes, values = pd.factorize(cells, use_na_sentinel=False)
+    return codes.astype(np.int64), list(values), np.unique(codes, return_index=True)[1]
 
 
 @lru_cache(maxsize=2**12, typed=True)

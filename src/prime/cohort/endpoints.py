@@ -4,6 +4,7 @@ In the library `event` always means 1 = observed, 0 = censored; tables that code
 here. `prime.cohort.clinical_formats` knows the columns of tables that many have.
 """
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from prime.arrays import Floats
 from prime.cohort import barcode
-from prime.cohort.cells import finite_number, is_missing, value_key
+from prime.cohort.cells import distinct, finite_number, is_missing, value_key
 from prime.cohort.clinical_formats import LAYOUTS, with_layout
 from prime.cohort.config import ClinicalConfig, EndpointConfig, ExcludeConfig
 from prime.cohort.covariates import (
@@ -135,7 +136,9 @@ def _needed(config: ClinicalConfig) -> list[str]:
 
 
 def _text(table: ClinicalRows, column: str) -> list[str]:
-    return ["" if is_missing(value) else str(value).strip() for value in table.cells[column]]
+    codes, values, _ = distinct(table.cells[column].to_numpy(dtype=object))
+    texts = ["" if is_missing(value) else str(value).strip() for value in values]
+    return [texts[code] for code in codes]
 
 
 def _types(config: ClinicalConfig, table: ClinicalRows, name: str) -> list[str]:
@@ -281,19 +284,24 @@ def _times(
     times = np.full(len(table.ids), np.nan)
     of_death = np.zeros(len(table.ids), dtype=np.bool_)
     for column in columns:
-        for row, value in enumerate(table.cells[column]):
-            if is_missing(value) or not np.isnan(times[row]):
-                continue
-            number = finite_number(value)
-            if number is None:
-                raise InputError(f"{table.at(row)}: {column} is {str(value)!r}, not a finite number")
-            if number < 0 and not below:
-                raise InputError(
-                    f"{table.at(row)}: {column} is negative ({value}); correct it or leave it empty"
-                )
-            times[row] = number
-            of_death[row] = len(columns) > 1 and _DEATH.search(column.lower()) is not None
-    return times, of_death
+        rows = np.flatnonzero(np.isnan(times))
+        codes, values, first = distinct(table.cells[column].to_numpy(dtype=object)[rows])
+        found = [_time(v, column, table, rows[i], below) for v, i in zip(values, first, strict=True)]
+        times[rows] = np.array(found, dtype=np.float64)[codes]
+        of_death[rows] = len(columns) > 1 and _DEATH.search(column.lower()) is not None
+    return times, of_death & ~np.isnan(times)
+
+
+def _time(value: object, column: str, table: ClinicalRows, row: int, below: bool) -> float:
+    """A cell of a column of times, NaN where it is missing."""
+    if is_missing(value):
+        return math.nan
+    number = finite_number(value)
+    if number is None:
+        raise InputError(f"{table.at(row)}: {column} is {str(value)!r}, not a finite number")
+    if number < 0 and not below:
+        raise InputError(f"{table.at(row)}: {column} is negative ({value}); correct it or leave it empty")
+    return number
 
 
 def _events(config: EndpointConfig, table: ClinicalRows) -> Floats:
@@ -303,16 +311,15 @@ def _events(config: EndpointConfig, table: ClinicalRows) -> Floats:
     }
     events = np.full(len(table.ids), np.nan)
     for column in config.event:
-        for row, value in enumerate(table.cells[column]):
-            if not np.isnan(events[row]):
-                continue
-            key = value_key(value)
-            if key in meaning:
-                events[row] = meaning[key]
-            elif not is_missing(value):
+        rows = np.flatnonzero(np.isnan(events))
+        codes, values, first = distinct(table.cells[column].to_numpy(dtype=object)[rows])
+        for value, row in zip(values, rows[first], strict=True):
+            if value_key(value) not in meaning and not is_missing(value):
                 raise InputError(
                     f"{table.at(row)}: {column} is {str(value)!r}, neither an event value "
                     f"({', '.join(map(repr, config.event_values))}) nor a censored one "
                     f"({', '.join(map(repr, config.censored_values))}); list it in one of the two"
                 )
+        found = [meaning.get(value_key(value), math.nan) for value in values]
+        events[rows] = np.array(found, dtype=np.float64)[codes]
     return events

@@ -33,7 +33,8 @@ def spelt_twice(patients: Iterable[str]) -> list[list[str]]:
     several: dict[str, list[str]] = {}
     for patient in patients:
         key = patient.strip().lower()
-        key = f"{int(match.group(1))}" if (match := NUMBER.fullmatch(key)) else key
+        if key[:1].isdigit() and (match := NUMBER.fullmatch(key)):
+            key = f"{int(match.group(1))}"
         if key in first:
             several.setdefault(key, [first[key]]).append(patient)
         else:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from prime.arrays import Flags
 from prime.cohort import barcode
-from prime.cohort.cells import is_missing
+from prime.cohort.cells import first_missing
 from prime.cohort.table_bounds import parquet_fault, sheet_fault, text_fault
 from prime.errors import InputError, first_line
 
@@ -111,6 +111,8 @@ def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
 def _text_of(column: "pd.Series[Any]") -> "pd.Series[str]":
     if pd.api.types.is_float_dtype(column) and bool((column.dropna() % 1 == 0).all()):
         column = column.astype("Int64")
+    if column.dtype == object and pd.api.types.infer_dtype(column, skipna=False) == "string":
+        return column
     nulls = column.isna().to_numpy()
     return pd.Series(
         ["" if null else str(cell) for cell, null in zip(column, nulls, strict=True)],
@@ -175,17 +177,16 @@ def patient_ids(column: "pd.Series[Any]", path: Path, where: str) -> "pd.Series[
 
     Raises InputError on an empty cell, and on one that says that something is missing (`NA`, `None`).
     """
-    ids = _text_of(column).str.strip()
-    if bool(ids.str.fullmatch(WHOLE_FLOAT).all()):  # a column of numbers that was written as text
-        ids = ids.str.partition(".")[0]
-    empty = ids.map(is_missing).to_numpy(dtype=bool)
-    if bool(empty.any()):
-        row = int(empty.argmax())
-        found = f" (found {ids.iloc[row]!r})" if ids.iloc[row] else ""
+    ids = [text.strip() for text in _text_of(column)]
+    if all(WHOLE_FLOAT.fullmatch(text) for text in ids):  # a column of numbers that was written as text
+        ids = [text.partition(".")[0] for text in ids]
+    row = first_missing(ids)
+    if row is not None:
+        found = f" (found {ids[row]!r})" if ids[row] else ""
         raise InputError(
             f"{where}: {path}: row {row + 1} has no {column.name}{found}; give every row a patient id"
         )
-    return ids.map(barcode.spelt)
+    return pd.Series([barcode.spelt(text) for text in ids], column.index, dtype=object, name=column.name)
 
 
 def refuse_duplicates(names: list[str], path: Path, where: str) -> None:

@@ -167,7 +167,7 @@ def of_tumour(
 
 def without_normal(names: Sequence[str], patients: Sequence[str]) -> Tissue:
     """Names sorted into normal tissue, which is left out, and all others."""
-    kinds = [barcode.sample_type(name) or "" for name in names]
+    kinds = [(barcode.sample_type(name) or "") if name else "" for name in names]
     return Tissue(names, patients, [_normal(kind) if _is_normal(kind) else "" for kind in kinds])
 
 

@@ -67,6 +67,11 @@ class Fit:
         return self.folds[0].cohort.replace(">", "-to-"), f"fold{numbers}", f"seed{self.seed}", way
 
     @property
+    def way(self) -> tuple[int, str, str, str, str, float, str]:
+        """All but the cohort. Fits of one way share features and heads: they come one after the other."""
+        return self.seed, self.method, self.init, self.mode, self.train_on, self.share, self.task.name
+
+    @property
     def probes(self) -> bool:
         """Whether the network stays frozen."""
         return self.mode.startswith("lp")

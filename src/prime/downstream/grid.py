@@ -104,7 +104,7 @@ class Evaluation:
             )
         self.compare_origins()
         todo = self.missing()
-        for fit in tracked(todo, "evaluate", progress):
+        for fit in tracked(sorted(todo, key=lambda fit: fit.way), "evaluate", progress):
             self.do(fit, device, tracking)
         folds = self.scores()
         ids = self.store.patients["patient_id"].to_numpy(dtype=object)
@@ -145,6 +145,10 @@ class Evaluation:
                 (f.cohort, f.fold): (outcome.time_days[f.train], outcome.event[f.train]) for f in fit.folds
             }
             write_parquet(scored, score_folds(read_parquet(path), training))
+
+    def joint(self, fit: Fit) -> bool:
+        """Whether its head is one over all cohorts."""
+        return fit.shared or (not fit.ours and METHODS.find(fit.method).kind == "joint")
 
     def _predictions(self, fit: Fit, tracking: Tracking = NOWHERE) -> pd.DataFrame:
         """Fit, and predict the test patients under every pattern."""

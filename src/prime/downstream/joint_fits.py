@@ -1,10 +1,10 @@
 """Fits of joint models: label-free features of everybody outside the test sets, then heads of cohorts."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,14 @@ from prime.arrays import Flags, Floats, Indices
 from prime.downstream.cause_fits import CauseHeads, cause_ends, cause_labels, hazards_of
 from prime.downstream.data import EvaluationData
 from prime.downstream.fit import Fit, prediction_rows
+from prime.downstream.kept import Kept, digest_of
 from prime.downstream.token_blocks import PatientFeatures, TokenReading
-from prime.files import sha256_text
 from prime.methods.interface import FittedBlocks, JointModel
 from prime.methods.statistics.calibrated import CalibratedScore, calibrate
 from prime.methods.statistics.cohort_heads import CohortHead, EndpointLabels, FitHead, held_out_scores
 from prime.methods.statistics.design import Design
 from prime.methods.statistics.examples import Population, Target
+from prime.methods.statistics.within_type import Types
 from prime.provenance import source_digest
 from prime.seeds import named_seed
 from prime.settings.evaluation import TaskConfig
@@ -29,11 +30,12 @@ from prime.store.inputs import data_identity
 from prime.store.vectors import covariate_columns, source_vectors
 
 FindTested = Callable[[int, Fold], Indices]
-Made = TypeVar("Made")
 
-_KEPT = 16  # label-free results that a process keeps, the last ones
-_blocks: dict[str, FittedBlocks] = {}
-_designs: dict[str, Design] = {}
+FOLDS_KEPT = 6  # the given five of one way of training, and one more: features of everybody take memory
+HEADS_KEPT = 64
+_blocks = Kept[FittedBlocks](FOLDS_KEPT)
+_designs = Kept[Design](FOLDS_KEPT)
+_heads = Kept[tuple[CohortHead, Floats]](HEADS_KEPT)
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,9 @@ class JointFit:
             self.sources, model.encoding, data_identity(self.data.store), training.tolist(),
             population.types.tolist(), source_digest(self.code),
         ]  # fmt: skip
-        blocks = _kept(_blocks, facts, lambda: model.encode(population))
+        blocks = _blocks(facts, lambda: model.encode(population))
         facts += [model.designing, self.covariates]
-        return _kept(_designs, facts, lambda: model.design(population, blocks, named_seed(0, "annotations")))
+        return _designs(facts, lambda: model.design(population, blocks, named_seed(0, "annotations")))
 
     def _population(self, training: Indices) -> Population:
         store = self.data.store
@@ -109,6 +111,12 @@ class JointFit:
             covariate_columns(store),
             training,
         )
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The model and its settings."""
+        settings = self.model.settings.model_dump(mode="json")
+        return {"model": type(self.model).__name__, "settings": settings}
 
     @property
     def covariates(self) -> dict[str, str]:
@@ -142,16 +150,6 @@ class JointFit:
         who = np.flatnonzero(able)
         generator = np.random.default_rng(named_seed(fit.seed, "also", fold.fold))
         return np.sort(generator.permutation(who)[: round(fit.share * len(who))])
-
-
-def _kept(kept: dict[str, Made], facts: list[Any], make: Callable[[], Made]) -> Made:
-    """What was made of the same facts before, or is now."""
-    key = sha256_text(json.dumps(facts, sort_keys=True))
-    if key not in kept:
-        while len(kept) >= _KEPT:
-            kept.pop(next(iter(kept)))
-        kept[key] = make()
-    return kept[key]
 
 
 def labels_of(outcome: Outcome, rows: Indices, weight: float, binary: bool) -> EndpointLabels:
@@ -206,18 +204,39 @@ def fit_head(joint: JointFit, fold: Fold) -> FittedHead:
     x[rows] = features.training(rows)
     binary = outcome.horizon_days is not None
     fit = joint.model.head(features.scale, binary)
-    head = fit(x, types, endpoints, rows)
     # Who is tested without labels of the own cohort is scored by a head that has seen none of it.
     seed = named_seed(joint.fit.seed, fold.fold)
     part = np.unique(types[rows], return_inverse=True)[1] if joint.fit.train_on == "others" else None
+
+    def fitted() -> tuple[CohortHead, Floats]:
+        scores = held_out_scores(fit, x, types, endpoints, rows, seed, part)
+        return fit(x, types, endpoints, rows), scores
+
+    facts = [joint.recipe, binary, seed, _digest(x, types, features.scale, endpoints, rows, part)]
     held_out = np.zeros(len(types))
-    held_out[rows] = held_out_scores(fit, x, types, endpoints, rows, seed, part)
+    head, held_out[rows] = _heads(facts, fitted)
     own = np.concatenate([f.labelled for f in joint.calibrating(fold)])
     target = target_of(outcome, own, joint.edges(fold))
     causes = None
     if outcome.causes:
         causes = _fit_causes(joint, fold, (x, held_out, own, part), fit)
     return FittedHead(features, head, held_out, calibrate(held_out[own], target), causes)
+
+
+def _digest(
+    x: Floats,
+    types: Types,
+    scale: Floats,
+    endpoints: Sequence[EndpointLabels],
+    rows: Indices,
+    part: Indices | None,
+) -> str:
+    """Of all numbers that a head is fitted on; cohorts whose fold has one number share them."""
+    labels = [label.take(rows) for label in endpoints]
+    weights = np.array([label.weight for label in labels])
+    binary = np.array([label.binary for label in labels])
+    known = [values for y in labels for values in (y.known, y.time_days, y.event, y.entry_days)]
+    return digest_of(x[rows], types[rows], scale, rows, part, weights, binary, *known)
 
 
 def _fit_causes(

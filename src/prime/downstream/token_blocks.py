@@ -1,6 +1,5 @@
 """PRIME's tokens as blocks of a ridge: each modality's, own or imputed, by components within cancer types."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from prime.arrays import Floats, Indices
 from prime.downstream.embeddings import EmbeddingCache
-from prime.files import sha256_text
+from prime.downstream.kept import Kept
 from prime.methods.statistics.blocks import BlockEncoder, fit_block
 from prime.methods.statistics.design import Design
 from prime.methods.statistics.within_type import Types
@@ -81,17 +80,13 @@ class TokenReading:
         """Blocks of everybody in the folds' cohorts, from encoders of those of them who are in `training`."""
         cache, network = self.embedded(tuple(folds))
         able = training[cache.row["all"][training] >= 0]
-        key = sha256_text(json.dumps([network, self.components, able.tolist(), types.tolist()]))
-        if key not in _encoders:
-            while len(_encoders) >= ENCODERS_KEPT:
-                _encoders.pop(next(iter(_encoders)))
-            _encoders[key] = fit_token_encoders(cache, types, able, self.components)
-        encoders = _encoders[key]
+        facts = [network, self.components, able.tolist(), types.tolist()]
+        encoders = _encoders(facts, lambda: fit_token_encoders(cache, types, able, self.components))
         return token_blocks(cache, types, encoders, self.scale)
 
 
 ENCODERS_KEPT = 16  # of the folds and seeds of an evaluation, in a process
-_encoders: dict[str, tuple[BlockEncoder, ...]] = {}
+_encoders = Kept[tuple[BlockEncoder, ...]](ENCODERS_KEPT)
 
 
 def token_blocks(

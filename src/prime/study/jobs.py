@@ -40,11 +40,15 @@ HERE = Where()
 
 @dataclass(frozen=True)
 class Job:
-    """A call that leaves `result`, a file; it is given `Where` last. All of it can go to another process."""
+    """A call that leaves `result`, a file; it is given `Where` last. All of it can go to another process.
+
+    Jobs of one `group` share what one process keeps, and are done by one, in their order; "" is no group.
+    """
 
     call: Callable[..., None]
     arguments: tuple[object, ...]
     result: Path
+    group: str = ""
 
     @property
     def done(self) -> bool:
@@ -72,11 +76,13 @@ def do_pretraining(run: PretrainingRun, where: Where = HERE) -> None:
 
 
 def fit_jobs(work: ArmWork) -> list[Job]:
-    """The fits of an arm; its pretraining must be done."""
+    """The fits of an arm, way by way; its pretraining must be done."""
     evaluation = work.evaluation
-    return [
-        Job(do_fit, (work, number), evaluation.scores_path(fit)) for number, fit in enumerate(evaluation.fits)
-    ]
+    jobs: list[Job] = []
+    for number, fit in sorted(enumerate(evaluation.fits), key=lambda item: item[1].way):
+        group = f"{work.arm.name} {fit.way}" if evaluation.joint(fit) else ""
+        jobs.append(Job(do_fit, (work, number), evaluation.scores_path(fit), group))
+    return jobs
 
 
 def do_fit(work: ArmWork, number: int, where: Where = HERE) -> None:
@@ -96,26 +102,39 @@ class JobFailed(Exception):
         return self.line
 
 
-def _call(job: Job, threads: int, stop: Path, where: Where) -> InputError | JobFailed | None:
-    """Do a job, unless another one has failed. An error is handed back and makes the rest stop.
+Failure = InputError | JobFailed
+
+
+def _call(jobs: Sequence[Job], threads: int, stop: Path, where: Where) -> dict[Path, Failure]:
+    """Do jobs of one group until any fails. An error is handed back and makes the rest stop, everywhere.
 
     Raising it here would tear down the pool of workers in the middle of its work, which loky does not always
     survive without a traceback of its own.
     """
-    if stop.exists():
-        return None
     torch.set_num_threads(threads)
     quiet_libraries()
-    try:
-        job.call(*job.arguments, where)
-        return None
-    except InputError as caught:
-        error = caught
-    except Exception as caught:
-        error = JobFailed(one_line(caught), traceback.format_exc())
-    stop.parent.mkdir(parents=True, exist_ok=True)
-    stop.touch()
-    return error
+    for job in jobs:
+        if stop.exists():
+            break
+        try:
+            job.call(*job.arguments, where)
+            continue
+        except InputError as caught:
+            error: Failure = caught
+        except Exception as caught:
+            error = JobFailed(one_line(caught), traceback.format_exc())
+        stop.parent.mkdir(parents=True, exist_ok=True)
+        stop.touch()
+        return {job.result: error}
+    return {}
+
+
+def grouped(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The jobs by group, in the order in which groups first appear; one without a group stands alone."""
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.group or str(job.result), []).append(job)
+    return list(groups.values())
 
 
 def one_line(error: Exception) -> str:
@@ -128,7 +147,7 @@ class Runner:
 
     def __init__(self, pool: JobPool, accelerator: str = "auto", tracking: Tracking = NOWHERE) -> None:
         self.pool, self.accelerator, self.tracking = pool, accelerator, tracking
-        self.failed: dict[Path, InputError | JobFailed] = {}
+        self.failed: dict[Path, Failure] = {}
 
     def run(self, jobs: Sequence[Job], title: str) -> int:
         """Do the jobs that are not done. Returns how many that were.
@@ -145,14 +164,14 @@ class Runner:
         bar = watched(lambda: sum(job.done for job in todo), len(todo), title)
         try:
             arguments = [
-                (job, self.pool.threads, stop, Where(self.accelerator, number, self.tracking))
-                for number, job in enumerate(todo)
+                (group, self.pool.threads, stop, Where(self.accelerator, number, self.tracking))
+                for number, group in enumerate(grouped(todo))
             ]
             with bar:
-                errors = self.pool.map(_call, arguments, stop.parent)
+                failures = self.pool.map(_call, arguments, stop.parent)
         finally:
             stop.unlink(missing_ok=True)
-        failed = {job.result: e for job, e in zip(todo, errors, strict=True) if e is not None}
+        failed = {result: error for found in failures for result, error in found.items()}
         self.failed |= failed
         for error in failed.values():
             raise error

@@ -175,7 +175,7 @@ def rows_of_tumour(
     contradict each other.
     """
     patients = [str(name) for name in ids]
-    known = [barcode.sample(name) for name in patients]
+    known = [barcode.sample(name) for name in patients] if barcode.occurs_in(patients) else [None] * len(ids)
     owners = [name if item is None else item.patient for name, item in zip(patients, known, strict=True)]
     samples = _samples(frame, where)
     if stated or any(item is not None and item.type is not None for item in known):
@@ -195,7 +195,8 @@ def _samples(frame: pd.DataFrame, where: str) -> list[str]:
     for name in map(str, frame.columns):
         if pd.api.types.is_numeric_dtype(frame[name].dtype):
             continue
-        for row, cell in enumerate(frame[name].astype(str)):
+        cells = list(frame[name].astype(str))
+        for row, cell in enumerate(cells if barcode.occurs_in(cells) else ()):
             item = barcode.sample(cell)
             if item is None or item.type is None:
                 continue
