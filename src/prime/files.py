@@ -140,11 +140,14 @@ def read_text(path: Path, where: str = "") -> str:
     """
     name = f"{where}: {path}" if where else str(path)
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{name}: no such file") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not UTF-8 (byte {error.start}); save it as text in UTF-8") from None
+    if "\0" in text:
+        raise InputError(f"{name}: holds NUL signs, as UTF-16 does; save it as text in UTF-8")
+    return text
 
 
 def write_text(path: Path, text: str) -> None:

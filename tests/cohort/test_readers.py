@@ -275,8 +275,8 @@ def test_only_empty_slides(tmp_path: Path) -> None:
     [("PATIENT,FILENAME", ".h5"), ("case_id,slide_id", ".svs"), ("case_id,slide_id", "")],
 )
 def test_slide_table(tmp_path: Path, header: str, suffix: str) -> None:
-    for name in ("x.1", "y.2", "z.3"):
-        write_h5(tmp_path / f"{name}.h5", {"features": numbers(2)})
+    for seed, name in enumerate(("x.1", "y.2", "z.3")):
+        write_h5(tmp_path / f"{name}.h5", {"features": numbers(2, seed=seed)})
     (tmp_path / "s.csv").write_text(f"{header}\np,x.1{suffix}\np,y.2{suffix}\nq,none{suffix}\n")
     source = tokens(tmp_path, slide_table="s.csv")
     assert {k: len(v) for k, v in rows_of(source).items()} == {"p": 4}

@@ -25,8 +25,11 @@ from prime.encode.reports.encoder import (
     open_encoder,
     pooled,
 )
+from prime.encode.reports.ocr import page_reader
+from prime.encode.reports.options import ReadSettings
 from prime.encode.reports.pipeline import ReportJob, encode_reports
-from prime.encode.reports.sources import Columns, find_reports
+from prime.encode.reports.reading import read_report
+from prime.encode.reports.sources import Columns, find_reports, unread_documents
 from prime.errors import InputError
 from prime.job_pool import JobPool
 from prime.parsing import read_json
@@ -473,3 +476,17 @@ def test_the_packaged_encoder_is_known(tmp_path: Path) -> None:
     assert "S2ORC" in encoder.record.trained_on
     tokens = encode_text("Invasive ductal carcinoma. " * 100, encoder, TokenSettings()).tokens
     assert tokens.shape == (200, 384)
+
+
+def test_layout_is_no_report_and_other_documents_are_counted(tmp_path: Path) -> None:
+    for name, text in (
+        ("a.txt", r"{\rtf1 tumour}"),
+        ("b.rtf", r"{\rtf1 x}"),
+        ("c.docx", "x"),
+        ("~$d.docx", "x"),
+    ):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert unread_documents([tmp_path]) == ["warning: 2 files are no .pdf or .txt: not read (b.rtf, c.docx)"]
+    report = find_reports([tmp_path], tmp_path / "out", Columns())[0]
+    with pytest.raises(InputError, match=r"a\.txt: is RTF, not plain text"):
+        read_report(report, tmp_path / "out", ReadSettings(), page_reader(ReadSettings().engine))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from prime.encode.rna.genes import gene_list, read_gene_list
-from prime.encode.rna.matrix import MatrixOptions, read_tpm
+from prime.encode.rna.matrix import MatrixOptions, read_matrix, read_tpm
 from prime.encode.rna.units import check_unit, detect_unit, to_tpm
 from prime.errors import InputError
 
@@ -233,7 +233,7 @@ def test_symbols_become_ids(tmp_path: Path, values: np.ndarray) -> None:
             "patient p1, gene ENSG00000000004: nan",
         ),
         (lambda t: t.assign(**{"ENSG00000000004.9": 1.0}), "gene 'ENSG00000000004' occurs twice"),
-        (lambda t: t.assign(site="x"), "column 'site' holds text, not numbers"),
+        (lambda t: t.assign(site="x"), "column 'site' holds 'x', not a number"),
         (lambda t: t.iloc[:, :150], "has 149 of the 200 genes of list, at least 189 are needed"),
         (lambda t: t.drop(columns="patient_id"), "Name it with --id-column"),
     ],
@@ -267,3 +267,42 @@ def test_the_real_sample_is_tpm_and_its_logarithms_are_recognised(tmp_path: Path
         assert detect_unit(logs, "x")[0] == unit
         check_unit(logs, unit, found.samples, "x")
         assert np.allclose(to_tpm(logs, unit), found.tpm, rtol=1e-9, atol=1e-9)
+
+
+def test_another_offset_is_not_taken_for_that_of_xena() -> None:
+    with pytest.raises(InputError, match=r"unit unknown: negative values, down to -6\.64"):
+        detect_unit(np.log2(0.01 + made_tpm()), "m.csv")
+
+
+def made_table(path: Path, more: dict[str, object], genes: int = 40) -> Path:
+    """A matrix of samples in rows with Ensembl ids, and further columns."""
+    table = pd.DataFrame(made_tpm(3, genes), columns=[f"ENSG{i:011d}" for i in range(genes)])
+    table.insert(0, "patient_id", ["a", "b", "c"])
+    table.assign(**more).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"age": 60.0, "OS.time": 3.0}, "age, OS.time are no Ensembl ids"),
+        ({"1-Mar": 1.0, "Sep-02": 2.0}, "2 genes are called 1-Mar, Sep-02: a spreadsheet changed symbols"),
+        ({"ENSG00000099999": ["1,5", "2,5", "3"]}, "holds '1,5', not a number"),
+    ],
+)
+def test_what_is_no_expression_of_a_gene_is_refused(tmp_path: Path, more, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_matrix(made_table(tmp_path / "m.csv", more), MatrixOptions(), None)
+
+
+def test_reads_that_belong_to_no_gene_are_left_out(tmp_path: Path) -> None:
+    path = made_table(tmp_path / "m.csv", {"N_unmapped": 5.0, "__no_feature": 7.0})
+    assert len(read_matrix(path, MatrixOptions(), None).genes) == 40
+
+
+def test_a_row_without_a_gene_is_not_asked_for_a_patient(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("Hugo_Symbol,p1,p2\nTP53,1,2\n,3,4\n")
+    with pytest.raises(
+        InputError, match="row 2 has no Hugo_Symbol; give every row the name of its patient or gene"
+    ):
+        read_matrix(tmp_path / "m.csv", MatrixOptions(id_column="Hugo_Symbol", genes_in="rows"), None)

@@ -216,3 +216,11 @@ def test_patients_of_files(tmp_path: Path) -> None:
 def test_names_that_tell_no_patient(name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         one_each([name], owners_of([name], PATIENT_FROM, "folder"), TUMOUR, "folder")
+
+
+def test_files_of_another_kind_are_counted(tmp_path: Path) -> None:
+    for name in ("TCGA-AA-0001.tsv", "TCGA-AA-0002.htseq.counts.gz", "TCGA-AA-0003.csv", "MANIFEST.txt"):
+        (tmp_path / name).write_text("x")
+    found, notes = star_files(tmp_path, PATIENT_FROM, None)
+    assert list(found) == ["TCGA-AA-0001"]
+    assert notes[-1].startswith("warning: 2 files are no .tsv: not read (TCGA-AA-0002.htseq.counts.gz, ")

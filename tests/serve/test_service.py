@@ -175,6 +175,13 @@ def test_a_report_may_be_a_text_file(client: TestClient, small_model: SmallModel
     ]
     whole = client.post("/predict/files", files=clinical + form_of(folder, ["reports"])).json()
     assert client.post("/predict/files", files=clinical + texts).json() == whole
+    for part, name in (("reports", "p.txt"), ("tiles", "p.h5")):
+        both = [(part, (name, b"first")), (part, (name.upper(), b"second"))]
+        twice = client.post("/predict/files", files=[*clinical, *both])
+        assert twice.status_code == 422
+        assert f"two files are named '{name.upper()}'" in twice.json()["reason"]
+    rtf = client.post("/predict/files", files=[*clinical, ("reports", ("p.txt", b"{\\rtf1 tumour}"))])
+    assert "is RTF, not plain text" in rtf.json()["reason"]
     bad = client.post("/predict/files", files=[*clinical, ("reports", ("p.txt", b"\xff\xfe\x00"))])
     assert bad.status_code == 422
     assert "not UTF-8" in bad.json()["reason"]

@@ -1,20 +1,26 @@
 """Cohorts in Python: from a cohort file, or from DataFrames."""
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import yaml
 
 from prime.api.annotated_data import FILE, mudata_sources, store_as_mudata
+from prime.cohort.cells import is_missing, value_key
 from prime.cohort.config import CohortConfig, load_cohort
-from prime.errors import InputError
-from prime.files import replacing, write_mudata, write_text
+from prime.cohort.endpoints import read_clinical
+from prime.cohort.patient_names import spelt_twice
+from prime.cohort.tables import refuse_duplicates
+from prime.errors import InputError, cut, first_line, shown, some
+from prime.files import replacing, write_mudata, write_text, writing_below
 from prime.store.opening import default_store, open_or_pack
 from prime.store.store import Store
 from prime.store.vectors import source_vectors
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
 
 Covariates = Sequence[str] | Mapping[str, str]
 ID, TYPE, TIME, EVENT = "patient_id", "cancer_type", "time", "event"
+CLINICAL = "clinical"  # the clinical table's file
 
 
 @dataclass(frozen=True)
@@ -151,15 +158,20 @@ def from_tables(
 
     Raises InputError for a missing column, a table without a row, or what the readers refuse.
     """
-    place = Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
-    described = _clinical(place, clinical, time, event, unit, cancer_type, covariates)
+    place = _folder(folder)
+    tables = {
+        modality: dict(given) if isinstance(given, Mapping) else {modality: given}
+        for modality, given in modalities.items()
+    }
+    _refuse_unfit_names([source for own in tables.values() for source in own])
     sources: dict[str, dict[str, dict[str, object]]] = {}
-    for modality, given in modalities.items():
-        for source, frame in ({modality: given} if isinstance(given, pd.DataFrame) else given).items():
-            _write(place / f"{source}.parquet", frame)
-            sources.setdefault(modality, {})[source] = {"reader": "vector", "path": f"{source}.parquet"}
-    return _written(place, name, described, sources)
+    with writing_below(place):
+        described = _clinical(place, clinical, time, event, unit, cancer_type, covariates)
+        for modality, own in tables.items():
+            for source, frame in own.items():
+                _write(place / f"{source}.parquet", frame)
+                sources.setdefault(modality, {})[source] = {"reader": "vector", "path": f"{source}.parquet"}
+        return _written(place, name, described, sources)
 
 
 def from_mudata(
@@ -186,11 +198,34 @@ def from_mudata(
     Raises InputError as `from_tables`, where mudata is not installed, and for no MuData of patients.
     """
     sources = mudata_sources(mdata)
+    place = _folder(folder)
+    with writing_below(place):
+        described = _clinical(place, mdata.obs, time, event, unit, cancer_type, covariates)
+        write_mudata(place / FILE, mdata)
+        return _written(place, name, described, sources)
+
+
+def _folder(folder: str | Path) -> Path:
+    """The folder, made where there is none. Raises InputError for a file."""
     place = Path(folder)
+    if place.exists() and not place.is_dir():
+        raise InputError(f"{place}: is a file; name a folder for the cohort")
     place.mkdir(parents=True, exist_ok=True)
-    described = _clinical(place, mdata.obs, time, event, unit, cancer_type, covariates)
-    write_mudata(place / FILE, mdata)
-    return _written(place, name, described, sources)
+    return place
+
+
+def _refuse_unfit_names(sources: Sequence[str]) -> None:
+    """Raise InputError for a source that cannot name a file of its own beside the clinical table's."""
+    for source in sources:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", str(source)):
+            raise InputError(
+                f"source {cut(str(source))!r}: use letters, digits and _, beginning with a letter"
+            )
+        if source.lower() == CLINICAL:
+            raise InputError(f"source {source!r}: the clinical table has that name; rename the modality")
+    twice = [" = ".join(map(repr, group)) for group in spelt_twice(sources)]
+    if twice:
+        raise InputError(f"sources {some(twice)} would be one file; give each its own name")
 
 
 def _clinical(
@@ -208,11 +243,11 @@ def _clinical(
             f"clinical: no column {', '.join(lacking)}; it has {', '.join(map(str, clinical.columns))}"
         )
     table = clinical[wanted].copy()
-    if event in outcome:
-        table[event] = table[event].astype("Int64")
-    _write(place / "clinical.parquet", table)
+    if event is not None and event in outcome:
+        table[event] = _events(table[event])
+    _write(place / f"{CLINICAL}.parquet", table)
     described: dict[str, object] = {
-        "format": "table", "path": "clinical.parquet", "patient_id": ID,
+        "format": "table", "path": f"{CLINICAL}.parquet", "patient_id": ID,
     }  # fmt: skip
     if outcome:
         described["endpoints"] = {"os": {"time": time, "event": event, "unit": unit}}
@@ -225,21 +260,65 @@ def _clinical(
     return described
 
 
+def _events(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """The events as whole numbers. Raises InputError for anything but 0, 1, True, False and missing."""
+    codes = {"0.0": 0, "1.0": 1}
+    for row, value in enumerate(column, start=1):
+        if not is_missing(value) and value_key(value) not in codes:
+            raise InputError(
+                f"clinical: row {row}: {column.name} is {shown(value)}, not 1 (observed) nor 0 (censored);"
+                " give 0 and 1, or True and False"
+            )
+    found = [None if is_missing(value) else codes[value_key(value)] for value in column]
+    return pd.Series(found, index=column.index, dtype="Int64")
+
+
 def _written(
     place: Path, name: str, clinical: dict[str, object], sources: dict[str, dict[str, dict[str, object]]]
 ) -> Cohort:
     whole = {"name": name, "root": ".", "clinical": clinical, "modalities": sources}
     write_text(place / "cohort.yaml", yaml.safe_dump(whole, sort_keys=False))
-    return load(place / "cohort.yaml", place / "store")
+    cohort = load(place / "cohort.yaml", place / "store")
+    _refuse_strangers(cohort)
+    return cohort
+
+
+def _refuse_strangers(cohort: Cohort) -> None:
+    """Raise InputError for a source of which no patient is in the clinical table, as `prime check` does."""
+    listed = read_clinical(cohort.config.clinical, cohort.config.root, cohort.config.name).frame["patient_id"]
+    known = cohort.patients.index.isin(listed)
+    for source in cohort.store.sources:
+        has = cohort.store.index(source)[:, 1] > 0
+        if not bool((has & known).any()):
+            raise InputError(
+                f"source {source}: none of its patients is in the clinical table; it has "
+                f"{cohort.patients.index[has][0]!r}, the clinical table has {listed.iloc[0]!r}; use the same "
+                "patient ids as index of both"
+            )
 
 
 def _write(path: Path, table: pd.DataFrame) -> None:
+    """Write a table with its index as the patients. Raises InputError for what is no table of patients."""
+    what = path.stem
+    if not isinstance(cast(object, table), pd.DataFrame):
+        raise InputError(f"{what}: expected a DataFrame by patient id, found {type(table).__name__}")
     if not len(table):
-        raise InputError(f"{path.stem}: the table has no rows")
+        raise InputError(f"{what}: the table has no rows")
+    if table.index.nlevels > 1 or table.columns.nlevels > 1:
+        raise InputError(f"{what}: the index or the columns have several levels; give patients and names one")
     frame = table.copy()
     frame.columns = frame.columns.astype(str)
+    if ID in frame.columns:
+        raise InputError(f"{what}: has a column {ID!r}; patients are its index: table.set_index({ID!r})")
+    refuse_duplicates(list(frame.columns), path, what)
     for column in frame.select_dtypes("category"):
         frame[column] = frame[column].astype(object)
     frame.insert(0, ID, np.array([str(name) for name in table.index], dtype=object))
-    with replacing(path) as temporary:
-        frame.to_parquet(temporary, index=False)
+    try:
+        with replacing(path) as temporary:
+            frame.to_parquet(temporary, index=False)
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{what}: a column holds values of several kinds, or no numbers ({first_line(error)}); give "
+            "numbers, NaN where one is missing"
+        ) from None

@@ -91,6 +91,8 @@ class ClinicalConfig(Strict):
         for name in self.endpoints:
             if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
                 raise ValueError(f"endpoint {name!r}: use letters, digits and _")
+            if name == "x":  # its columns would be those of covariates, x_event and x_time_days
+                raise ValueError("endpoint 'x': columns that begin so are those of covariates; rename it")
         return self
 
 
@@ -128,11 +130,15 @@ class CohortConfig(Strict):
         for modality, sources in self.modalities.items():
             if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", modality):
                 raise ValueError(f"modality {modality!r}: use letters, digits and _")
+            if modality in ("all", "nothing"):
+                raise ValueError(f"modality {modality!r}: a word of PRIME's own tables; rename it")
             if not sources:
                 raise ValueError(f"modality {modality!r}: name at least one source")
             for source in sources:
                 if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", source):
                     raise ValueError(f"source {source!r}: use letters, digits and _")
+                if source.lower() == "manifest":
+                    raise ValueError(f"source {source!r}: a store has a file of that name; rename it")
                 if source in seen:
                     raise ValueError(f"source {source!r} is named twice; source names are unique in a cohort")
                 seen.add(source)

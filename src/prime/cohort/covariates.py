@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, model_validator
 
-from prime.cohort.cells import finite_number, is_missing, value_key
+from prime.cohort.cells import code_for_missing, finite_number, is_missing, value_key
 from prime.cohort.tables import patient_ids, read_table, require_columns
 from prime.errors import InputError
 from prime.settings.strict import Strict
@@ -146,6 +146,11 @@ def covariate(config: CovariateConfig, rows: ClinicalRows) -> NDArray[np.float64
                 raise InputError(f"{rows.at(row)}: {column} is {str(cells[row])!r}, {_advice(config)}")
     known = int(np.count_nonzero(~np.isnan(result)))
     rows.notes.append(f"covariate {config.name}: known for {known:,} of {len(result):,} patients")
+    if meaning is None and (code := code_for_missing(result)) is not None:
+        rows.warnings.append(
+            f"covariate {config.name}: {int((result == code).sum()):,} patients have {code:g}, far beyond"
+            f" all others: does it stand for missing? Leave such cells empty"
+        )
     if others:
         rows.notes.append(
             f"covariate {config.name}: {len(others):,} cells are no known value (first {others[0]!r}): "

@@ -13,6 +13,7 @@ DAYS: dict[Unit, float] = {"days": 1.0, "weeks": 7.0, "months": MONTH, "years": 
 LONGEST_YEARS = 120.0  # nobody is followed for longer
 LONG_YEARS, LONG_MEDIAN_YEARS = 60.0, 20.0
 SHORT_DAYS, SHORT_MEDIAN_DAYS = 365.0, 90.0  # the longest follow-up, and the median
+FIRST_YEAR, LAST_YEAR = 1900, 2100  # a calendar
 JUDGED = 20  # patients with an outcome, from whom on the times as a whole are judged
 
 _UNITS: dict[Unit, re.Pattern[str]] = {
@@ -72,6 +73,12 @@ def judge_times(name: str, unit: Unit, days: Floats) -> list[str]:
     known = days[~np.isnan(days)]
     if len(known) < JUDGED:
         return []
+    stated = known / DAYS[unit]
+    if bool(((stated >= FIRST_YEAR) & (stated <= LAST_YEAR) & (stated % 1 == 0)).all()):
+        return [
+            f"{name}: all times are whole numbers from {stated.min():.0f} to {stated.max():.0f}; are these"
+            " calendar years? State the time from diagnosis"
+        ]
     median, longest = float(np.median(known)), float(known.max())
     if longest > LONG_YEARS * YEAR or median > LONG_MEDIAN_YEARS * YEAR:
         return [

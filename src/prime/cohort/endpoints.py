@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from prime.arrays import Floats
 from prime.cohort import barcode
-from prime.cohort.cells import distinct, finite_number, is_missing, value_key
+from prime.cohort.cells import code_for_missing, distinct, finite_number, is_missing, value_key
 from prime.cohort.clinical_formats import LAYOUTS, with_layout
 from prime.cohort.config import ClinicalConfig, EndpointConfig, ExcludeConfig
 from prime.cohort.covariates import (
@@ -28,6 +28,7 @@ from prime.cohort.covariates import (
 )
 from prime.cohort.endpoint_names import DAYS, LONGEST_YEARS, YEAR, judge_names, judge_times
 from prime.cohort.joined_rows import join_rows
+from prime.cohort.patient_names import spellings, spelt_twice
 from prime.cohort.tables import patient_ids, require_columns
 from prime.errors import InputError, some
 
@@ -147,6 +148,7 @@ def _types(config: ClinicalConfig, table: ClinicalRows, name: str) -> list[str]:
         return []
     types = _text(table, config.cohort)
     if any(types):
+        _judge_spellings("cancer types", types, table)
         return types
     table.warnings.append(
         f"column {config.cohort!r} states nobody's cancer type: all are of one type, {name!r}"
@@ -154,9 +156,17 @@ def _types(config: ClinicalConfig, table: ClinicalRows, name: str) -> list[str]:
     return []
 
 
+def _judge_spellings(what: str, names: list[str], table: ClinicalRows) -> None:
+    twice = [spellings(group) for group in spelt_twice(dict.fromkeys(filter(None, names)))]
+    if twice:
+        table.warnings.append(f"{what} in two spellings ({some(twice)}) count as different ones; use one")
+
+
 def _sites(config: ClinicalConfig, table: ClinicalRows) -> list[str]:
     if config.site is not None:
-        return _text(table, config.site)
+        sites = _text(table, config.site)
+        _judge_spellings("sites", sites, table)
+        return sites
     if config.format == "table":
         return [""] * len(table.ids)
     return [barcode.site(patient) if barcode.is_tcga(patient) else "" for patient in table.ids]
@@ -216,6 +226,11 @@ def _endpoint(name: str, config: EndpointConfig, table: ClinicalRows) -> _Outcom
             )
     missing = np.isnan(times) | np.isnan(events)
     _refuse_endless(config, np.where(missing, np.nan, times * DAYS[config.unit]), table)
+    if (code := code_for_missing(times)) is not None:
+        table.warnings.append(
+            f"{name}: {int((times == code).sum())} patients have the time {code:g}, far beyond all others: "
+            "does it stand for missing? Leave such cells empty"
+        )
     times, entry, lost = _from_zero(name, config, np.where(missing, np.nan, times), table)
     missing |= lost
     days = np.where(missing, np.nan, times * DAYS[config.unit])
@@ -309,6 +324,8 @@ def _events(config: EndpointConfig, table: ClinicalRows) -> Floats:
     meaning = {value_key(v): 1.0 for v in config.event_values} | {
         value_key(v): 0.0 for v in config.censored_values
     }
+    words = any(isinstance(value, bool) for value in (*config.event_values, *config.censored_values))
+    hint = " (bare yes and no are read as True and False: put words in quotes)" if words else ""
     events = np.full(len(table.ids), np.nan)
     for column in config.event:
         rows = np.flatnonzero(np.isnan(events))
@@ -318,7 +335,7 @@ def _events(config: EndpointConfig, table: ClinicalRows) -> Floats:
                 raise InputError(
                     f"{table.at(row)}: {column} is {str(value)!r}, neither an event value "
                     f"({', '.join(map(repr, config.event_values))}) nor a censored one "
-                    f"({', '.join(map(repr, config.censored_values))}); list it in one of the two"
+                    f"({', '.join(map(repr, config.censored_values))}); list it in one of the two{hint}"
                 )
         found = [meaning.get(value_key(value), math.nan) for value in values]
         events[rows] = np.array(found, dtype=np.float64)[codes]

@@ -9,6 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,13 +17,16 @@ import pyarrow.parquet as pq
 from prime.arrays import Flags
 from prime.cohort import barcode
 from prime.cohort.cells import first_missing
+from prime.cohort.patient_names import changed_by_spreadsheet, refuse_changed
 from prime.cohort.table_bounds import parquet_fault, sheet_fault, text_fault
-from prime.errors import InputError, first_line
+from prime.errors import InputError, cut, first_line
 
 ANNOTATED = (".h5ad", ".h5mu")
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 NO_NAME = re.compile(r"(Unnamed: \d+.*|__index_level_\d+__|level_\d+)")
 INDEX_NAME = re.compile(NO_NAME.pattern + "|index")
+EXACT, XLSX_DIGITS = 2**53, 10**15
+LAST = 2**20  # bytes at the end of a file, among which its last line is looked for
 WHOLE_FLOAT = re.compile(r"\d+\.0+")
 NOT_PARQUET = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError)
 
@@ -84,7 +88,7 @@ def read_table(
         )
     if frame.empty:
         raise InputError(f"{where}: {path}: the table has no rows")
-    return _as_text(frame) if text else frame
+    return _as_text(frame, path) if text else frame
 
 
 def open_table(path: Path, where: str, ids: Sequence[str]) -> WideTable:
@@ -103,21 +107,38 @@ def open_table(path: Path, where: str, ids: Sequence[str]) -> WideTable:
     return WideTable(list(file.schema_arrow.names), file.metadata.num_rows, read)
 
 
-def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
+def _as_text(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Every cell as text: a null is empty, a whole number has no decimals."""
-    return pd.DataFrame({name: _text_of(frame[name]) for name in frame.columns}, index=frame.index)
+    return pd.DataFrame({name: _text_of(frame[name], path) for name in frame.columns}, index=frame.index)
 
 
-def _text_of(column: "pd.Series[Any]") -> "pd.Series[str]":
-    if pd.api.types.is_float_dtype(column) and bool((column.dropna() % 1 == 0).all()):
-        column = column.astype("Int64")
+def _text_of(column: "pd.Series[Any]", path: Path) -> "pd.Series[str]":
+    """A column of the table at `path` as text. A number whose last digits the file can't hold is written with
+    an exponent (`9.00719925474099E+15`), as two such ids may look alike: decimals are exact below 2**53, xlsx
+    keeps 15 digits of any number.
+    """
     if column.dtype == object and pd.api.types.infer_dtype(column, skipna=False) == "string":
         return column
+    lost = pd.Series(False, index=column.index)
+    kept = XLSX_DIGITS if path.suffix.lower() == ".xlsx" else EXACT
+    if pd.api.types.is_float_dtype(column):
+        lost = column.abs() >= kept
+        if bool((column.dropna() % 1 == 0).all()) and not bool(lost.any()):
+            column = column.astype("Int64")
+    elif kept is XLSX_DIGITS:
+        lost = pd.Series([_is_number(cell) and abs(cell) >= kept for cell in column], index=column.index)
     nulls = column.isna().to_numpy()
     return pd.Series(
-        ["" if null else str(cell) for cell, null in zip(column, nulls, strict=True)],
+        [
+            "" if null else f"{float(cell):.14E}" if inexact else str(cell)
+            for cell, null, inexact in zip(column, nulls, lost, strict=True)
+        ],
         index=column.index, dtype=object,
     )  # fmt: skip
+
+
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, int | float | np.number) and not isinstance(cell, bool)
 
 
 def index_columns(table: pd.DataFrame) -> list[str]:
@@ -167,25 +188,38 @@ def require_columns(frame: pd.DataFrame | WideTable, names: list[str], path: Pat
         more += "".join(f", and as index {str(n)!r}" for n in frame.columns[20:] if NO_NAME.fullmatch(str(n)))
         raise InputError(
             f"{where}: {path}: no column {', '.join(map(repr, missing))}; "
-            f"found {', '.join(map(repr, found))}{more}"
+            f"found {', '.join(map(repr, found))}{more}{_other_separator(found, path)}"
         )
 
 
-def patient_ids(column: "pd.Series[Any]", path: Path, where: str) -> "pd.Series[str]":
-    """The column as stripped text. Numbers have no decimals where all are whole; TCGA's barcodes are as TCGA
-    writes them; other text stays as it is.
+def _other_separator(columns: Sequence[str], path: Path) -> str:
+    """What to do about a header that another sign separates; nothing where none does."""
+    wanted = SEPARATORS.get(path.suffix.lower())
+    signs = [sign for sign in (";", "\t", ",", "|") if sign != wanted and sign in columns[0]]
+    if wanted is None or not signs:
+        return ""
+    return f"; its fields are separated by {signs[0]!r}: write {wanted!r}, and decimals with a point"
 
-    Raises InputError on an empty cell, and on one that says that something is missing (`NA`, `None`).
+
+def patient_ids(
+    column: "pd.Series[Any]", path: Path, where: str, what: str = "a patient id"
+) -> "pd.Series[str]":
+    """The column as stripped text. Numbers have no decimals where all are whole; TCGA's barcodes are as TCGA
+    writes them; other text stays as it is. `what` every row is to be given where one has none.
+
+    Raises InputError on an empty cell, on one that says that something is missing (`NA`, `None`), on what a
+    spreadsheet made of an id, a number that lost its last digits among them.
     """
-    ids = [text.strip() for text in _text_of(column)]
+    ids = [text.strip() for text in _text_of(column, path)]
     if all(WHOLE_FLOAT.fullmatch(text) for text in ids):  # a column of numbers that was written as text
         ids = [text.partition(".")[0] for text in ids]
     row = first_missing(ids)
     if row is not None:
         found = f" (found {ids[row]!r})" if ids[row] else ""
-        raise InputError(
-            f"{where}: {path}: row {row + 1} has no {column.name}{found}; give every row a patient id"
-        )
+        raise InputError(f"{where}: {path}: row {row + 1} has no {column.name}{found}; give every row {what}")
+    changed = next((row for row, text in enumerate(ids) if changed_by_spreadsheet(text)), None)
+    if changed is not None:
+        refuse_changed(ids[changed], f"{where}: {path}: row {changed + 1}: {column.name}")
     return pd.Series([barcode.spelt(text) for text in ids], column.index, dtype=object, name=column.name)
 
 
@@ -257,6 +291,8 @@ def _read_separated(
             for _ in range(skipped):
                 next(file)
             header = next(csv.reader(file, delimiter=separator), [])
+        if any("\0" in name for name in header):
+            raise InputError(f"{where}: {path}: holds NUL signs, as UTF-16 does; save the table as UTF-8")
         refuse_duplicates(header, path, where)
         _refuse(text_fault(path, len(header)), path, where)
         options: dict[str, Any] = {"sep": separator, "encoding": "utf-8-sig", "skiprows": skipped}
@@ -272,8 +308,39 @@ def _read_separated(
         raise InputError(f"{where}: {path}: the file is empty") from None
     except (pd.errors.ParserError, csv.Error) as error:
         raise InputError(f"{where}: {path}: malformed table ({first_line(error)})") from None
-    refuse_shifted(frame, f"{where}: {path}")
+    _refuse_shifted_or_cut(frame, header, path, separator, where)
     return frame
+
+
+def _refuse_shifted_or_cut(
+    frame: pd.DataFrame, header: list[str], path: Path, separator: str, where: str
+) -> None:
+    """Raise InputError where rows are longer than the header, or the last one was cut off."""
+    if not isinstance(frame.index, pd.RangeIndex):
+        if hint := _other_separator([header[0]] if header else [""], path):
+            raise InputError(f"{where}: {path}: found the header {cut(header[0])!r}{hint}")
+        if header and header[0].lower().startswith(("#", "sep=")):
+            raise InputError(
+                f"{where}: {path}: its first line is {cut(header[0])!r}, not the header; remove that line"
+            )
+    refuse_shifted(frame, f"{where}: {path}")
+    fields = _cut_off(path, separator)
+    if fields and fields < len(header):
+        raise InputError(
+            f"{where}: {path}: its last line has {fields} of {len(header)} fields and no end: the file is cut"
+            " off; get it again"
+        )
+
+
+def _cut_off(path: Path, separator: str) -> int:
+    """The number of fields of a last line that no line feed ends; 0 of any other and of one with quotes."""
+    with path.open("rb") as file:
+        file.seek(0, 2)
+        start = max(0, file.tell() - LAST)
+        file.seek(start)
+        *before, last = re.split(rb"[\r\n]", file.read())
+    whole = bool(before) or start == 0
+    return last.count(separator.encode()) + 1 if whole and last.strip() and b'"' not in last else 0
 
 
 def _comment_lines(path: Path) -> int:

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable
 
-from prime.errors import InputError, cut
+from prime.cohort.patient_names import spellings, spelt_twice
+from prime.errors import InputError, cut, some
 
 UNFIT = re.compile(r'[\x00-\x1f/\\:*?"<>|]')  # no file name may have these on every operating system
 LONGEST = 200  # bytes; with a suffix and a hidden name beside it, most disks take 255
@@ -19,9 +20,7 @@ def refuse_unfit_id(patient: str, where: str) -> None:
 
 
 def refuse_equal_names(patients: Iterable[str]) -> None:
-    """Raise InputError where two ids differ in case alone, which is one file name on some disks."""
-    seen: dict[str, str] = {}
-    for patient in patients:
-        other = seen.setdefault(patient.casefold(), patient)
-        if other != patient:
-            raise InputError(f"patients {other!r} and {patient!r} differ in case alone; rename one's files")
+    """Raise InputError where an id has two spellings, which are one file name on some disks."""
+    twice = [spellings(group) for group in spelt_twice(dict.fromkeys(patients))]
+    if twice:
+        raise InputError(f"patients in two spellings: {some(twice)}; rename the files of one of them")

@@ -129,6 +129,7 @@ def _place(options: SourceConfig, uploads: Sequence[Upload], root: Path) -> str:
     """Write the files of a source where its reader finds them; returns the path below `root`."""
     part = uploads[0].part
     if isinstance(options, TokenSource):
+        _refuse_same_names(uploads)
         (root / part).mkdir()
         for upload in uploads:
             if not is_file_name(upload.name):
@@ -136,6 +137,7 @@ def _place(options: SourceConfig, uploads: Sequence[Upload], root: Path) -> str:
             _write(upload, root / part / upload.name)
         return part
     if isinstance(options, ReportTable) and all(_is_text(upload) for upload in uploads):
+        _refuse_same_names(uploads)
         table = pd.DataFrame(
             {
                 options.patient_id: [Path(u.name).stem for u in uploads],
@@ -145,6 +147,14 @@ def _place(options: SourceConfig, uploads: Sequence[Upload], root: Path) -> str:
         table.to_csv(root / f"{part}.csv", index=False)
         return f"{part}.csv"
     return _table(uploads, root)
+
+
+def _refuse_same_names(uploads: Sequence[Upload]) -> None:
+    """Raise InputError where two files have one name, of which the later would replace the other."""
+    names = [upload.name.casefold() for upload in uploads]
+    twice = [upload.name for number, upload in enumerate(uploads) if names[number] in names[:number]]
+    if twice:
+        raise InputError(f"part {uploads[0].part!r}: two files are named {cut(twice[0])!r}; rename one")
 
 
 def _table(uploads: Sequence[Upload], root: Path) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from prime import __version__
 from prime.cohort.config import CohortConfig
 from prime.cohort.endpoints import ClinicalTable, read_clinical
-from prime.cohort.patient_names import spelt_twice
+from prime.cohort.patient_names import spellings, spelt_twice
 from prime.cohort.readers import read_source, source_files
 from prime.cohort.source import SourceConfig, SourceRows
 from prime.errors import InputError, some
@@ -239,7 +239,7 @@ def join_patients(clinical: ClinicalTable, rows: dict[str, pd.DataFrame]) -> pd.
     """
     known = set(clinical.frame["patient_id"])
     others = sorted(set(_all_ids(rows)) - known)
-    twice = [" = ".join(group) for group in spelt_twice([*clinical.frame["patient_id"], *others])]
+    twice = [spellings(group) for group in spelt_twice([*clinical.frame["patient_id"], *others])]
     if twice:
         raise InputError(
             f"{clinical.file}: {len(twice)} patients have ids in two spellings ({some(twice)}), here or in "

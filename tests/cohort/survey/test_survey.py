@@ -208,3 +208,23 @@ def test_an_h5ad_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.Cap
     )
     _, _, said = written(tmp_path, capsys)
     assert "broken.h5ad: not read (init: " in said
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ("patient,time,status\na,100,1\nb,200,2\n", "'status' holds 1, 2: which of them means the event"),
+        ("patient;time;status\na;100;1\n", "one column only; are its fields separated by another sign?"),
+        (
+            "patient,time,dead\na,2020-01-01,1\nb,2021-01-01,0\n",
+            "'time' is named for a time and holds '2020-01-01'",
+        ),
+        ("x,time,dead\na,100,1\nb,200,0\n", "no column is named for patients"),
+    ],
+)
+def test_why_a_table_is_not_the_clinical_one_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], table: str, reason: str
+) -> None:
+    (tmp_path / "c.csv").write_text(table)
+    assert main(["init", str(tmp_path)]) == 2
+    assert reason in " ".join(capsys.readouterr().err.split())

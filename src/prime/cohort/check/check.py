@@ -13,7 +13,7 @@ from prime.cohort.check.sample_size import check_sample_sizes
 from prime.cohort.check.sources import SourceFindings, check_source
 from prime.cohort.config import CohortConfig
 from prime.cohort.endpoints import ClinicalTable, read_clinical
-from prime.cohort.patient_names import spelt_twice
+from prime.cohort.patient_names import spellings, spelt_twice
 from prime.errors import InputError, some
 from prime.progress import tracked
 
@@ -159,9 +159,8 @@ def _judge_patients(
 
 def _judge_spellings(report: CheckReport, patients: list[str]) -> None:
     """Two spellings of an id are one patient twice."""
-    twice = [" = ".join(group) for group in spelt_twice(patients)]
+    twice = [spellings(group) for group in spelt_twice(patients)]
     if twice:
         report.errors.append(
-            f"{len(twice)} patients occur twice under ids that differ in case, zeros or decimals only "
-            f"({some(twice)}); use one spelling"
+            f"{len(twice)} patients occur twice, under ids in two spellings ({some(twice)}); use one"
         )

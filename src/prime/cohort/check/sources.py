@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from prime.arrays import Floats
 from prime.cohort import barcode
+from prime.cohort.cells import NINES
 from prime.cohort.check.outcomes import leak_sample, outcome_like_names, perfect_associations
 from prime.cohort.check.report import SourceCheck
 from prime.cohort.endpoints import ClinicalTable
@@ -197,6 +198,12 @@ def _judge_ranges(found: SourceFindings, ranges: _Ranges, names: list[str]) -> N
         found.warnings.append(
             f"{where}: {100 * (found.summary.nan_share or 0.0):.2f} % of the numbers are missing (NaN), in "
             f"{len(with_gaps):,} features ({some(with_gaps)}): filled with the training median"
+        )
+    coded = [names[i] for i in np.flatnonzero(np.isin(ranges.minimum, [n for n in NINES if n < 0]))]
+    if coded:
+        found.warnings.append(
+            f"{where}: {len(coded):,} features have a least value such as -999 ({some(coded)}): if it stands "
+            f"for missing, leave such cells empty"
         )
     size = np.maximum(np.abs(ranges.minimum), np.abs(ranges.maximum))
     huge = [names[i] for i in np.flatnonzero(np.isfinite(size) & (size > HUGE))]

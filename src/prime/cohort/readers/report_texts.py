@@ -4,6 +4,7 @@ from pathlib import Path
 
 from prime.cohort.cells import is_missing
 from prime.cohort.patient_names import patient_in
+from prime.cohort.plain_text import refuse_markup
 from prime.cohort.source import SourceTexts
 from prime.cohort.tables import read_table, require_columns
 from prime.cohort.tissue import SampledSource, sort_tissue
@@ -26,8 +27,8 @@ def report_texts(config: ReportTable, root: Path, where: str) -> SourceTexts:
     noted.
 
     Raises:
-        InputError: a missing file or column, a file that is not UTF-8, a row without a patient, or no text
-            at all.
+        InputError: a missing file or column, a file that is not UTF-8, a row without a patient, a text
+            that is RTF or HTML, or no text at all.
     """
     path = root / config.path
     table = read_table(path, where, text=True)
@@ -37,7 +38,9 @@ def report_texts(config: ReportTable, root: Path, where: str) -> SourceTexts:
     tissue = sort_tissue(names, patients, config.tissue)
     tissue.refuse_nothing(f"{where}: {path}")
     found: dict[str, list[str]] = {}
-    for patient, text in tissue.used(list(zip(patients, table[config.text], strict=True))):
+    rows = list(zip(patients, table[config.text], range(1, len(table) + 1), strict=True))
+    for patient, text, row in tissue.used(rows):
+        refuse_markup(text, f"{where}: {path}: row {row} (patient {patient}): {config.text}")
         found.setdefault(patient, []).append("" if is_missing(text) else text.strip())
     joined = {patient: "\n".join(text for text in texts if text) for patient, texts in sorted(found.items())}
     texts = {patient: text for patient, text in joined.items() if text}

@@ -1,5 +1,7 @@
 """Token files: an HDF5 or `.pt` file per slide, as TRIDENT, CLAM, STAMP and marugoto write them."""
 
+import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
@@ -24,6 +26,7 @@ from prime.errors import InputError, some
 
 SUFFIXES = {"h5": (".h5", ".hdf5"), "pt": (".pt",)}
 SLIDE_SUFFIXES = (".h5", ".hdf5", ".pt", ".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".czi")
+OF_FEATURES = (".h5", ".hdf5", ".pt", ".pth", ".npy", ".npz", ".pkl", ".zarr")
 DATASETS = ("features", "feats", "patch_embeddings")
 SLIDE_TABLE_COLUMNS = (("PATIENT", "FILENAME"), ("case_id", "slide_id"))
 
@@ -59,12 +62,13 @@ def read_tokens(config: TokenSource, root: Path, where: str) -> SourceRows:
 
     Which files of a patient are read `prime.cohort.tissue` says, by the barcodes in their names.
     Of more than max_tokens rows of a patient, evenly spaced ones are kept, the same on every run. An empty
-    slide is noted and counts as missing.
+    slide is noted and counts as missing; so is a file with the same tokens as another one of the patient.
 
     Raises:
         InputError: no such folder or files, or a file that is truncated, has no known dataset, is not of
-            shape (n, d), is not numeric, holds NaN or infinite numbers, is a pickle, differs in d from the
-            others, or has no patient in its name or in the slide table.
+            shape (n, d), has coordinates of another number of tiles, is not numeric, holds NaN or infinite
+            numbers, is a pickle, differs in d from the others, or has no patient in its name or in the slide
+            table.
     """
     files = _feature_files(config, root, where)
     of_patient, notes = patient_files(config, root, where, files)
@@ -88,7 +92,7 @@ def patient_files(
 
     `files`: those of the source, where they are known already. Raises InputError as read_tokens does.
     """
-    notes: list[str] = []
+    notes = _of_other_kinds(config, root / config.path)
     named = _by_patient(config, root, files or _feature_files(config, root, where), where, notes)
     kept, counts = of_tumour(named, attrgetter("name"), config.tissue, f"{where}: {config.path}")
     return kept, notes + counts
@@ -110,6 +114,17 @@ def _feature_files(config: TokenSource, root: Path, where: str) -> list[Path]:
             f"{where}: {folder}: no {' or '.join(suffixes)} file matches {config.file_pattern!r}"
         )
     return found
+
+
+def _of_other_kinds(config: TokenSource, folder: Path) -> list[str]:
+    """A note on files of features in the folder that this reader leaves to another one."""
+    names = sorted(
+        path.name
+        for path in folder.glob(config.file_pattern)
+        if path.suffix.lower() in OF_FEATURES and path.suffix.lower() not in SUFFIXES[config.reader]
+        if not path.name.startswith(".")
+    )
+    return [f"{len(names):,} files of another kind are not read ({some(names)})"] if names else []
 
 
 def _by_patient(
@@ -145,7 +160,8 @@ def _by_patient(
 
 
 def slide_stem(name: str) -> str:
-    """A slide's name without the suffixes of slide and feature files; other dots are kept."""
+    """A slide's name without folders, nor the suffixes of slide and feature files; other dots are kept."""
+    name = re.split(r"[/\\]", name)[-1]
     while name.lower().endswith(SLIDE_SUFFIXES):
         name = name[: name.rindex(".")]
     return name
@@ -198,6 +214,7 @@ def _rows(
     thinning, makers = Thinning(config.max_tokens), Makers(attributes, first[0])
     for patient, paths in of_patient.items():
         slides: list[NDArray[np.float32]] = []
+        same: dict[bytes, Path] = {}
         for path in paths:
             file = read_token_file(path, config, where)
             tokens = file.tokens
@@ -210,6 +227,11 @@ def _rows(
                     f"keep one encoder per source"
                 )
             makers.add(path, file.attributes, where)
+            if len(paths) > 1:
+                other = same.setdefault(hashlib.blake2b(tokens.tobytes()).digest(), path)
+                if other is not path:
+                    notes.append(f"{path.name} holds the same tokens as {other.name}: left out")
+                    continue
             slides.append(tokens)
         if not slides:
             continue
@@ -241,12 +263,24 @@ def _read_h5(path: Path, dataset: str | None, where: str) -> TokenFile:
             attributes |= kept_attributes(coords.attrs)
         detected = f"{_layout(name, data, file)} h5: {name}{', coords' if 'coords' in file else ''}"
         tokens = _matrix(read_dataset(data), path, where)
+        if coords is not None:
+            _refuse_other_places(coords, tokens, name)
         flags, real = find_dataset(file, "augmented"), find_dataset(file, "mask")
         if flags is not None:
             tokens = tokens[~_row_flags(flags, tokens, name)]
         if real is not None:  # True = a real row, as `prime encode slides --pad` writes it
             tokens = tokens[_row_flags(real, tokens, name)]
         return TokenFile(tokens, detected, attributes)
+
+
+def _refuse_other_places(coords: h5py.Dataset, tokens: NDArray[np.float32], name: str) -> None:
+    """Raise InputError where there are tokens (n, d) of tiles and coordinates of another number of tiles.
+
+    One token may be a whole slide's, beside the coordinates of its tiles.
+    """
+    shape = coords.shape[1:] if coords.ndim == 3 and coords.shape[0] == 1 else coords.shape
+    if len(tokens) > 1 and len(shape) == 2 and shape[0] != len(tokens):
+        raise InputError(f"coords has {shape[0]} rows, {name} has {len(tokens)}; encode this slide again")
 
 
 def _features(file: h5py.File, wanted: str | None) -> tuple[str, h5py.Dataset]:

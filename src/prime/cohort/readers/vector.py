@@ -11,7 +11,7 @@ from pydantic import Field
 
 from prime.arrays import Flags, Indices
 from prime.cohort import barcode
-from prime.cohort.cells import is_missing
+from prime.cohort.cells import is_missing, number
 from prime.cohort.large_matrix import large_matrix
 from prime.cohort.readers.registry import reader
 from prime.cohort.source import SourceRows, kept_attributes
@@ -219,9 +219,9 @@ def _numbers(features: pd.DataFrame, ids: "pd.Series[str]", path: Path, where: s
     bad = np.argwhere(np.abs(wide) > FLOAT32_MAX)
     if len(bad):
         row, column = bad[0]
-        number = int(features.index.to_numpy()[row]) + 1
+        line = int(features.index.to_numpy()[row]) + 1
         raise InputError(
-            f"{where}: {path}: column {features.columns[column]!r}, row {number} (patient {ids.iloc[row]}) "
+            f"{where}: {path}: column {features.columns[column]!r}, row {line} (patient {ids.iloc[row]}) "
             f"is {wide[row, column]:g}; use a finite number that fits float32, or leave it empty"
         )
     return wide.astype(np.float32)
@@ -233,16 +233,16 @@ def _cell_numbers(
     """A column of text as numbers (rows,); what spells missing is NaN. Raises InputError on another word."""
     numbers = np.full(len(column), np.nan)
     for row, cell in enumerate(column):
-        if pd.isna(cell) or is_missing(cell):
+        if cell is None or is_missing(cell):
             continue
-        try:
-            numbers[row] = float(cell)
-        except (TypeError, ValueError):
+        found = float(cell) if isinstance(cell, bool) else number(cell)
+        if found is None:
             raise InputError(
                 f"{where}: {path}: column {column.name!r}, row {int(column.index[row]) + 1} (patient "
                 f"{ids.iloc[row]}) holds "
                 f"{str(cell)!r:.40}, not a number; correct it or add the column to ignore"
-            ) from None
+            )
+        numbers[row] = found
     return numbers
 
 

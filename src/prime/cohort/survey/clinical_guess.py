@@ -10,6 +10,7 @@ from prime.cohort.clinical_formats import LAYOUTS
 from prime.cohort.endpoint_names import named_turned, named_unit
 from prime.cohort.readers.annotated_files import OBS_NAMES
 from prime.cohort.survey.heads import Head
+from prime.errors import cut
 
 PATIENT = re.compile(
     r"(?:bcr_)?(?:patient|case|subject|submitter|identifier|id)(?:.*(?:id|barcode))?|.*patient.*id"
@@ -101,6 +102,29 @@ def own_format(head: Head) -> ClinicalGuess | None:
             guess.keys.append(f"{key}: {quoted(column)} # guess: the {what}; remove the line if it is not")
     guess.keys += lines
     return guess
+
+
+def why_not(head: Head) -> str:
+    """Why a table was not taken for the clinical one."""
+    if len(head.columns) == 1:
+        return f"one column only; are its fields separated by another sign? {cut(head.columns[0], 40)!r}"
+    if patient_column(head) is None:
+        return "no column is named for patients"
+    unknown = [
+        f"{event!r} holds {', '.join(head.values(event)[:4])}"
+        for _, event in _pairs(head).values()
+        if _coding(head, event) is None
+    ]
+    if unknown:
+        return f"{'; '.join(unknown)}: which of them means the event is not known"
+    events = [column for column in head.columns if EVENT.search(column.lower())]
+    times = [c for c in head.columns if TIME.search(c.lower()) and not NO_TIME.search(c.lower())]
+    words = [
+        column for column in times if column not in events and head.known(column) and not head.numeric(column)
+    ]
+    if words:
+        return f"{words[0]!r} is named for a time and holds {cut(head.known(words[0])[0])!r}, no number"
+    return "no columns are named for a time and an event"
 
 
 def patient_column(head: Head) -> str | None:

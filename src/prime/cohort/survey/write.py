@@ -8,7 +8,7 @@ from prime.cohort.check.sources import check_source
 from prime.cohort.config import CohortConfig
 from prime.cohort.endpoints import ClinicalTable, read_clinical
 from prime.cohort.readers import READERS
-from prime.cohort.survey.clinical_guess import ClinicalGuess, known_format, own_format, quoted
+from prime.cohort.survey.clinical_guess import ClinicalGuess, known_format, own_format, quoted, why_not
 from prime.cohort.survey.heads import Head, head_of, tables_in, token_folders
 from prime.cohort.survey.source_guess import (
     SourceGuess,
@@ -75,7 +75,7 @@ def _clinical(folder: Path, heads: list[Head], say: Say) -> ClinicalGuess:
     """The table that most speaks for; the others are named."""
     found = [guess for head in heads if (guess := known_format(head) or own_format(head)) is not None]
     if not found:
-        names = some([str(head.path) for head in heads]) or "no table at all"
+        names = some([f"{head.path}: {why_not(head)}" for head in heads], 3) or "no table at all"
         raise InputError(
             f"{folder}: no clinical table was recognised ({names}); it needs a column of patients, one of "
             f"times and one of events (docs/formats.md)"

@@ -52,7 +52,7 @@ def reports(
     from prime.cohort.patient_names import PATIENT_FROM
     from prime.encode.reports.encoder import open_encoder
     from prime.encode.reports.pipeline import ReportJob, encode_reports
-    from prime.encode.reports.sources import Columns, find_reports, of_wanted_tissue
+    from prime.encode.reports.sources import Columns, find_reports, of_wanted_tissue, unread_documents
     from prime.encode.work import report, say
 
     if tokens.long != "head" and tokens.overlap >= tokens.max_tokens - 2:
@@ -62,7 +62,7 @@ def reports(
     columns = Columns(name_column, text_column, patient_from or PATIENT_FROM)
     console = Console()
     found, counts = of_wanted_tissue(find_reports(inputs, out, columns), tissue.rule())
-    for line in counts:
+    for line in [*counts, *unread_documents(inputs)]:
         say(console, line)
     failures, patients = encode_reports(found, job, pool)
     _say_what_to_read(job, console)

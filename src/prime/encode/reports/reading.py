@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from prime.cohort.plain_text import refuse_markup
 from prime.encode.reports.ocr import PageReader
 from prime.encode.reports.pdf import Page, Pages, ReadSettings, read_pdf
 from prime.encode.reports.sources import Report
@@ -19,12 +20,15 @@ VERSION = 2  # raise it when the same page gives another text, so that every pag
 def read_report(report: Report, out: Path, settings: ReadSettings, ocr: PageReader) -> Pages:
     """The pages of a report; those of a PDF are kept in `out`/pages and read from there the next time.
 
-    Raises InputError where the file cannot be read (see read_pdf), is not UTF-8, or holds no text.
+    Raises InputError where the file cannot be read (see read_pdf), is not UTF-8, is RTF or HTML, or holds no
+    text.
     """
     if report.kind == "pdf":
         pages = _kept_pdf(report.path, out, settings, ocr)
     else:
-        pages = Pages(tuple(Page(report.kind, text) for text in read_text(report.path).split("\f")))
+        whole = read_text(report.path)
+        refuse_markup(whole, report.path.name)
+        pages = Pages(tuple(Page(report.kind, text) for text in whole.split("\f")))
     if not any(page.text.strip() for page in pages.pages):
         hint = " (text layer only: --ocr never)" if settings.ocr == "never" and report.kind == "pdf" else ""
         raise InputError(f"{report.path.name}: no text on its {len(pages.pages)} page(s){hint}")

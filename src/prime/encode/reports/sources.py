@@ -8,12 +8,15 @@ from prime.cohort.patient_names import PATIENT_FROM, patient_in
 from prime.cohort.tables import read_table, require_columns
 from prime.cohort.tissue import TissueRule, sort_tissue
 from prime.encode.file_names import refuse_unfit_id
-from prime.errors import InputError
+from prime.errors import InputError, some
 from prime.file_names import file_name
 from prime.files import write_text
 
 TABLES = (".csv", ".tsv", ".xlsx", ".parquet")
 FILES = (".pdf", ".txt")
+DOCUMENTS = (
+    ".doc", ".docx", ".odt", ".rtf", ".htm", ".html", ".xml", ".md", ".jpg", ".jpeg", ".png", ".tif", ".tiff",
+)  # fmt: skip
 NOT_REPORTS = ("annotations.txt", "manifest.txt")  # the GDC's own client writes these beside reports
 ROWS = "rows"  # folder in the output folder with one text file per row of a table
 
@@ -86,6 +89,20 @@ def of_wanted_tissue(reports: list[Report], rule: TissueRule) -> tuple[list[Repo
     tissue = sort_tissue([report.stated for report in reports], [report.patient for report in reports], rule)
     tissue.refuse_nothing("encode reports")
     return tissue.used(reports), tissue.notes()
+
+
+def unread_documents(inputs: list[Path]) -> list[str]:
+    """A note on the documents and pictures in folders that are no `.pdf` or `.txt`, and are not read."""
+    names = sorted(
+        path.name
+        for folder in inputs
+        if folder.is_dir()
+        for path in folder.rglob("*")
+        if path.suffix.lower() in DOCUMENTS and not path.name.startswith((".", "~$"))
+    )
+    if not names:
+        return []
+    return [f"warning: {len(names):,} files are no .pdf or .txt: not read ({some(names)})"]
 
 
 def _of_folder(folder: Path, columns: Columns) -> list[Report]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from prime.errors import InputError
+from prime.cohort.patient_names import changed_by_spreadsheet
+from prime.errors import InputError, some
 from prime.files import read_text, sha256_text
 
 # BulkRNABert's list, common_gene_id.txt, recognised by its hash: its licence forbids commercial use, so it is
@@ -100,6 +101,24 @@ def refuse_twice(names: Sequence[str], source: str) -> None:
         if name in seen:
             raise InputError(f"{source}: gene {name!r} occurs twice; keep one (versions do not count)")
         seen.add(name)
+
+
+def refuse_no_genes(names: Sequence[str], source: str) -> None:
+    """Raise InputError for names that are no genes: symbols that a spreadsheet changed (`1-Mar`), and
+    columns of a matrix such as an age or an outcome among Ensembl ids.
+    """
+    changed = [name for name in names if changed_by_spreadsheet(name)]
+    if changed:
+        raise InputError(
+            f"{source}: {len(changed):,} genes are called {some(changed)}: a spreadsheet changed symbols such"
+            " as MARCH1 and SEPT2; restore them, or leave these genes out"
+        )
+    others = [n for n in names if not n.upper().startswith(("ENS", "ERCC", "N_", "__"))]
+    if others and 10 * len(others) < len(names) and not mostly_symbols(names):
+        raise InputError(
+            f"{source}: {some(others)} are no Ensembl ids as the other {len(names) - len(others):,} are; "
+            "leave them out (of a patient, nothing but expression belongs in the matrix)"
+        )
 
 
 def align(

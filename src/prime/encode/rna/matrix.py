@@ -1,5 +1,6 @@
 """Reading a matrix of expression, patients by genes or genes by patients, and bringing it to TPM."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from prime.cohort.cells import number
 from prime.cohort.tables import index_columns, patient_ids, read_table, require_columns
-from prime.encode.rna.genes import GeneList, align, base_id, mostly_symbols, refuse_twice
+from prime.encode.rna.genes import GeneList, align, base_id, mostly_symbols, refuse_no_genes, refuse_twice
 from prime.encode.rna.options import MatrixOptions
 from prime.encode.rna.symbols import read_symbols
 from prime.encode.rna.units import (
@@ -28,6 +30,8 @@ OF_GENES = (  # columns that describe the genes in the rows, and are no samples;
     "entrezid", "ensembl_id", "description", "cytoband", "chromosome", "start", "end", "length",
     "gene_length",
 )  # fmt: skip
+# reads that belong to no gene, as STAR and HTSeq count them
+COUNTED_OTHERWISE = re.compile(r"N_(?:unmapped|multimapping|noFeature|ambiguous)|__\w+")
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def read_matrix(path: Path, options: MatrixOptions, genes: GeneList | None) -> M
     table = read_table(path, "expression matrix", ids=named)
     table = table.drop(columns=[name for name in index_columns(table) if name not in named])
     id_column = _id_column(table, options, path)
-    labels = patient_ids(table[id_column], path, "expression matrix")
+    labels = _labels(table, id_column, path)
     rest = table.drop(columns=[id_column])
     text = [c for c, kind in rest.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
     about = [c for c in rest.columns if str(c).lower() in OF_GENES]
@@ -120,15 +124,30 @@ def read_matrix(path: Path, options: MatrixOptions, genes: GeneList | None) -> M
     in_rows = options.genes_in == "rows" if options.genes_in else _genes_in_rows(rows, columns, genes, path)
     unknown = [c for c in text if not (in_rows and c in about)]
     if unknown:
-        raise InputError(f"{path}: column {unknown[0]!r} holds text, not numbers; remove it")
+        cell = next((c for c in rest[unknown[0]] if not pd.isna(c) and number(c) is None), "")
+        raise InputError(
+            f"{path}: column {unknown[0]!r} holds {str(cell)!r:.40}, not a number; remove it, or write "
+            "decimals with a point"
+        )
     numbers = rest.drop(columns=list(dict.fromkeys([*text, *about])))
     values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
     samples, raw = (columns, rows) if in_rows else (rows, columns)
-    kept = [(i, base) for i, name in enumerate(raw) if (base := base_id(name)) is not None]
+    kept = [
+        (i, base)
+        for i, name in enumerate(raw)
+        if (base := base_id(name)) is not None and not COUNTED_OTHERWISE.fullmatch(name)
+    ]
     names = [base for _, base in kept]
+    refuse_no_genes(raw, str(path))
     refuse_twice(names, str(path))
     turned = values.T if in_rows else values
     return Matrix(samples, names, np.ascontiguousarray(turned[:, [i for i, _ in kept]]))
+
+
+def _labels(table: pd.DataFrame, id_column: str, path: Path) -> "pd.Series[str]":
+    """The names of the rows, of patients or genes. Raises InputError for an empty one."""
+    what = "the name of its patient or gene, or leave it out"
+    return patient_ids(table[id_column], path, "expression matrix", what)
 
 
 def _id_column(table: pd.DataFrame, options: MatrixOptions, path: Path) -> str:

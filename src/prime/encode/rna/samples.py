@@ -9,9 +9,11 @@ from prime.cohort.patient_names import patient_in
 from prime.cohort.tables import patient_ids, read_table, require_columns
 from prime.cohort.tissue import TUMOUR, TissueRule, sort_tissue
 from prime.encode.file_names import refuse_equal_names, refuse_unfit_id
-from prime.errors import InputError
+from prime.errors import InputError, some
 
 SUFFIXES = (".tsv", ".tsv.gz")
+OTHERS = (".txt", ".csv", ".counts", ".gz", ".xlsx", ".sf", ".results", ".parquet")
+NOT_COUNTS = ("annotations.txt", "manifest.txt")  # the GDC's own client writes these beside files
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -53,7 +55,19 @@ def star_files(
         )
     names = [path.name for path in found]
     owned = one_each(names, owners_of(names, pattern, str(folder)), rule, str(folder))
-    return {owner: found[place] for owner, place in owned.places.items()}, owned.notes
+    notes = [*owned.notes, *_of_other_kinds(folder)]
+    return {owner: found[place] for owner, place in owned.places.items()}, notes
+
+
+def _of_other_kinds(folder: Path) -> list[str]:
+    """A note on files that may hold expression and are not read."""
+    names = sorted(
+        path.name
+        for path in folder.rglob("*")
+        if path.name.lower().endswith(OTHERS) and not path.name.lower().endswith(SUFFIXES)
+        if path.name.lower() not in NOT_COUNTS and not path.name.startswith(".")
+    )
+    return [f"warning: {len(names):,} files are no .tsv: not read ({some(names)})"] if names else []
 
 
 def one_each(names: Sequence[str], owners: Sequence[str], rule: TissueRule, source: str) -> Owned:

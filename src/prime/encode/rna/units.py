@@ -25,6 +25,7 @@ UNITS = ("tpm", "counts", *LOGARITHMS)
 HIGHEST_LOG = 25.0  # log2(1 + 1e6) is 19.9; TPM and counts have far larger values
 LOWEST_ROW = 3e5  # of a patient's TPM over the genes of a nearly complete list, where others have more
 ROUNDING = 1e-3  # of logarithms
+NEAR_LEAST = 0.05  # of the least logarithm there is; with another offset there is another
 MANY_GENES = 20  # do not have the same value in a patient who expresses any
 
 Values = NDArray[np.float64]
@@ -120,7 +121,9 @@ def detect_unit(values: Values, source: str) -> tuple[str, str]:
 def _detect_negative(values: Values, lowest: float, source: str) -> tuple[str, str]:
     """log(offset + TPM) with an offset below 1."""
     for unit, (_, offset) in LOGARITHMS.items():
-        if offset < 1 and lowest >= _lowest(unit) - ROUNDING and values.shape[1] >= TELLING_GENES:
+        # of so many genes one is not expressed, and has the least value there is
+        near = -ROUNDING <= lowest - _lowest(unit) <= NEAR_LEAST
+        if offset < 1 and near and values.shape[1] >= TELLING_GENES:
             sums = _sums(values, unit)
             if _fits(sums):
                 reason = f"the least value is {lowest:.2f}, and turned back patients sum to {_span(sums)}"
