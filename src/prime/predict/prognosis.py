@@ -93,6 +93,13 @@ class Calibration:
         known = np.array([each.days for each in self.maps])
         return bent(days, curve, self.maps, np.exp(-self.hazard(known, pattern) * np.exp(risk)[:, None]))
 
+    def own_hazard(self, risk: Floats, days: Floats, pattern: str) -> Floats:
+        """Cumulative hazard (n,) of risks (n,), each at its own day (n,); NaN beyond the last end."""
+        if not self.maps:
+            return self.hazard(days, pattern) * np.exp(risk)
+        alone = (self.survival(risk[[i]], days[[i]], pattern)[0, 0] for i in range(len(risk)))
+        return -np.log(np.fromiter(alone, dtype=np.float64, count=len(risk)))
+
     def time_at(self, depth: float, risk: Floats, pattern: str) -> Floats:
         """Days (n,) by which the curves of risks (n,) have fallen by a depth; the last end where later."""
         if not self.maps:
