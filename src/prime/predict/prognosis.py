@@ -8,7 +8,7 @@ In one picture:
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import expit
@@ -130,6 +130,8 @@ class Prognosis:
         calibrations: by cancer type; that of ANYONE serves the others.
         bounds: by pattern, `lower_bounds.depth_quantiles`, or `label_quantiles` for a binary task.
         shifts: by "pattern>larger pattern", what a test adds to the risk.
+        network_spread: by pattern, standard deviation of a held-out patient's risk over networks that were
+            pretrained with other seeds (`learn.network_spread`); nothing where there is one network.
         competing: of a task with competing events; its risk is then that of the task's own event, others
             taken for censorings.
     """
@@ -141,6 +143,7 @@ class Prognosis:
     calibrations: dict[str, Calibration]
     bounds: dict[str, Floats]
     shifts: dict[str, Shift]
+    network_spread: dict[str, float] = field(default_factory=dict[str, float])
     competing: CompetingHead | None = None
 
     def of(self, population: Population, cache: EmbeddingCache) -> PatientFeatures:
@@ -162,13 +165,13 @@ class Prognosis:
         return result
 
     def risk_spread(self, x: Floats, types: Types, pattern: str) -> Floats:
-        """Standard deviation (n,) of the risk over bootstrap samples, of features x (n, p)."""
+        """Standard deviation (n,) of the risk over bootstrap samples and networks, of features x (n, p)."""
         result = np.empty(len(x))
         for calibration, rows in self.by_calibration(types):
             slope = float(calibration.scores[pattern].model.weight[0])
             draws = self.draws.scores(x[rows], types[rows])
             result[rows] = slope * draws.std(axis=1)
-        return result
+        return np.hypot(result, self.network_spread.get(pattern, 0.0))
 
 
 def pattern_of(keep: Flags, patterns: dict[str, tuple[bool, ...]]) -> str:
