@@ -20,6 +20,7 @@ from prime.store.store import Store
 from prime.validation.calibration_figure import calibration_figure
 from prime.validation.clinical import added_value, clinical_table
 from prime.validation.competing import UNLIKE, competing_rows, incidence_figure, read_competing
+from prime.validation.decisions import UNDEFINED, decision_rows, decision_table
 from prime.validation.labelled import from_landmark, read_labelled
 from prime.validation.performance import Draws
 from prime.validation.recalibrate import fit_recalibration, recalibrate
@@ -230,3 +231,16 @@ def test_incidence_is_counted_from_the_entry_on(work: Work, late: Store, tmp_pat
     assert (np.sum(last, axis=0) <= 1 + 1e-9).all()
     page = validate(work.model_dir, store, tmp_path, (0.5,), draws=Draws(0), competing="death")
     assert UNLIKE in page.read_text(encoding="utf-8")
+
+
+def test_a_net_benefit_without_a_value_says_why(work: Work, late: Store) -> None:
+    """One patient at risk from the beginning, who dies before the others enter."""
+    labelled = read_labelled(work.model, late)
+    first = labelled.time.argmin()
+    entry = np.full(len(labelled.time), labelled.time[first] + 1e-6)
+    kept = np.arange(len(entry)) == first
+    entry[first], event = 0.0, labelled.event | kept
+    emptied = replace(labelled, entry=np.minimum(entry, labelled.time * (1 - 1e-9)), event=event)
+    rows = decision_rows(emptied, np.full(len(entry), "all"), [HALF], Draws(0))
+    assert np.isnan(rows["treat_all"]).all()
+    assert decision_table(rows, late=True).notes == [UNDEFINED]

@@ -17,6 +17,10 @@ from prime.validation.performance import EVERYONE, Draws, horizon_name
 THRESHOLDS = np.round(np.arange(0.02, 0.81, 0.02), 2)
 SHOWN = (0.1, 0.2, 0.3, 0.5)
 DELAYED = ", at risk from the entry on; shares are of all patients, those who died before their entry too"
+UNDEFINED = (
+    "net benefit is undefined where those flagged are not followed up to the horizon or, with delayed entry,"
+    " the first of them at risk all died before others entered"
+)
 MIN_EVENTS = 20  # of a pattern that has a curve of its own
 
 
@@ -106,6 +110,7 @@ def decision_table(rows: pd.DataFrame, late: bool = False) -> Table:
         "are left out.",
         rows,
         display,
+        [UNDEFINED] if rows["net_benefit"].isna().any() else [],
     )
 
 
