@@ -226,10 +226,6 @@ def test_costs_of_a_method_that_fell_back_to_a_constant() -> None:
 def test_tasks_that_figures_would_not_show_are_refused(
     study_store: Store, study_config: Configure, tmp_path: Path
 ) -> None:
-    frame = study_store.patients
-    late = replace(study_store, patients=frame.assign(os_entry_days=0.5 * frame["os_time_days"]))
-    with pytest.raises(InputError, match="task os: delayed entry, which the tables and curves of studies"):
-        run([TOY], late, study_config(tasks=[{"name": "os", "endpoint": "os"}]), tmp_path)
     config = study_config(tasks=[{"name": "os", "endpoint": "os", "competing": ["death"]}])
     with pytest.raises(InputError, match="task os: competing events"):
         run([TOY], study_store, config, tmp_path)

@@ -41,7 +41,7 @@ def with_deaths(store: Store) -> Store:
 def test_the_event_that_came_first_counts(work: Work) -> None:
     store = with_deaths(work.store)
     labelled = read_labelled(work.model, store)
-    found = read_competing(labelled, store, "death")
+    _, found = read_competing(labelled, store, "death")
     frame = store.patients.iloc[labelled.rows]
     for i, (_, row) in enumerate(frame.iterrows()):
         died, first = row["death_event"] == 1, row["death_time_days"]
@@ -56,7 +56,7 @@ def test_the_event_that_came_first_counts(work: Work) -> None:
 def test_the_observed_risk_is_the_cumulative_incidence_of_lifelines(work: Work) -> None:
     store = with_deaths(work.store)
     labelled = read_labelled(work.model, store)
-    other = read_competing(labelled, store, "death")
+    _, other = read_competing(labelled, store, "death")
     rows = competing_rows(labelled, other, [200.0, 400.0], Draws(20, 0))
     fitted = AalenJohansenFitter(calculate_variance=False, seed=0).fit(
         other.time, other.cause, event_of_interest=1
@@ -84,7 +84,7 @@ def test_the_page_has_a_section_on_it(work: Work, tmp_path: Path) -> None:
 def test_curves_of_both_events_leave_room_for_those_free_of_either(work: Work) -> None:
     store = with_deaths(work.store)
     labelled = read_labelled(work.model, store)
-    figure = incidence_figure(labelled, read_competing(labelled, store, "death"))
+    figure = incidence_figure(*read_competing(labelled, store, "death"))
     last = [[series.y[-1] for series in panel.series] for panel in figure.panels]  # type: ignore[union-attr]
     assert np.shape(last) == (2, 3)
     assert (np.sum(last, axis=0) <= 1 + 1e-9).all()
@@ -153,12 +153,3 @@ def test_what_a_model_of_causes_is_not_judged_with(work: Work, of_causes: Path, 
             validate(of_causes, store, tmp_path, (1,), draws=Draws(0), **options)
     with pytest.raises(InputError, match="which is not recalibrated"):
         recalibrate(of_causes, store, tmp_path / "local")
-
-
-def test_delayed_entry_is_refused(work: Work, tmp_path: Path) -> None:
-    frame = work.store.patients.assign(os_entry_days=0.5 * work.store.patients["os_time_days"])
-    late = replace(work.store, patients=frame)
-    with pytest.raises(InputError, match="endpoint os has delayed entry, which a validation"):
-        validate(work.model_dir, late, tmp_path, (1,), draws=Draws(0))
-    with pytest.raises(InputError, match="endpoint os has delayed entry, which a validation"):
-        recalibrate(work.model_dir, late, tmp_path / "local")

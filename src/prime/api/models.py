@@ -216,7 +216,7 @@ def open_run(folder: str | Path) -> Run:
 def fit(
     cohort: Cohort, run: Run, out: str | Path, settings: Settings = None, *, task: str | None = None,
     cancer_types: Sequence[str] = ("all",), mode: str = "lp_shared", with_patients: bool = False,
-    accelerator: str = "auto",
+    other_seeds: Sequence[Run] = (), accelerator: str = "auto",
 ) -> PrimeModel:  # fmt: skip
     """Fit a model for use on a cohort; one that `out` already holds is opened.
 
@@ -229,6 +229,7 @@ def fit(
         cancer_types: to fit on.
         mode: lp_shared, lp_shared_annotated or lp_shared_clinical.
         with_patients: keep the labelled patients, so that similar ones can be named.
+        other_seeds: runs that differ from `run` in their seed alone, whose difference enters the intervals.
         accelerator: where to compute.
 
     Raises InputError as `prime fit` does.
@@ -236,7 +237,10 @@ def fit(
     device = device_of(accelerator)
     experiment, place = _experiment(cohort, settings), Path(out)
     types = tuple(cancer_types)
-    fit_model(cohort.store, experiment, run.folder, types, place, task, device, mode, with_patients)
+    fit_model(
+        cohort.store, experiment, run.folder, types, place, task, device, mode, with_patients,
+        [other.folder for other in other_seeds],
+    )  # fmt: skip
     return PrimeModel.from_pretrained(place)
 
 

@@ -35,6 +35,9 @@ def fit(
     task: Annotated[str | None, about("A task of the experiment (its first).", "NAME")] = None,
     mode: Annotated[Mode, about("What the head reads beside tokens and sources.")] = "lp_shared",
     with_patients: Annotated[bool, about("Keep the patients, to name similar ones.")] = False,
+    other_seeds: Annotated[
+        tuple[Path, ...], about("Pretraining runs of other seeds, for wider intervals.", "RUN")
+    ] = (),
     out: Annotated[Folder, about("The model folder.")],
     accelerator: Accelerator = "auto",
     precision: FitPrecision = None,
@@ -47,7 +50,7 @@ def fit(
     device = device_of(accelerator)
     fit_head(
         open_experiment_store(experiment), experiment, checkpoint, cohort_name, out, task, device, mode,
-        with_patients,
+        with_patients, other_seeds,
     )  # fmt: skip
     print(f"{out}: fitted; score new patients with prime predict --model {out}")
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from prime.arrays import Floats, Indices
 from prime.days import MONTH
+from prime.downstream.scoring import entry_of
 from prime.evaluation.competing_risks import aalen_johansen
 from prime.evaluation.product_limit import product_limit
 from prime.methods.statistics.cause_hazards import CauseHazards, fit_cause_hazards
@@ -91,7 +92,8 @@ def incidence_rows(
 
     Columns: `keys`, cause, months, n (patients whose prediction reaches so far), events (of the cause by
     then), incidence (Aalen-Johansen), one_minus_kaplan_meier (other events taken for censorings), predicted
-    (mean), observed_expected.
+    (mean), observed_expected. With delayed entry the last two have no value: who entered late had to be free
+    of events until then, so these patients are not those whose incidence is estimated.
 
     Args:
         predictions: rows of predictions.csv, a cohort and way of training at a time.
@@ -118,9 +120,9 @@ def _observed(frame: pd.DataFrame, number: int, name: str, months: float) -> dic
     if known.empty:
         return {"n": 0}
     time, cause = known["time_days"].to_numpy(dtype=np.float64), known[CAUSE].to_numpy(dtype=np.int64)
-    entry = known["entry_days"].to_numpy(dtype=np.float64) if "entry_days" in known else None
+    entry = entry_of(known)
     incidence = aalen_johansen(time, cause, max(number, int(cause.max())), entry).at(days)[number - 1, 0]
-    predicted = float(known[column].mean())
+    predicted = float(known[column].mean()) if entry is None else float("nan")
     return {
         "n": len(known),
         "events": int(((cause == number) & (time <= days[0])).sum()),

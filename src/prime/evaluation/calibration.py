@@ -21,7 +21,7 @@ from prime.evaluation.argument_checks import (
 from prime.evaluation.cox import cox_coefficient
 from prime.evaluation.logistic import logistic_constant, logistic_regression, separated
 from prime.evaluation.metrics import Score
-from prime.evaluation.product_limit import product_limit
+from prime.evaluation.product_limit import ProductLimit, product_limit
 
 _Z = float(ndtri(0.975))
 _ZERO_OR_ONE = "a predicted probability of exactly 0 or 1"
@@ -182,26 +182,31 @@ def survival_calibration_curve(
     probability: NDArray[np.floating],
     horizon: float,
     groups: int = 10,
+    entry: NDArray[np.floating] | None = None,
 ) -> CalibrationCurve:
     """Predicted and Kaplan-Meier risk of an event by the horizon, in groups by quantiles of the prediction.
 
     The interval is the log(-log) one with Greenwood's variance, undefined where the observed risk is 0 or
-    1. The observed risk is undefined in a group whose follow-up ends with a censoring before the horizon.
+    1. The observed risk is undefined in a group whose follow-up ends with a censoring before the horizon, and
+    in one whose early risk set died out before others entered.
 
     Args:
         time: (n,) in any one unit. event: (n,) bool, True = event observed.
         probability: (n,), predicted risk of an event by the horizon, 1 - S(horizon), within [0, 1].
         horizon: in the unit of time. groups: at least 1.
+        entry: (n,) delayed entry, before the time; None where all were under observation from the beginning.
 
     Raises:
         ValueError: shapes that disagree, event not bool, values not finite or outside [0, 1], groups < 1.
     """
     times, events = survival_arrays(time, event)
     chances = probability_vector(probability, len(times), "probability")
+    late = None if entry is None else entry_times(entry, times)
     by_then = events & (times <= horizon)
 
     def observe(rows: Flags) -> tuple[float, float, float, int]:
-        return (*_kaplan_meier_risk(times[rows], events[rows], horizon), int(by_then[rows].sum()))
+        curve = product_limit(times[rows], events[rows], entry=None if late is None else late[rows])
+        return (*_risk_by(curve, horizon), int(by_then[rows].sum()))
 
     return _curve(chances, groups, observe)
 
@@ -232,9 +237,8 @@ def _share(labels: Flags) -> tuple[float, float, float]:
     return share, max(0.0, centre - half), min(1.0, centre + half)
 
 
-def _kaplan_meier_risk(times: Floats, events: Flags, horizon: float) -> tuple[float, float, float]:
+def _risk_by(curve: ProductLimit, horizon: float) -> tuple[float, float, float]:
     """Risk by the horizon with its interval."""
-    curve = product_limit(times, events)
     alive = float(curve.at(np.array([horizon]))[0])
     if not 0 < alive < 1:
         return 1.0 - alive, float("nan"), float("nan")

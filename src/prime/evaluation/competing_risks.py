@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from prime.arrays import Floats
 from prime.evaluation.argument_checks import cause_vector, entry_times, finite_vector
-from prime.evaluation.product_limit import at_risk_at
+from prime.evaluation.product_limit import at_risk_at, died_out
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,17 @@ class CumulativeIncidence:
     hazard: Floats
 
     def at(self, times: NDArray[np.floating]) -> Floats:
-        """(C, q) incidence at any times (q,); NaN beyond the last time while somebody is free of events."""
+        """(C, q) incidence at any times (q,); NaN beyond the last time while somebody is free of events.
+
+        With delayed entry NaN also from where an early risk set died out, though others were followed later.
+        """
         asked = np.asarray(times, dtype=np.float64)
         if not len(self.times):
             return np.full((len(self.incidence), *asked.shape), np.nan)
         steps = np.concatenate([np.zeros((len(self.incidence), 1)), self.incidence], axis=1)
         found = steps[:, np.searchsorted(self.times, asked, side="right")]
         beyond = (asked > self.times[-1]) & (self.survival[-1] > 0)
-        return np.where(beyond, np.nan, found)
+        return np.where(beyond | (asked >= died_out(self.times, self.survival)), np.nan, found)
 
 
 def aalen_johansen(

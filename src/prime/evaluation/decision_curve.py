@@ -16,9 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prime.arrays import Flags, Floats
-from prime.evaluation.argument_checks import bool_vector, finite_vector, probability_vector, survival_arrays
+from prime.evaluation.argument_checks import (
+    bool_vector,
+    entry_times,
+    finite_vector,
+    probability_vector,
+    survival_arrays,
+)
 from prime.evaluation.competing_risks import aalen_johansen
-from prime.evaluation.product_limit import product_limit
+from prime.evaluation.product_limit import population_size, product_limit
 
 ROUNDING = 1e-12  # of shares of patients
 
@@ -80,7 +86,7 @@ def decision_curve(
     """
     labels = bool_vector(label, "label")
     chances = probability_vector(probability, len(labels), "probability")
-    return _curve(chances, thresholds, lambda rows: float(labels[rows].mean()))
+    return _curve(chances, thresholds, lambda rows: float(labels[rows].mean()), _count)
 
 
 def survival_decision_curve(
@@ -89,26 +95,33 @@ def survival_decision_curve(
     probability: NDArray[np.floating],
     horizon: float,
     thresholds: NDArray[np.floating],
+    entry: NDArray[np.floating] | None = None,
 ) -> DecisionCurve:
     """Decision curve of a predicted risk by a horizon, with the events among the flagged by Kaplan-Meier.
 
-    Undefined at a threshold whose flagged patients are not followed up to the horizon.
+    Undefined at a threshold whose flagged patients are not followed up to the horizon. With delayed entry the
+    shares are those of all patients, whom those who died before their entry belong to: the flagged are more
+    of them than of the patients who were seen (`product_limit.population_size`).
 
     Args:
         time: (n,) in any one unit. event: (n,) bool, True = event observed.
         probability: (n,), predicted risk of an event by the horizon, within [0, 1].
         horizon: in the unit of time.
         thresholds: (q,), in [0, 1).
+        entry: (n,) delayed entry, before the time; None where all were under observation from the beginning.
 
     Raises:
         ValueError: as `decision_curve`; a time that is not finite.
     """
     times, events = survival_arrays(time, event)
     chances = probability_vector(probability, len(times), "probability")
-    at = np.array([horizon])
-    return _curve(
-        chances, thresholds, lambda rows: 1.0 - float(product_limit(times[rows], events[rows]).at(at)[0])
-    )
+    late, at = None if entry is None else entry_times(entry, times), np.array([horizon])
+
+    def risk(rows: Flags) -> float:
+        own = None if late is None else late[rows]
+        return 1.0 - float(product_limit(times[rows], events[rows], entry=own).at(at)[0])
+
+    return _curve(chances, thresholds, risk, _size(times, events, late))
 
 
 def competing_decision_curve(
@@ -118,6 +131,7 @@ def competing_decision_curve(
     horizon: float,
     thresholds: NDArray[np.floating],
     of: int = 1,
+    entry: NDArray[np.floating] | None = None,
 ) -> DecisionCurve:
     """The same where other events compete: events of cause `of` among the flagged by Aalen-Johansen.
 
@@ -127,33 +141,47 @@ def competing_decision_curve(
     times = finite_vector(time, None, "time")
     chances = probability_vector(probability, len(times), "probability")
     causes, at = max(of, int(np.max(cause, initial=0))), np.array([horizon])
-    return _curve(
-        chances,
-        thresholds,
-        lambda rows: float(aalen_johansen(times[rows], cause[rows], causes).at(at)[of - 1, 0]),
-    )
+    late = None if entry is None else entry_times(entry, times)
+
+    def risk(rows: Flags) -> float:
+        own = None if late is None else late[rows]
+        return float(aalen_johansen(times[rows], cause[rows], causes, own).at(at)[of - 1, 0])
+
+    return _curve(chances, thresholds, risk, _size(times, cause > 0, late))
+
+
+def _count(rows: Flags) -> float:
+    return float(rows.sum())
+
+
+def _size(times: Floats, events: Flags, entry: Floats | None) -> Callable[[Flags], float]:
+    """How many patients some stand for."""
+    if entry is None:
+        return _count
+    return lambda rows: population_size(times[rows], events[rows], entry[rows])
 
 
 def _curve(
-    chances: Floats, thresholds: NDArray[np.floating], risk: Callable[[Flags], float]
+    chances: Floats,
+    thresholds: NDArray[np.floating],
+    risk: Callable[[Flags], float],
+    size: Callable[[Flags], float],
 ) -> DecisionCurve:
-    """`risk` gives the share of patients with the event among some, at least one."""
+    """`risk` gives the share of patients with the event among some, at least one; `size` their number."""
     limits = finite_vector(thresholds, None, "thresholds")
     if ((limits < 0) | (limits >= 1)).any():
         raise ValueError("thresholds must be in [0, 1)")
     shares = np.full((3, len(limits)), np.nan)
     overall = risk(np.ones(len(chances), dtype=np.bool_)) if len(chances) else float("nan")
-    known: dict[int, float] = {
-        len(chances): overall,
-        0: 0.0,
-    }  # who is flagged follows from how many
+    known = {len(chances): (1.0, overall), 0: (0.0, 0.0)}  # who is flagged follows from how many
     for k, limit in enumerate(limits if len(chances) else ()):
         rows = chances >= limit
         count = int(rows.sum())
         if count not in known:
-            known[count] = risk(rows)
-        share = count / len(chances)
-        shares[:, k] = share, known[count] * share, (1.0 - known[count]) * share
+            flagged = size(rows)
+            known[count] = flagged / (flagged + size(~rows)), risk(rows)
+        share, among = known[count]
+        shares[:, k] = share, among * share, (1.0 - among) * share
     odds = limits / (1.0 - limits)
     flagged, true_positive, false_positive = shares
     benefit = true_positive - odds * false_positive

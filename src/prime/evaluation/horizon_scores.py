@@ -1,6 +1,7 @@
 """What a predicted risk by a horizon is worth, with censoring: the metrics of a validation. Pure functions.
 
-Censoring weights come from the patients themselves, as in a validation there are no others.
+Censoring weights come from the patients themselves, as in a validation there are no others. With delayed
+entry they do not hold, and what rests on them has no value.
 """
 
 from collections.abc import Callable
@@ -8,12 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prime.arrays import Flags, Floats
+from prime.arrays import Flags, Floats, Indices
 from prime.evaluation.calibration import survival_calibration_slope
 from prime.evaluation.metrics import Score, concordance
 from prime.evaluation.product_limit import product_limit
 from prime.evaluation.smooth_calibration import smooth_survival_calibration
-from prime.evaluation.survival_metrics import brier_score, ipcw_concordance, time_dependent_auc
+from prime.evaluation.survival_metrics import (
+    DELAYED_ENTRY,
+    brier_score,
+    ipcw_concordance,
+    time_dependent_auc,
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,10 @@ class HorizonCases:
         risk: (n,), higher = worse.
         chance: (n,) predicted risk of an event by the horizon, within [0, 1].
         horizon: days.
+        entry: (n,) delayed entry in days, before the time; None where all were under observation from the
+            beginning.
+        expected: (n,) with delayed entry, the events predicted while under observation: the cumulative hazard
+            from the entry to the end of follow-up or the horizon, 0 for who enters later.
     """
 
     time: Floats
@@ -33,6 +43,8 @@ class HorizonCases:
     risk: Floats
     chance: Floats
     horizon: float
+    entry: Floats | None = None
+    expected: Floats | None = None
 
     @property
     def events(self) -> int:
@@ -43,11 +55,13 @@ class HorizonCases:
         """The value as a score; `reason` counts where it is NaN."""
         return Score(value, len(self.time), self.events, reason if np.isnan(value) else None)
 
-    def take(self, rows: Flags) -> "HorizonCases":
+    def take(self, rows: Flags | Indices) -> "HorizonCases":
         """Some of the patients."""
         return HorizonCases(
-            self.time[rows], self.event[rows], self.risk[rows], self.chance[rows], self.horizon
-        )
+            self.time[rows], self.event[rows], self.risk[rows], self.chance[rows], self.horizon,
+            None if self.entry is None else self.entry[rows],
+            None if self.expected is None else self.expected[rows],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,12 +84,30 @@ class HorizonMetric:
 
 
 def observed_expected(cases: HorizonCases) -> Score:
-    """Kaplan-Meier risk at the horizon over the mean predicted one: above 1 the predictions are too low."""
+    """Kaplan-Meier risk at the horizon over the mean predicted one: above 1 the predictions are too low.
+
+    With delayed entry the events over those expected under observation: who is seen late had to live until
+    then, so the patients are not those whose risk Kaplan-Meier estimates. Source: Crowson, Atkinson and
+    Therneau, "Assessing calibration of prognostic risk scores", Stat. Methods Med. Res. 2016.
+    """
+    if cases.expected is not None:
+        total = float(cases.expected.sum())
+        value = cases.events / total if total > 0 else float("nan")
+        return cases.score(value, "nobody, or no event expected")
     expected = float(cases.chance.mean()) if len(cases.chance) else float("nan")
     if not expected > 0:
         return cases.score(float("nan"), "nobody, or no predicted risk above 0")
     alive = product_limit(cases.time, cases.event).at(np.array([cases.horizon]))
     return cases.score((1.0 - float(alive[0])) / expected, "follow-up ends before the horizon")
+
+
+def _weighted(of: Callable[[HorizonCases], Score]) -> Callable[[HorizonCases], Score]:
+    """A metric that is weighted for censoring, undefined with delayed entry."""
+
+    def score(cases: HorizonCases) -> Score:
+        return of(cases) if cases.entry is None else cases.score(float("nan"), DELAYED_ENTRY)
+
+    return score
 
 
 def horizon_brier(cases: HorizonCases) -> Score:
@@ -101,7 +133,7 @@ def horizon_auc(cases: HorizonCases) -> Score:
 
 
 def _slope(cases: HorizonCases) -> Score:
-    return survival_calibration_slope(cases.time, cases.event, 1.0 - cases.chance, cases.horizon)
+    return survival_calibration_slope(cases.time, cases.event, 1.0 - cases.chance, cases.horizon, cases.entry)
 
 
 def _uno(cases: HorizonCases) -> Score:
@@ -111,7 +143,9 @@ def _uno(cases: HorizonCases) -> Score:
 
 def _smooth(name: str) -> Callable[[HorizonCases], Score]:
     def score(cases: HorizonCases) -> Score:
-        found = smooth_survival_calibration(cases.time, cases.event, cases.chance, cases.horizon)
+        found = smooth_survival_calibration(
+            cases.time, cases.event, cases.chance, cases.horizon, entry=cases.entry
+        )
         return cases.score(float(getattr(found, name)), found.reason or "")
 
     return score
@@ -126,11 +160,13 @@ def _brier(cases: HorizonCases, chance: Floats) -> float:
 
 
 HORIZON_METRICS = (
-    HorizonMetric("c_index", "Harrell's C", 1.0, lambda c: concordance(c.time, c.event, c.risk)),
-    HorizonMetric("ipcw_c_index", "Uno's C by the horizon", 1.0, _uno, brief=False),
-    HorizonMetric("auc", "AUC at the horizon", 1.0, horizon_auc),
-    HorizonMetric("brier", "Brier score", 0.0, horizon_brier, brief=False),
-    HorizonMetric("scaled_brier", "scaled Brier score", 1.0, scaled_brier),
+    HorizonMetric(
+        "c_index", "Harrell's C", 1.0, lambda c: concordance(c.time, c.event, c.risk, entry=c.entry)
+    ),
+    HorizonMetric("ipcw_c_index", "Uno's C by the horizon", 1.0, _weighted(_uno), brief=False),
+    HorizonMetric("auc", "AUC at the horizon", 1.0, _weighted(horizon_auc)),
+    HorizonMetric("brier", "Brier score", 0.0, _weighted(horizon_brier), brief=False),
+    HorizonMetric("scaled_brier", "scaled Brier score", 1.0, _weighted(scaled_brier)),
     HorizonMetric("observed_expected", "observed / expected", 1.0, observed_expected),
     HorizonMetric("calibration_slope", "calibration slope", 1.0, _slope),
     HorizonMetric("ici", "ICI", 0.0, _smooth("ici"), brief=False),

@@ -13,6 +13,8 @@ from scipy.special import ndtri
 from prime.arrays import Floats
 from prime.evaluation.argument_checks import check_level, entry_times, survival_arrays
 
+_ROUNDING = 1e-12  # by which a curve that has fallen to zero may lie above it
+
 
 @dataclass(frozen=True)
 class ProductLimit:
@@ -29,14 +31,17 @@ class ProductLimit:
     variance: Floats
 
     def at(self, times: NDArray[np.floating]) -> Floats:
-        """The curve at any times, same shape; NaN beyond the last time unless it has reached zero there."""
+        """The curve at any times, same shape; NaN beyond the last time unless it has reached zero there.
+
+        With delayed entry NaN also from where an early risk set died out, though others were followed later.
+        """
         asked = np.asarray(times, dtype=np.float64)
         if not len(self.times):
             return np.full(asked.shape, np.nan)
         steps = np.concatenate([[1.0], self.curve])
         found = steps[np.searchsorted(self.times, asked, side="right")]
         beyond = (asked > self.times[-1]) & (self.curve[-1] > 0)
-        return np.where(beyond, np.nan, found)
+        return np.where(beyond | (asked >= died_out(self.times, self.curve)), np.nan, found)
 
     def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
         """Low and high end (k,) of a pointwise interval by Greenwood's variance of log(-log(curve)).
@@ -63,6 +68,32 @@ def at_risk_at(times: NDArray[np.floating], at: Floats, entry: Floats | None = N
     if entry is not None:
         here -= len(times) - np.searchsorted(np.sort(entry), at, side="left")
     return here
+
+
+def died_out(times: Floats, curve: Floats) -> float:
+    """The time from which a curve (k,) is zero although later times (k,) follow, else infinity.
+
+    It comes with delayed entry alone: all who were at risk died before others entered, and from then on the
+    curve says nothing of those.
+    """
+    gone = np.flatnonzero(curve[:-1] <= _ROUNDING)
+    return float(times[gone[0]]) if len(gone) else np.inf
+
+
+def population_size(
+    time: NDArray[np.floating], event: NDArray[np.bool_], entry: NDArray[np.floating]
+) -> float:
+    """How many patients there were for the n who were seen: those who died before their entry were not.
+
+    A patient is seen with the probability to outlive the entry, so counts one over it: the sum of
+    1 / S(entry) with the product-limit S of these patients. It is n where nobody entered late, and NaN where
+    S died out before an entry. Entry must not depend on survival. Source: Wang, "Nonparametric estimation
+    from cross-sectional survival data", JASA 1991.
+
+    Args:
+        time, event, entry: (n,) as for `product_limit`.
+    """
+    return float((1.0 / product_limit(time, event, entry=entry).at(entry)).sum())
 
 
 def product_limit(

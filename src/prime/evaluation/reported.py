@@ -16,7 +16,12 @@ from prime.evaluation.calibration import Calibration, binary_calibration, surviv
 from prime.evaluation.d_calibration import d_calibration
 from prime.evaluation.metrics import Score, auroc, concordance
 from prime.evaluation.step_curves import own_time_survival, step_survival
-from prime.evaluation.survival_metrics import integrated_brier_score, ipcw_concordance, time_dependent_auc
+from prime.evaluation.survival_metrics import (
+    DELAYED_ENTRY,
+    integrated_brier_score,
+    ipcw_concordance,
+    time_dependent_auc,
+)
 
 Kind = Literal["survival", "binary"]
 Scope = Literal["fold", "cohort"]
@@ -98,7 +103,6 @@ class Metric:
     primary: bool = False
 
 
-_DELAYED = "delayed entry: weights for censoring do not hold"
 _ONE_BIN = "a single time bin, which is open: there is no survival curve"
 
 
@@ -114,7 +118,7 @@ def _of_curve(
         weighs = weighted and fold.entry is not None
         if len(fold.inner_edges) and not weighs:
             return score(fold)
-        reason = _DELAYED if weighs else _ONE_BIN
+        reason = DELAYED_ENTRY if weighs else _ONE_BIN
         return Score(float("nan"), len(fold.time), int(fold.event.sum()), reason)
 
     return {"survival": scored}
@@ -123,7 +127,7 @@ def _of_curve(
 def _uno(fold: FoldPredictions) -> Score:
     """Uno's C with the training patients' censoring."""
     if fold.entry is not None:
-        return Score(float("nan"), len(fold.time), int(fold.event.sum()), _DELAYED)
+        return Score(float("nan"), len(fold.time), int(fold.event.sum()), DELAYED_ENTRY)
     return ipcw_concordance(*fold.followed, fold.risk)
 
 

@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from prime.arrays import Floats
-from prime.evaluation.argument_checks import bool_vector, probability_vector, survival_arrays
+from prime.evaluation.argument_checks import (
+    bool_vector,
+    entry_times,
+    probability_vector,
+    survival_arrays,
+)
 from prime.evaluation.cox import breslow_hazard, partial_likelihood
 from prime.evaluation.logistic import logistic_likelihood
 from prime.evaluation.newton import Derivatives, finite_maximum
@@ -84,6 +89,7 @@ def smooth_survival_calibration(
     probability: NDArray[np.floating],
     horizon: float,
     knots: int = 3,
+    entry: NDArray[np.floating] | None = None,
 ) -> SmoothCalibration:
     """Of a predicted risk by a horizon: Cox regression on a spline of log(-log(1 - risk)).
 
@@ -93,6 +99,7 @@ def smooth_survival_calibration(
         time: (n,) in any one unit. event: (n,) bool, True = event observed.
         probability: (n,), predicted risk of an event by the horizon, within [0, 1].
         horizon: in the unit of time. knots: 3, 4 or 5.
+        entry: (n,) delayed entry, before the time; who enters at the horizon or later is left out.
 
     Raises:
         ValueError: shapes that disagree, event not bool, a time that is not finite, a probability outside
@@ -100,6 +107,10 @@ def smooth_survival_calibration(
     """
     times, events = survival_arrays(time, event)
     chances = probability_vector(probability, len(times), "probability")
+    late = None if entry is None else entry_times(entry, times)
+    if late is not None:
+        kept = late < horizon
+        times, events, chances, late = times[kept], events[kept], chances[kept], late[kept]
     beyond = int((times > horizon).sum())
     times, events = np.minimum(times, horizon), events & (times <= horizon)
     by_then = int(events.sum())
@@ -108,11 +119,11 @@ def smooth_survival_calibration(
         return _undefined(len(times), by_then, reason)
 
     def fit(basis: Floats) -> Callable[[Floats], Floats] | None:
-        likelihood = partial_likelihood(basis, times, events)
+        likelihood = partial_likelihood(basis, times, events, entry=late)
         weight = _maximum(likelihood, basis.shape[1])
         if weight is None:
             return None
-        hazard = float(breslow_hazard(basis @ weight, times, events, np.array([horizon]))[0])
+        hazard = float(breslow_hazard(basis @ weight, times, events, np.array([horizon]), late)[0])
         return lambda at: -np.expm1(-hazard * np.exp(at @ weight))
 
     return _smooth(chances, lambda p: np.log(-np.log1p(-p)), fit, knots, by_then)

@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc, ndtr, ndtri
 
-from prime.evaluation.argument_checks import check_level, finite_vector, follow_up_times, sized_bool_vector
+from prime.evaluation.argument_checks import (
+    check_level,
+    entry_times,
+    finite_vector,
+    follow_up_times,
+    sized_bool_vector,
+)
 from prime.evaluation.cox import cox_coefficient
 from prime.evaluation.kaplan_meier import numbers_at_risk
 
@@ -103,6 +109,7 @@ def log_rank(
     event: NDArray[np.bool_],
     high: NDArray[np.bool_],
     strata: NDArray[np.generic] | None = None,
+    entry: NDArray[np.floating] | None = None,
 ) -> LogRank:
     """Log-rank test of the high-risk against the low-risk group, one degree of freedom.
 
@@ -116,21 +123,24 @@ def log_rank(
         event: (n,) bool, True = event observed.
         high: (n,) bool, as `high_risk` gives it.
         strata: (n,) of any type that compares equal; None for none.
+        entry: (n,) delayed entry, before the time: each is at risk in (entry, time].
 
     Returns:
         The test; NaN with a reason where a group is empty, there are no events, or no event fell at a time
         when both groups were at risk.
 
     Raises:
-        ValueError: shapes that disagree, event or high not bool, or a time that is negative or not finite.
+        ValueError: shapes that disagree, event or high not bool, a time that is negative or not finite, or an
+            entry that is not before its time.
     """
     times, events, groups, labels = _grouped(time, event, high, strata)
+    late = np.full(len(times), -1.0) if entry is None else entry_times(entry, times)
     n, total = len(times), int(events.sum())
     reason = _degenerate(events, groups)
     if reason is not None:
         return LogRank(_NAN, _NAN, n, total, reason)
     excess = variance = 0.0
-    for counts in _by_stratum(times, events, groups, labels):
+    for counts in _by_stratum(times, events, groups, labels, late):
         share = counts.at_risk_high / counts.at_risk
         excess += float((counts.events_high - counts.events * share).sum())
         several = np.maximum(counts.at_risk - 1.0, 1.0)  # with one patient at risk the share is 0 or 1
@@ -149,6 +159,7 @@ def hazard_ratio(
     high: NDArray[np.bool_],
     strata: NDArray[np.generic] | None = None,
     level: float = 0.95,
+    entry: NDArray[np.floating] | None = None,
 ) -> HazardRatio:
     """Hazard ratio of the high-risk group by a Cox model with that one covariate, ties by Efron's method.
 
@@ -159,6 +170,7 @@ def hazard_ratio(
     Args:
         time, event, high, strata: as for `log_rank`; each stratum has its own baseline hazard.
         level: coverage of the interval, in (0, 1).
+        entry: (n,) delayed entry, before the time.
 
     Returns:
         The ratio; NaN with a reason where a group is empty, there are no events, the groups are perfectly
@@ -169,10 +181,11 @@ def hazard_ratio(
     """
     times, events, groups, labels = _grouped(time, event, high, strata)
     check_level(level)
+    late = None if entry is None else entry_times(entry, times)
     reason = _degenerate(events, groups)
     if reason is not None:
         return HazardRatio(_NAN, _NAN, _NAN, _NAN, reason)
-    found = cox_coefficient(groups.astype(np.float64), times, events, labels)
+    found = cox_coefficient(groups.astype(np.float64), times, events, labels, late)
     if found.lack is not None:
         return HazardRatio(_NAN, _NAN, _NAN, _NAN, _LACKS[found.lack])
     reach = float(ndtri((1.0 + level) / 2.0)) * found.error
@@ -197,17 +210,23 @@ def _by_stratum(
     event: NDArray[np.bool_],
     high: NDArray[np.bool_],
     labels: NDArray[np.generic],
+    entry: NDArray[np.float64],
 ) -> Generator[_EventTimes]:
     for label in np.unique(labels):
         rows = labels == label
-        yield _event_times(time[rows], event[rows], high[rows])
+        yield _event_times(time[rows], event[rows], high[rows], entry[rows])
 
 
-def _event_times(time: NDArray[np.float64], event: NDArray[np.bool_], high: NDArray[np.bool_]) -> _EventTimes:
+def _event_times(
+    time: NDArray[np.float64],
+    event: NDArray[np.bool_],
+    high: NDArray[np.bool_],
+    entry: NDArray[np.float64],
+) -> _EventTimes:
     at, position = np.unique(time[event], return_inverse=True)
     return _EventTimes(
-        at_risk=numbers_at_risk(time, at).astype(np.float64),
-        at_risk_high=numbers_at_risk(time[high], at).astype(np.float64),
+        at_risk=numbers_at_risk(time, at, entry).astype(np.float64),
+        at_risk_high=numbers_at_risk(time[high], at, entry[high]).astype(np.float64),
         events=np.bincount(position, minlength=len(at)).astype(np.float64),
         events_high=np.bincount(position[high[event]], minlength=len(at)).astype(np.float64),
     )

@@ -27,6 +27,7 @@ from prime.evaluation.metrics import Score
 from prime.evaluation.product_limit import product_limit
 
 _CHUNK = 1 << 22  # pairs compared at once; bounds the memory for large cohorts
+DELAYED_ENTRY = "delayed entry: weights for censoring do not hold"  # why there is no value
 _UNTRAINED = "no events among the training patients"
 _OUTSIDE = "an event outside the follow-up of the training patients"
 

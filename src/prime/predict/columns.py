@@ -19,7 +19,7 @@ def month_name(months: float) -> str:
 def risk_interval(
     model: FittedModel, patients: Patients, rows: Indices, x: Floats, pattern: str, level: float
 ) -> Floats:
-    """Half the width (n,) of an interval of the risk: bootstrap of the head, and what is missing."""
+    """Half the width (n,) of an interval of the risk: bootstrap of the head, networks, what is missing."""
     variance = model.prognosis.risk_spread(x, patients.types[rows], pattern) ** 2
     missing = model.prognosis.shifts.get(f"{pattern}>all")
     if missing is not None:

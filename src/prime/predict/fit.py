@@ -6,6 +6,8 @@ their part, so neither is flattered.
 """
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from prime.model.checkpoint import MANIFEST, WEIGHTS, Checkpoint, load_checkpoin
 from prime.parsing import read_json
 from prime.precision import resolved
 from prime.predict.kept_patients import KeptPatients, keep_patients
-from prime.predict.learn import Labelled, Scores
+from prime.predict.learn import Labelled, Scores, network_spread
 from prime.predict.learner import FOLDS, Learner
 from prime.predict.model_folder import HEAD, FittedModel, HeadDescription, load_model, save_model
 from prime.provenance import source_digest
@@ -39,7 +41,8 @@ from prime.store.store import Store
 from prime.store.vectors import covariate_columns
 
 CPU = torch.device("cpu")
-WITH_PATIENTS = "with_patients"  # in the manifest
+WITH_PATIENTS, NETWORKS = "with_patients", "other_networks"  # in the manifest
+SAME = ("model", "pretrain", "clip", "scaling")  # settings that networks of several seeds share
 
 
 def choose_members(store: Store, outcome: Outcome, names: tuple[str, ...]) -> tuple[Indices, tuple[str, ...]]:
@@ -152,19 +155,23 @@ def fit(
     device: torch.device = CPU,
     mode: str = "lp_shared",
     with_patients: bool = False,
+    other_seeds: Sequence[Path] = (),
 ) -> FittedModel:
     """Fit a task's head on all usable patients of these cancer types, or `("all",)`; save it in `out`.
 
     `config.evaluate` gives the task (the first where none is named) and the settings of the head
     (`probe.shared`). A model that `out` already holds is returned as it is. `with_patients`: the folder also
     holds ids, outcomes and components of the labelled patients, so that similar ones can be named.
+    `other_seeds`: pretraining runs that differ from `checkpoint` in their seed alone; how far the risks of
+    held-out patients lie apart between them enters the intervals, the risks stay those of `checkpoint`.
 
     Raises InputError for an unknown cohort, task, mode or endpoint, too few patients or events, a checkpoint
-    of other inputs, or a folder that holds another model.
+    of other inputs, runs that differ in more than their seed, or a folder that holds another model.
     """
     trained = load_checkpoint(checkpoint)
     require_same_inputs(trained.model.inputs, input_spec(store), str(store.path))
     require_same_origin(trained.manifest, store, str(checkpoint))
+    others = _other_networks(store, trained, other_seeds)
     task = _choose_task(config, task_name)
     _require_mode(store, mode)
     outcome = read_outcome(store, task)
@@ -172,6 +179,8 @@ def fit(
     facts = _fingerprint(store, config, task, trained, cohorts, mode)
     if with_patients:
         facts[WITH_PATIENTS] = True
+    if others:
+        facts[NETWORKS] = [other.manifest[DIGESTS][WEIGHTS] for other in others]
     if _already_there(out, facts):
         return load_model(out)
     probe = config.evaluate.probe
@@ -180,6 +189,9 @@ def fit(
     labelled = learner.labelled(members, training)
     _require_cross_validation(labelled)
     prognosis, risks = learner.learn(labelled)
+    if others:
+        spread = network_spread([risks, *(_held_out(learner, other, members, training) for other in others)])
+        prognosis = replace(prognosis, network_spread=spread)
     description = _description(store, probe, task, cohorts, mode, device)
     ranges = {name: training_range(store, name, members) for name in store.sources}
     kept = _kept(learner, labelled, members, training) if with_patients else None
@@ -198,6 +210,33 @@ def fit(
     }
     save_model(out, model, manifest)
     return model
+
+
+def _other_networks(store: Store, trained: Checkpoint, runs: Sequence[Path]) -> list[Checkpoint]:
+    """Networks of the same settings and other seeds. Raises InputError for one that is not."""
+    found: list[Checkpoint] = []
+    for folder in runs:
+        other = load_checkpoint(folder)
+        require_same_inputs(other.model.inputs, input_spec(store), str(folder))
+        require_same_origin(other.manifest, store, str(folder))
+        differing = [key for key in SAME if other.config.get(key) != trained.config.get(key)]
+        if differing:
+            raise InputError(
+                f"--other-seeds {folder}: its settings of {', '.join(differing)} are not those of"
+                " --checkpoint; give runs of prime pretrain that differ in their seed alone"
+            )
+        if any(
+            other.manifest[DIGESTS][WEIGHTS] == each.manifest[DIGESTS][WEIGHTS] for each in (trained, *found)
+        ):
+            raise InputError(f"--other-seeds {folder}: the same network as one before; give each run once")
+        found.append(other)
+    return found
+
+
+def _held_out(learner: Learner, network: Checkpoint, members: Indices, training: Indices) -> Scores:
+    """Held-out risks with another network."""
+    other = replace(learner, checkpoint=network)
+    return other.learn(other.labelled(members, training), draws=0)[1]
 
 
 def _description(

@@ -1,5 +1,6 @@
 """Learning a prognosis: the head, its bootstrap, and what held-out scores say of every pattern."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -113,6 +114,23 @@ def learn(labelled: Labelled, fit: FitHead, draws: int, seed: int) -> tuple[Prog
     bounds = {pattern: _bound(labelled, bare, risks[pattern], pattern) for pattern in labelled.patterns}
     shifts = _shifts(labelled, risks)
     return replace(bare, bounds=bounds, shifts=shifts, competing=competing), risks
+
+
+def network_spread(risks: Sequence[Scores]) -> dict[str, float]:
+    """By pattern, the standard deviation of a held-out patient's risk over networks.
+
+    The square root of the mean over patients of the variance (divisor K - 1) of K risks, one of each network:
+    the part of the risk that follows from the seed of pretraining, the same for all patients of a pattern.
+
+    Args:
+        risks: of K >= 2 networks, the same patients scored by heads that were fitted without them; by pattern
+            (P,), NaN where there is none.
+    """
+    found: dict[str, float] = {}
+    for pattern, first in risks[0].items():
+        values = np.stack([each[pattern] for each in risks])[:, ~np.isnan(first)]
+        found[pattern] = float(np.sqrt(values.var(axis=0, ddof=1).mean())) if values.size else 0.0
+    return found
 
 
 # Scores of patients whom a head was fitted without ----------------------------------------------------------

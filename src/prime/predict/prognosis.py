@@ -8,7 +8,7 @@ In one picture:
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import expit
@@ -93,6 +93,13 @@ class Calibration:
         known = np.array([each.days for each in self.maps])
         return bent(days, curve, self.maps, np.exp(-self.hazard(known, pattern) * np.exp(risk)[:, None]))
 
+    def own_hazard(self, risk: Floats, days: Floats, pattern: str) -> Floats:
+        """Cumulative hazard (n,) of risks (n,), each at its own day (n,); NaN beyond the last end."""
+        if not self.maps:
+            return self.hazard(days, pattern) * np.exp(risk)
+        alone = (self.survival(risk[[i]], days[[i]], pattern)[0, 0] for i in range(len(risk)))
+        return -np.log(np.fromiter(alone, dtype=np.float64, count=len(risk)))
+
     def time_at(self, depth: float, risk: Floats, pattern: str) -> Floats:
         """Days (n,) by which the curves of risks (n,) have fallen by a depth; the last end where later."""
         if not self.maps:
@@ -123,6 +130,8 @@ class Prognosis:
         calibrations: by cancer type; that of ANYONE serves the others.
         bounds: by pattern, `lower_bounds.depth_quantiles`, or `label_quantiles` for a binary task.
         shifts: by "pattern>larger pattern", what a test adds to the risk.
+        network_spread: by pattern, standard deviation of a held-out patient's risk over networks that were
+            pretrained with other seeds (`learn.network_spread`); nothing where there is one network.
         competing: of a task with competing events; its risk is then that of the task's own event, others
             taken for censorings.
     """
@@ -134,6 +143,7 @@ class Prognosis:
     calibrations: dict[str, Calibration]
     bounds: dict[str, Floats]
     shifts: dict[str, Shift]
+    network_spread: dict[str, float] = field(default_factory=dict[str, float])
     competing: CompetingHead | None = None
 
     def of(self, population: Population, cache: EmbeddingCache) -> PatientFeatures:
@@ -155,13 +165,13 @@ class Prognosis:
         return result
 
     def risk_spread(self, x: Floats, types: Types, pattern: str) -> Floats:
-        """Standard deviation (n,) of the risk over bootstrap samples, of features x (n, p)."""
+        """Standard deviation (n,) of the risk over bootstrap samples and networks, of features x (n, p)."""
         result = np.empty(len(x))
         for calibration, rows in self.by_calibration(types):
             slope = float(calibration.scores[pattern].model.weight[0])
             draws = self.draws.scores(x[rows], types[rows])
             result[rows] = slope * draws.std(axis=1)
-        return result
+        return np.hypot(result, self.network_spread.get(pattern, 0.0))
 
 
 def pattern_of(keep: Flags, patterns: dict[str, tuple[bool, ...]]) -> str:

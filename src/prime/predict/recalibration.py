@@ -32,7 +32,8 @@ def rescaled(prognosis: Prognosis, intercept: float, slope: float) -> Prognosis:
         name: Shift(slope * each.intercept, each.slope, slope * each.residual)
         for name, each in prognosis.shifts.items()
     }
-    return replace(prognosis, calibrations=calibrations, shifts=shifts)
+    spread = {pattern: slope * value for pattern, value in prognosis.network_spread.items()}
+    return replace(prognosis, calibrations=calibrations, shifts=shifts, network_spread=spread)
 
 
 def _score(score: CalibratedScore, intercept: float, slope: float) -> CalibratedScore:

@@ -99,7 +99,7 @@ def read_outcome(store: Store, task: TaskConfig) -> Outcome:
     if task.horizon_days is not None:
         if entry is not None:
             reasons[NOT_YET] = np.nan_to_num(entry) > 0
-            _require_label(task, reasons)
+            require_label(task, reasons[NOT_YET])
             entry = None
         event, known = horizon_label(np.nan_to_num(time_days), event, task.horizon_days)
         reasons[f"censored within {task.horizon_days:g} days"] = ~known
@@ -174,8 +174,9 @@ def _from_landmark(
     return time, late, kept | ~known
 
 
-def _require_label(task: TaskConfig, reasons: dict[str, Any]) -> None:
-    if task.landmark_days is None and reasons[NOT_YET].any():
+def require_label(task: TaskConfig, late: Flags) -> None:
+    """Raise InputError for a label at a horizon, without a landmark, where patients (P,) entered late."""
+    if task.landmark_days is None and late.any():
         raise InputError(
             f"task {task.name}: endpoint {task.endpoint} has delayed entry, and who is seen later than others"
             f" had to live until then; a label within {task.horizon_days:g} days can't account for that:"

@@ -11,6 +11,7 @@ import pandas as pd
 
 from prime.arrays import Flags, Floats
 from prime.days import MONTH
+from prime.downstream.scoring import entry_of
 from prime.evaluation.lower_bounds import (
     death_weights,
     depth_at,
@@ -63,9 +64,9 @@ def read_curves(predictions: pd.DataFrame) -> Curves:
 def weights_of(predictions: pd.DataFrame) -> Floats:
     """Of deaths (n,), within each cohort."""
     weight = np.zeros(len(predictions))
-    time, event = _outcome(predictions)
+    (time, event), entry = _outcome(predictions), entry_of(predictions)
     for rows in predictions.groupby("cohort").indices.values():
-        weight[rows] = death_weights(time[rows], event[rows])
+        weight[rows] = death_weights(time[rows], event[rows], None if entry is None else entry[rows])
     return weight
 
 

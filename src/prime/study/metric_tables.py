@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from prime.downstream.scoring import curve_columns, score_cohorts
+from prime.downstream.scoring import curve_columns, entry_of, score_cohorts
 from prime.evaluation.calibration import calibration_curve, survival_calibration_curve
 from prime.evaluation.reported import LEVEL, REPORTED
 from prime.evaluation.step_curves import step_survival
@@ -115,7 +115,7 @@ def _curve(frame: pd.DataFrame, task: TaskConfig) -> Series:
             at = step_survival(edges, survival, np.array([HORIZON]), interpolate=True)
             chance[part.index] = 1 - at[:, 0]
         time, event = frame["time_days"].to_numpy(np.float64), frame["event"].to_numpy(dtype=bool)
-        found = survival_calibration_curve(time, event, chance.to_numpy(), HORIZON)
+        found = survival_calibration_curve(time, event, chance.to_numpy(), HORIZON, entry=entry_of(frame))
     defined = ~np.isnan(found.predicted)
     return Series(
         label, found.predicted[defined], found.observed[defined], found.low[defined], found.high[defined],

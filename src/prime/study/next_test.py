@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.special import expit
 
 from prime.arrays import Flags, Floats
+from prime.downstream.scoring import ENTRY, entry_of
 from prime.evaluation.metrics import concordance_within
 from prime.evaluation.next_test import Shift, best_first, chance_of_crossing, fit_shift, most_uncertain
 from prime.render.tables import Table, cell
@@ -43,7 +44,8 @@ class Pair:
 
     Attributes:
         without, having: names of patterns; the second has one modality more.
-        table: patient_id, cohort, fold, seed, time_days, event, and the risks `now` and `then`.
+        table: patient_id, cohort, fold, seed, time_days, event, with delayed entry entry_days, and the risks
+            `now` and `then`.
     """
 
     without: str
@@ -54,8 +56,9 @@ class Pair:
 def pairs(predictions: pd.DataFrame, patterns: dict[str, tuple[bool, ...]]) -> Iterator[Pair]:
     """Every pattern with one test more, on those who have all of the larger one."""
     keys = ["patient_id", "cohort", "fold", "seed"]
+    outcome = ["time_days", "event", *([] if entry_of(predictions) is None else [ENTRY])]
     risk = predictions.assign(value=log_hazards(predictions)).pivot(
-        index=[*keys, "time_days", "event"], columns="pattern", values="value"
+        index=[*keys, *outcome], columns="pattern", values="value"
     )
     single = {flags.index(True): name for name, flags in patterns.items() if sum(flags) == 1}
     for small, few in patterns.items():
@@ -128,7 +131,7 @@ def _concordance(table: pd.DataFrame, tested: Flags) -> float:
     risk = np.where(tested, table["then"], table["now"])
     strata = table.groupby(["cohort", "fold", "seed"]).ngroup().to_numpy()
     time, event = table["time_days"].to_numpy(dtype=np.float64), table["event"].to_numpy(dtype=bool)
-    return concordance_within(time, event, risk, strata).value
+    return concordance_within(time, event, risk, strata, entry=entry_of(table)).value
 
 
 # The tables -------------------------------------------------------------------------------------------------

@@ -99,14 +99,12 @@ def run_studies(
 
 
 def _require_plain_tasks(context: Context) -> None:
-    """Raise InputError for tasks whose delayed entry or competing events figures would not show."""
+    """Raise InputError for tasks whose competing events figures would not show."""
     for task in context.config.evaluate.tasks:
-        late = f"{task.endpoint}_entry_days" in context.store.patients.columns
-        if late or task.competing:
-            what = "delayed entry" if late else "competing events"
+        if task.competing:
             raise InputError(
-                f"task {task.name}: {what}, which the tables and curves of studies don't take into account;"
-                " use prime evaluate, or leave the task out"
+                f"task {task.name}: competing events, which the tables and curves of studies don't take into"
+                " account; use prime evaluate, or leave the task out"
             )
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from prime.downstream.scoring import entry_of
 from prime.evaluation.metrics import Score, concordance_within
 from prime.render.tables import Table, cell
 from prime.settings.evaluation import TaskConfig
@@ -29,7 +30,8 @@ def concordance_of(predictions: pd.DataFrame, groups: list[str], binary: bool) -
     event = predictions["event"].to_numpy(dtype=bool)
     time = np.where(event, 1.0, 2.0) if binary else predictions["time_days"].to_numpy(dtype=np.float64)
     strata = predictions.groupby(groups, sort=False).ngroup().to_numpy()
-    return concordance_within(time, event, predictions["risk"].to_numpy(dtype=np.float64), strata)
+    risk, entry = predictions["risk"].to_numpy(dtype=np.float64), None if binary else entry_of(predictions)
+    return concordance_within(time, event, risk, strata, entry=entry)
 
 
 def site_of(store: Store) -> dict[str, str]:

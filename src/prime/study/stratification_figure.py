@@ -7,16 +7,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prime.days import YEAR
+from prime.downstream.fit import SHARED_MODES
+from prime.downstream.scoring import entry_of
 from prime.evaluation.kaplan_meier import kaplan_meier, numbers_at_risk
 from prime.evaluation.stratification import hazard_ratio, high_risk, log_rank
 from prime.render.figure import AtRisk, Figure, Panel, Series
 from prime.render.tables import ABSENT, Table
 from prime.settings.evaluation import TaskConfig
+from prime.splits.outcomes import read_outcome
 from prime.study.arms import Arm
-from prime.study.context import Context, Output, Results, Study
+from prime.study.context import MODES, Context, Output, Results, Study
 
 COLOURS = {"low risk": "#0072B2", "high risk": "#D55E00"}
-MODES = {
+GROUPINGS = {
     "within_fold": "median of the fold's own test risks; log-rank and Cox stratified by fold",
     "pooled": "one median of all test risks pooled over folds, as in the paper",
 }
@@ -27,12 +30,18 @@ def survival_tasks(context: Context) -> list[TaskConfig]:
     return [task for task in context.config.evaluate.tasks if task.horizon_days is None]
 
 
+def head_of(context: Context) -> str:
+    """`lp`, or where patients of a task came under observation late a head that knows of it."""
+    late = (read_outcome(context.store, task).entry_days is not None for task in survival_tasks(context))
+    return SHARED_MODES[0] if any(late) else "lp"
+
+
 def arms(context: Context) -> list[Arm]:
-    """Pretrained LP of the survival tasks."""
+    """A pretrained head for the survival tasks."""
     tasks = [task.model_dump(mode="json") for task in survival_tasks(context)]
     if not tasks:
         return []
-    return [context.probe_arm(evaluate={"modes": ["lp"], "tasks": tasks})]
+    return [context.probe_arm(evaluate={"modes": [head_of(context)], "tasks": tasks})]
 
 
 def held_out(results: Results, task: TaskConfig) -> pd.DataFrame:
@@ -44,9 +53,10 @@ def held_out(results: Results, task: TaskConfig) -> pd.DataFrame:
 def _compare(frame: pd.DataFrame, mode: str) -> tuple[NDArray[np.bool_], dict[str, Any]]:
     """Who is at high risk, and the tests of the two groups."""
     time, event = frame["time_days"].to_numpy(np.float64), frame["event"].to_numpy(dtype=bool)
-    fold = frame["fold"].to_numpy() if mode == "within_fold" else None
+    fold, entry = frame["fold"].to_numpy() if mode == "within_fold" else None, entry_of(frame)
     high = high_risk(frame["risk"].to_numpy(np.float64), fold)
-    test, ratio = log_rank(time, event, high, fold), hazard_ratio(time, event, high, fold)
+    test = log_rank(time, event, high, fold, entry)
+    ratio = hazard_ratio(time, event, high, fold, entry=entry)
     return high, {
         "cohort": frame["cohort"].iloc[0], "grouping": mode, "n_high": int(high.sum()),
         "n_low": int((~high).sum()), "events_high": int(event[high].sum()),
@@ -70,13 +80,14 @@ def ratio_text(row: dict[str, Any] | pd.Series) -> str:
 
 def _panel(frame: pd.DataFrame, high: NDArray[np.bool_], row: dict[str, Any]) -> Panel:
     years = frame["time_days"].to_numpy(np.float64) / YEAR
-    event = frame["event"].to_numpy(dtype=bool)
+    event, entry = frame["event"].to_numpy(dtype=bool), entry_of(frame)
     end = float(np.quantile(years, 0.98))
     ticks = np.arange(0.0, end + 1e-9, 1.0 if end <= 6 else 2.0 if end <= 12 else 4.0)
     series: list[Series] = []
     counts: dict[str, Any] = {}
     for label, chosen in (("low risk", ~high), ("high risk", high)):
-        curve = kaplan_meier(years[chosen], event[chosen])
+        late = None if entry is None else entry[chosen] / YEAR
+        curve = kaplan_meier(years[chosen], event[chosen], entry=late)
         shown = curve.times <= end
         censored = years[chosen & ~event & (years <= end)]
         series.append(
@@ -85,7 +96,7 @@ def _panel(frame: pd.DataFrame, high: NDArray[np.bool_], row: dict[str, Any]) ->
                 kind="step", censored=np.sort(censored), colour=COLOURS[label],
             )
         )  # fmt: skip
-        counts[label] = numbers_at_risk(years[chosen], ticks)
+        counts[label] = numbers_at_risk(years[chosen], ticks, late)
     return Panel(
         str(row["cohort"]), "years", "surviving", tuple(series), x_ticks=ticks, y_range=(0.0, 1.0),
         notes=(f"HR {ratio_text(row)}, log-rank {p_text(row['log_rank_p'])}",),
@@ -97,10 +108,11 @@ def build(context: Context, results: Results) -> Output:
     """A panel a cohort for both groupings, and the tests as a table."""
     tables: list[Table] = []
     figures: list[Figure] = []
+    head = MODES[head_of(context)]
     for task in survival_tasks(context):
         frame = held_out(results, task)
         rows: list[dict[str, Any]] = []
-        for mode, meaning in MODES.items():
+        for mode, meaning in GROUPINGS.items():
             panels: list[Panel] = []
             for _, part in frame.groupby("cohort", sort=False):
                 high, row = _compare(part, mode)
@@ -111,7 +123,7 @@ def build(context: Context, results: Results) -> Output:
                     f"kaplan_meier_{task.name}_{mode}",
                     f"Fig. 2: {task.name} by predicted risk ({mode.replace('_', ' ')} median)",
                     f"Kaplan-Meier curves of held-out test patients with 95% intervals, cut at the {meaning}."
-                    " Ticks: censored. Pretrained LP, first seed, whatever each patient has.",
+                    f" Ticks: censored. Pretrained {head}, first seed, whatever each patient has.",
                     tuple(panels),
                     columns=min(3, len(panels)),
                 )
@@ -134,7 +146,7 @@ def _tests(task: TaskConfig, rows: pd.DataFrame) -> Table:
     return Table(
         f"risk_groups_{task.name}",
         f"Fig. 2, its tests: high against low risk, {task.name}",
-        "Groupings: " + "; ".join(f"{m.replace('_', ' ')}: {text}" for m, text in MODES.items()) + ".",
+        "Groupings: " + "; ".join(f"{m.replace('_', ' ')}: {text}" for m, text in GROUPINGS.items()) + ".",
         rows,
         display,
     )

@@ -28,9 +28,9 @@ def calibration_figure(labelled: Labelled, horizons: Sequence[float]) -> Figure:
 
 def _panel(labelled: Labelled, days: float) -> Panel:
     cases, _ = labelled.cases(days)
-    smooth = smooth_survival_calibration(cases.time, cases.event, cases.chance, days)
+    smooth = smooth_survival_calibration(cases.time, cases.event, cases.chance, days, entry=cases.entry)
     groups = max(1, min(MOST_GROUPS, len(cases.time) // PER_GROUP))
-    points = survival_calibration_curve(cases.time, cases.event, cases.chance, days, groups)
+    points = survival_calibration_curve(cases.time, cases.event, cases.chance, days, groups, cases.entry)
     note = smooth.reason or f"ICI {smooth.ici:.3f}, E50 {smooth.e50:.3f}, E90 {smooth.e90:.3f}"
     ends = np.array([0.0, 1.0])
     return Panel(

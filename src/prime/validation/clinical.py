@@ -68,8 +68,9 @@ def cross_validated(covariates: Floats, labelled: Labelled, seed: int) -> tuple[
         train, test = fold != k, fold == k
         for name, x in (("clinical", covariates), ("both", _with_risk(covariates, labelled.risk))):
             design = fit_design(x[train])
+            late = None if labelled.entry is None else labelled.entry[train]
             weight = fit_cox(
-                design(x[train]), labelled.time[train], labelled.event[train], PENALTY * train.sum()
+                design(x[train]), labelled.time[train], labelled.event[train], PENALTY * train.sum(), late
             )
             risks[name][test] = design(x[test]) @ weight
     return fold, risks
@@ -79,7 +80,7 @@ def _rows(labelled: Labelled, fold: Indices, risks: dict[str, Floats], draws: Dr
     found = {
         name: bootstrap_draws(
             "concordance",
-            [CohortPredictions(fold, labelled.event, risk, labelled.time)],
+            [CohortPredictions(fold, labelled.event, risk, labelled.time, labelled.entry)],
             max(1, draws.replicates),
             draws.seed,
         )
@@ -106,8 +107,9 @@ def added_value(covariates: Floats, labelled: Labelled) -> tuple[float, float]:
     heights: list[float] = []
     for x in (covariates, _with_risk(covariates, labelled.risk)):
         features = fit_design(x)(x)
-        weight = fit_cox(features, labelled.time, labelled.event, 1e-6)
-        heights.append(partial_likelihood(features, labelled.time, labelled.event)(weight).value)
+        weight = fit_cox(features, labelled.time, labelled.event, 1e-6, labelled.entry)
+        likelihood = partial_likelihood(features, labelled.time, labelled.event, entry=labelled.entry)
+        heights.append(likelihood(weight).value)
     statistic = max(0.0, 2.0 * (heights[1] - heights[0]))
     return statistic, float(chdtrc(1, statistic))
 

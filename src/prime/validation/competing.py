@@ -12,10 +12,10 @@ import pandas as pd
 
 from prime.arrays import Flags, Floats, Indices
 from prime.errors import InputError
-from prime.evaluation.competing_risks import aalen_johansen
+from prime.evaluation.competing_risks import CumulativeIncidence, aalen_johansen
 from prime.evaluation.decision_curve import competing_decision_curve
 from prime.evaluation.metrics import Score, bootstrap_interval
-from prime.evaluation.product_limit import product_limit
+from prime.evaluation.product_limit import died_out, product_limit
 from prime.render.figure import Figure, Panel, Series
 from prime.render.tables import ABSENT, Table
 from prime.store.store import Store
@@ -24,6 +24,7 @@ from prime.validation.labelled import Labelled
 from prime.validation.performance import YEAR, Draws, horizon_name
 
 EVENT, OTHER = 1, 2
+UNLIKE = "delayed entry: who entered late had to be free of events until then, so these patients differ"
 THIRDS = ("lowest third of predicted risk", "middle third", "highest third")
 COLOURS = ("#009E73", "#0072B2", "#D55E00")  # of the thirds, observed and predicted
 
@@ -36,26 +37,37 @@ class Competing:
         endpoint: the name of the competing one.
         time: (n,) days to whichever came first, or to the end of follow-up.
         cause: (n,) int64: 0 censored, 1 the model's event, 2 the competing one.
+        entry: (n,) days at which each came under observation; None where all did at the beginning.
     """
 
     endpoint: str
     time: Floats
     cause: Indices
+    entry: Floats | None = None
+
+    def take(self, rows: Indices | Flags) -> "Competing":
+        """Some of the patients."""
+        entry = None if self.entry is None else self.entry[rows]
+        return Competing(self.endpoint, self.time[rows], self.cause[rows], entry)
+
+    def incidence(self) -> CumulativeIncidence:
+        """Of both events, by Aalen-Johansen."""
+        return aalen_johansen(self.time, self.cause, OTHER, self.entry)
 
     @classmethod
     def of_model(cls, labelled: Labelled) -> "Competing":
         """Of a model of competing events; those that compete with its own are one."""
         assert labelled.causes is not None
         cause = np.minimum(labelled.causes.cause, OTHER)
-        return cls(" or ".join(labelled.causes.names[1:]), labelled.time, cause)
+        return cls(" or ".join(labelled.causes.names[1:]), labelled.time, cause, labelled.entry)
 
 
-def read_competing(labelled: Labelled, store: Store, endpoint: str) -> Competing:
-    """The competing events of the labelled patients.
+def read_competing(labelled: Labelled, store: Store, endpoint: str) -> tuple[Labelled, Competing]:
+    """The competing events of the labelled patients, and who they are.
 
     A competing event counts where it comes before the model's event, or by the end of follow-up for it: what
-    came later is not known to have come first. Raises InputError for an endpoint that the cohort lacks, the
-    model's own, and one that never comes first.
+    came later is not known to have come first. Who had it before the entry is left out. Raises InputError for
+    an endpoint that the cohort lacks, the model's own, and one that never comes first.
     """
     if endpoint not in store.endpoints or endpoint == labelled.task.endpoint:
         others = ", ".join(name for name in store.endpoints if name != labelled.task.endpoint)
@@ -70,34 +82,43 @@ def read_competing(labelled: Labelled, store: Store, endpoint: str) -> Competing
     if not first.any():
         raise InputError(f"--competing {endpoint}: it comes first for nobody; nothing competes")
     cause = np.where(first, OTHER, np.where(labelled.event, EVENT, 0)).astype(np.int64)
-    return Competing(endpoint, np.where(first, when, labelled.time), cause)
+    found = Competing(endpoint, np.where(first, when, labelled.time), cause, labelled.entry)
+    if found.entry is None:
+        return labelled, found
+    kept = found.entry < found.time
+    return labelled.take(kept, f"{endpoint} before the entry"), found.take(kept)
 
 
 def competing_rows(
     labelled: Labelled, other: Competing, horizons: Sequence[float], draws: Draws
 ) -> pd.DataFrame:
-    """Observed and predicted risk at each horizon."""
+    """Observed and predicted risk at each horizon.
+
+    With delayed entry the mean predicted risk has no value: who entered late had to be free of events until
+    then, so the patients are not those whose incidence is estimated.
+    """
     rows: list[dict[str, object]] = []
     for days in horizons:
         chance = first_chance(labelled, days)
         known = ~np.isnan(chance)
-        time, cause, predicted = other.time[known], other.cause[known], chance[known]
-        ratio = _ratio(time, cause, predicted, days)
+        mine, predicted = other.take(known), chance[known]
+        ratio = _ratio(mine, predicted, days).value
         low = high = float("nan")
         if draws.replicates and not np.isnan(ratio):
             interval = bootstrap_interval(
-                lambda t, c, p, at=days: Score(_ratio(t, c, p, at), len(t), 0),
-                time, cause, predicted, replicates=draws.replicates, seed=draws.seed,
+                lambda who, of=mine, p=predicted, at=days: _ratio(of.take(who), p[who], at),
+                np.arange(len(predicted)), replicates=draws.replicates, seed=draws.seed,
             )  # fmt: skip
             low, high = interval.low, interval.high
-        by_then = time <= days
+        by_then = mine.time <= days
         rows.append(
             {
-                "horizon_days": days, "n": len(time), "events": int((by_then & (cause == EVENT)).sum()),
-                "competing": int((by_then & (cause == OTHER)).sum()),
-                "incidence": _incidence(time, cause, days),
-                "one_minus_kaplan_meier": _censored_risk(time, cause, days),
-                "predicted": float(predicted.mean()), "observed_expected": ratio, "low": low, "high": high,
+                "horizon_days": days, "n": len(predicted),
+                "events": int((by_then & (mine.cause == EVENT)).sum()),
+                "competing": int((by_then & (mine.cause == OTHER)).sum()),
+                "incidence": _incidence(mine, days), "one_minus_kaplan_meier": _censored_risk(mine, days),
+                "predicted": _mean_predicted(mine, predicted), "observed_expected": ratio, "low": low,
+                "high": high, "reason": "" if other.entry is None else UNLIKE,
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
@@ -111,17 +132,23 @@ def first_chance(labelled: Labelled, days: float) -> Floats:
     return labelled.chance(days) if labelled.causes is None else labelled.causes.at(days)[:, 0]
 
 
-def _incidence(time: Floats, cause: Indices, days: float) -> float:
-    return float(aalen_johansen(time, cause, OTHER).at(np.array([days]))[EVENT - 1, 0])
+def _incidence(other: Competing, days: float) -> float:
+    return float(other.incidence().at(np.array([days]))[EVENT - 1, 0])
 
 
-def _censored_risk(time: Floats, cause: Indices, days: float) -> float:
+def _censored_risk(other: Competing, days: float) -> float:
     """The risk with competing events taken for censorings."""
-    return 1.0 - float(product_limit(time, cause == EVENT).at(np.array([days]))[0])
+    found = product_limit(other.time, other.cause == EVENT, entry=other.entry)
+    return 1.0 - float(found.at(np.array([days]))[0])
 
 
-def _ratio(time: Floats, cause: Indices, predicted: Floats, days: float) -> float:
-    return _incidence(time, cause, days) / float(predicted.mean())
+def _mean_predicted(other: Competing, predicted: Floats) -> float:
+    return float(predicted.mean()) if other.entry is None else float("nan")
+
+
+def _ratio(other: Competing, predicted: Floats, days: float) -> Score:
+    ratio = _incidence(other, days) / _mean_predicted(other, predicted)
+    return Score(ratio, len(predicted), 0)
 
 
 def competing_table(rows: pd.DataFrame, task: str, endpoint: str, of_causes: bool = False) -> Table:
@@ -151,6 +178,7 @@ def competing_table(rows: pd.DataFrame, task: str, endpoint: str, of_causes: boo
         + (" This model predicts which event comes first." if of_causes else ""),
         rows,
         display,
+        [f"predicted, observed / expected: {why}" for why in dict.fromkeys(rows["reason"]) if why],
     )
 
 
@@ -187,7 +215,7 @@ def _predicted(
     labelled: Labelled, rows: Flags, cause: int, end: float, look: tuple[str, str]
 ) -> list[Series]:
     """The mean predicted incidence of the model's event, or of the others together, at half years."""
-    if labelled.causes is None:
+    if labelled.causes is None or labelled.entry is not None:
         return []
     days, found = labelled.causes.days[::2], labelled.causes.incidence[rows][:, :, ::2]
     parts = found[:, 0] if cause == EVENT else found[:, 1:].sum(axis=1)
@@ -197,9 +225,9 @@ def _predicted(
 
 
 def _curve(other: Competing, rows: Flags, cause: int, end: float, look: tuple[str, str]) -> Series:
-    found = aalen_johansen(other.time[rows], other.cause[rows], OTHER)
+    found = other.take(rows).incidence()
     years = found.times / YEAR
-    shown = years <= end
+    shown = (years <= end) & (found.times < died_out(found.times, found.survival))
     return Series(
         look[0],
         np.append(0.0, years[shown]),
@@ -216,8 +244,9 @@ def competing_decision_figure(labelled: Labelled, other: Competing, horizons: Se
         chance = first_chance(labelled, days)
         known = ~np.isnan(chance)
         found = competing_decision_curve(
-            other.time[known], other.cause[known], chance[known], days, THRESHOLDS, EVENT
-        )
+            other.time[known], other.cause[known], chance[known], days, THRESHOLDS, EVENT,
+            None if other.entry is None else other.entry[known],
+        )  # fmt: skip
         x = 100 * found.threshold
         everybody = np.where(found.treat_all < -0.05, np.nan, found.treat_all)
         series = (

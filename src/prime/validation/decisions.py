@@ -16,6 +16,11 @@ from prime.validation.performance import EVERYONE, Draws, horizon_name
 
 THRESHOLDS = np.round(np.arange(0.02, 0.81, 0.02), 2)
 SHOWN = (0.1, 0.2, 0.3, 0.5)
+DELAYED = ", at risk from the entry on; shares are of all patients, those who died before their entry too"
+UNDEFINED = (
+    "net benefit is undefined where those flagged are not followed up to the horizon or, with delayed entry,"
+    " the first of them at risk all died before others entered"
+)
 MIN_EVENTS = 20  # of a pattern that has a curve of its own
 
 
@@ -59,7 +64,9 @@ def _rows(cases: HorizonCases, pattern: str, draws: Draws) -> pd.DataFrame:
 
 
 def _curve(cases: HorizonCases) -> DecisionCurve:
-    return survival_decision_curve(cases.time, cases.event, cases.chance, cases.horizon, THRESHOLDS)
+    return survival_decision_curve(
+        cases.time, cases.event, cases.chance, cases.horizon, THRESHOLDS, cases.entry
+    )
 
 
 def _interval(cases: HorizonCases, draws: Draws) -> tuple[Floats, Floats]:
@@ -69,19 +76,15 @@ def _interval(cases: HorizonCases, draws: Draws) -> tuple[Floats, Floats]:
     generator, n = np.random.default_rng(draws.seed), len(cases.time)
     drawn = np.empty((draws.replicates, len(THRESHOLDS)))
     for place in range(draws.replicates):
-        rows = generator.integers(0, n, n)
-        again = HorizonCases(
-            cases.time[rows], cases.event[rows], cases.risk[rows], cases.chance[rows], cases.horizon
-        )
-        drawn[place] = _curve(again).net_benefit
+        drawn[place] = _curve(cases.take(generator.integers(0, n, n))).net_benefit
     ends = np.full((2, len(THRESHOLDS)), np.nan)
     able = ~np.isnan(drawn).all(axis=0)
     ends[:, able] = np.nanquantile(drawn[:, able], [0.025, 0.975], axis=0)
     return ends[0], ends[1]
 
 
-def decision_table(rows: pd.DataFrame) -> Table:
-    """Net benefit at a few thresholds, and the numbers needed."""
+def decision_table(rows: pd.DataFrame, late: bool = False) -> Table:
+    """Net benefit at a few thresholds, and the numbers needed; `late` with delayed entry."""
     shown: dict[tuple[str, str, str], dict[str, str]] = {}
     for _, row in rows[rows["threshold"].isin(SHOWN)].iterrows():
         key = (horizon_name(row["horizon_days"]), str(row["pattern"]), f"{100 * row['threshold']:g} %")
@@ -103,9 +106,11 @@ def decision_table(rows: pd.DataFrame) -> Table:
         "Net benefit per patient of acting on those whose predicted risk reaches the threshold, with a 95% "
         "bootstrap interval. Above both: less that of the better of acting on everybody and on nobody; "
         "predicted for one more event: patients to be predicted for a net gain of one event acted on. "
-        f"Censoring by Kaplan-Meier. Patterns with fewer than {MIN_EVENTS} events are left out.",
+        f"Censoring by Kaplan-Meier{DELAYED if late else ''}. Patterns with fewer than {MIN_EVENTS} events "
+        "are left out.",
         rows,
         display,
+        [UNDEFINED] if rows["net_benefit"].isna().any() else [],
     )
 
 

@@ -19,7 +19,7 @@ from prime.predict.predict import score_patients
 from prime.predict.prognosis import Calibration
 from prime.sealed import DIGESTS
 from prime.settings.evaluation import TaskConfig
-from prime.splits.outcomes import read_outcome
+from prime.splits.outcomes import BY_LANDMARK, NOT_YET, read_outcome, require_label
 from prime.store.manifest import PATIENTS
 from prime.store.store import Store
 
@@ -38,6 +38,7 @@ class Labelled:
         rows: (n,) their positions in the store.
         time, event: (n,) follow-up in days; True = event observed. A task with a horizon is judged by its
             endpoint's follow-up too, so that nobody censored before the horizon is lost.
+        entry: (n,) days at which each came under observation; None where all did at the beginning.
         left_out: how many patients were left out for each reason, in order.
         landmark: days from which time is counted, for those followed beyond; predictions are conditional.
         causes: of a model of competing events, what came first and what it predicts; None for others.
@@ -49,6 +50,7 @@ class Labelled:
     time: Floats
     event: Flags
     left_out: dict[str, int]
+    entry: Floats | None = None
     landmark: float = 0.0
     causes: "LabelledCauses | None" = None
 
@@ -84,23 +86,55 @@ class Labelled:
             found[rows] = 1.0 - alive[:, 1] / alive[:, 0]
         return found
 
-    def followed(self) -> tuple[Floats, Flags, Floats]:
-        """Follow-up cut off where curves end: time, event, and the hazard expected by then; (n,) each."""
-        time, event, expected = self.time.copy(), self.event.copy(), np.empty(len(self.time))
+    def take(self, kept: Flags, reason: str) -> "Labelled":
+        """Some of the patients (n,); why the others are left out."""
+        causes = self.causes
+        return replace(
+            self,
+            table=self.table[kept].reset_index(drop=True),
+            rows=self.rows[kept],
+            time=self.time[kept],
+            event=self.event[kept],
+            left_out={**self.left_out, reason: int((~kept).sum())},
+            entry=None if self.entry is None else self.entry[kept],
+            causes=None if causes is None else causes.take(kept),
+        )
+
+    def hazard(self, start: Floats, end: Floats) -> Floats:
+        """(n,) predicted cumulative hazard between two days of each patient (n,); NaN where it ends before.
+
+        For a task without a horizon.
+        """
+        found = np.empty(len(self.time))
         for calibration, pattern, rows in self.parts():
-            end = calibration.ends[-1] - self.landmark
-            event[rows] &= time[rows] <= end
-            time[rows] = np.minimum(time[rows], end)
-            before = calibration.hazard(np.array([self.landmark]), pattern)
-            hazard = calibration.hazard(self.landmark + time[rows], pattern) - before
-            expected[rows] = hazard * np.exp(self.risk[rows])
-        return time, event, expected
+            first, last = (
+                calibration.own_hazard(self.risk[rows], self.landmark + days[rows], pattern)
+                for days in (start, end)
+            )
+            found[rows] = last - first
+        return found
+
+    def followed(self) -> tuple[Floats, Flags, Floats]:
+        """Follow-up cut off where curves end: time, event, and the hazard expected by then; (n,) each.
+
+        With delayed entry the hazard is that from the entry on.
+        """
+        ends = np.empty(len(self.time))
+        for calibration, _, rows in self.parts():
+            ends[rows] = calibration.ends[-1] - self.landmark
+        time, event = np.minimum(self.time, ends), self.event & (self.time <= ends)
+        start = np.zeros(len(time)) if self.entry is None else np.minimum(self.entry, time)
+        return time, event, self.hazard(start, time)
 
     def cases(self, days: float) -> tuple[HorizonCases, Flags]:
         """What is judged at a horizon, and which of the n patients that is."""
         chance = self.chance(days)
-        known = ~np.isnan(chance)
-        return HorizonCases(self.time, self.event, self.risk, chance, days).take(known), known
+        known, expected = ~np.isnan(chance), None
+        if self.entry is not None:
+            end = np.minimum(self.time, days)
+            expected = self.hazard(np.minimum(self.entry, end), end)
+        whole = HorizonCases(self.time, self.event, self.risk, chance, days, self.entry, expected)
+        return whole.take(known), known
 
 
 @dataclass(frozen=True)
@@ -119,6 +153,10 @@ class LabelledCauses:
     days: Floats
     incidence: Floats
 
+    def take(self, rows: Flags) -> "LabelledCauses":
+        """Some of the patients."""
+        return replace(self, cause=self.cause[rows], incidence=self.incidence[rows])
+
     def at(self, days: float) -> Floats:
         """(n, C) predicted cumulative incidence by so many days, linear between those that are known."""
         high = int(np.clip(np.searchsorted(self.days, days), 1, len(self.days) - 1))
@@ -135,8 +173,9 @@ def read_labelled(
 
     Patients who served the fit are left out, with all others of their cancer types in its clinical table.
 
-    Raises InputError for an unknown cancer type, a cohort without the model's endpoint or its sources, and
-    where nobody, or nobody with an event, is left.
+    Raises InputError for an unknown cancer type, a cohort without the model's endpoint or its sources,
+    delayed entry and a task with a horizon (unless from a landmark on: who enters later is then left out),
+    and where nobody, or nobody with an event, is left.
     """
     task = model.description.task
     outcome = read_outcome(store, task.model_copy(update={"horizon_days": None}))
@@ -145,15 +184,15 @@ def read_labelled(
     if unknown:
         there = ", ".join(sorted(set(cohort.tolist())))
         raise InputError(f"--cohort-name: no patient of {', '.join(unknown)}; the cohort has {there}")
-    if outcome.entry_days is not None:
-        raise InputError(
-            f"{store.path}: endpoint {task.endpoint} has delayed entry, which a validation or recalibration"
-            " can't take into account; prime evaluate and prime fit can"
-        )
+    late = None if outcome.entry_days is None else outcome.entry_days > 0
+    if late is not None and task.horizon_days is not None:
+        require_label(task, late)
     table = score_patients(model, store, device, any_type=True).patients
     left_out = {reason: count for reason, count in outcome.left_out.items() if count}
-    usable = outcome.usable
-    for reason, out in _reasons(model, store, table, cohort_names).items():
+    usable, reasons = outcome.usable, _reasons(model, store, table, cohort_names)
+    if late is not None and task.horizon_days is not None:
+        reasons[NOT_YET] = late
+    for reason, out in reasons.items():
         if (usable & out).any():
             left_out[reason] = int((usable & out).sum())
         usable = usable & ~out
@@ -168,7 +207,13 @@ def read_labelled(
     if outcome.cause is not None:
         causes = _causes(model, store, device, outcome.causes, (outcome.cause, rows))
     time, event = outcome.time_days[rows], outcome.event[rows]
-    return Labelled(model, kept, rows, time, event, left_out, causes=causes)
+    entry = None if outcome.entry_days is None else _if_late(outcome.entry_days[rows])
+    return Labelled(model, kept, rows, time, event, left_out, entry, causes=causes)
+
+
+def _if_late(entry: Floats | None) -> Floats | None:
+    """Entries (n,); None where all are at the beginning."""
+    return entry if entry is not None and (entry > 0).any() else None
 
 
 def _causes(
@@ -198,24 +243,18 @@ def _causes(
 def from_landmark(labelled: Labelled, days: float) -> Labelled:
     """Only those followed for longer than so many days, and their time from then on.
 
+    Who came under observation by then was there from the beginning; who did later enters late.
+
     Raises InputError for a task with a horizon, and where nobody with an event is left.
     """
     if labelled.task.horizon_days is not None:
         raise InputError("--landmark: a model of a task with a horizon says nothing of later times")
-    found = landmark(labelled.time, days)
-    event = labelled.event[found.kept]
-    if not event.any():
+    found = landmark(labelled.time, days, labelled.entry)
+    kept = labelled.take(found.kept, BY_LANDMARK)
+    if not kept.event.any():
         raise InputError(f"--landmark: no event later than {days:g} days; name an earlier one")
-    short = int((~found.kept).sum())
-    return replace(
-        labelled,
-        table=labelled.table[found.kept].reset_index(drop=True),
-        rows=labelled.rows[found.kept],
-        time=found.time[found.kept],
-        event=event,
-        left_out={**labelled.left_out, "event or end of follow-up by the landmark": short},
-        landmark=days,
-    )
+    entry = None if found.entry is None else _if_late(found.entry[found.kept])
+    return replace(kept, time=found.time[found.kept], entry=entry, landmark=days)
 
 
 def _reasons(model: FittedModel, store: Store, table: pd.DataFrame, names: Sequence[str]) -> dict[str, Flags]:

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from prime.days import YEAR
 from prime.evaluation.horizon_scores import HORIZON_METRICS, HorizonCases, HorizonMetric
-from prime.evaluation.metrics import Score, bootstrap_interval
+from prime.evaluation.metrics import bootstrap_interval
 from prime.render.tables import ABSENT, Table
 from prime.validation.labelled import Labelled
 
 EVERYONE = "everyone"
+DELAYED = "; with delayed entry, events over those expected from each patient's entry on"
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,13 @@ def horizon_name(days: float) -> str:
 
 def metric_row(metric: HorizonMetric, cases: HorizonCases, draws: Draws) -> dict[str, object]:
     """A metric of some patients with its bootstrap interval, as a row."""
-
-    def of(time: object, event: object, risk: object, chance: object) -> Score:
-        return metric.of(HorizonCases(time, event, risk, chance, cases.horizon))  # type: ignore[arg-type]
-
     score = metric.of(cases)
     low = high = float("nan")
     if draws.replicates and not np.isnan(score.value):
-        arrays = (cases.time, cases.event, cases.risk, cases.chance)
-        interval = bootstrap_interval(of, *arrays, replicates=draws.replicates, seed=draws.seed)
+        interval = bootstrap_interval(
+            lambda rows: metric.of(cases.take(rows)), np.arange(len(cases.time)),
+            replicates=draws.replicates, seed=draws.seed,
+        )  # fmt: skip
         low, high = interval.low, interval.high
     return {
         "horizon_days": cases.horizon, "metric": metric.name, "value": score.value, "low": low, "high": high,
@@ -86,8 +85,8 @@ def interval_cell(row: "pd.Series[float]") -> str:
     return f"{row['value']:.3f}{ends}"
 
 
-def performance_table(rows: pd.DataFrame, task: str) -> Table:
-    """Metrics by horizon, over all patients."""
+def performance_table(rows: pd.DataFrame, task: str, late: bool = False) -> Table:
+    """Metrics by horizon, over all patients; `late` with delayed entry."""
     titles = {metric.name: metric.title for metric in HORIZON_METRICS}
     cells = rows.assign(cell=rows.apply(interval_cell, axis=1), title=rows["metric"].map(titles))
     display = cells.pivot(index="title", columns="horizon_days", values="cell").loc[list(titles.values())]
@@ -101,8 +100,9 @@ def performance_table(rows: pd.DataFrame, task: str) -> Table:
         "performance",
         f"Discrimination and calibration, {task}",
         "Value and 95% bootstrap interval over patients. Harrell's C uses all follow-up; the others look at "
-        "the horizon, with weights for censoring. Observed / expected above 1: predicted risks are too low. "
-        "ICI, E50, E90: mean, median and 90th percentile of the distance between predicted and smooth risk.",
+        "the horizon, with weights for censoring. Observed / expected above 1: predicted risks are too low"
+        f"{DELAYED if late else ''}. ICI, E50, E90: mean, median and 90th percentile of the distance between "
+        "predicted and smooth risk.",
         rows,
         display,
         _notes(rows),

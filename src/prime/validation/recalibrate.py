@@ -65,7 +65,8 @@ def recalibrate(
     The order of patients of a cancer type and pattern stays; so do percentiles.
 
     Raises InputError for a damaged model folder or one that is recalibrated already, an `out` that exists, a
-    cohort that cannot be scored or has no outcome, and too few events for the method.
+    cohort that cannot be scored or has no outcome, too few events for the method, and isotonic maps of
+    delayed entry.
     """
     model = load_model(model_dir)
     if RECALIBRATION in model.checkpoint.manifest:
@@ -135,7 +136,15 @@ def _logit_line(labelled: Labelled, method: Method, horizon: float) -> tuple[flo
 
 
 def _isotonic_maps(labelled: Labelled) -> tuple[HorizonMap, ...]:
-    """A map for every horizon with enough events and enough patients followed beyond it."""
+    """A map for every horizon with enough events and enough patients followed beyond it.
+
+    Raises InputError where there is none, and with delayed entry.
+    """
+    if labelled.entry is not None:
+        raise InputError(
+            f"--method isotonic: endpoint {labelled.task.endpoint} has delayed entry, where its weights for"
+            " censoring do not hold; take slope or intercept"
+        )
     horizon = labelled.task.horizon_days
     asked = [years * YEAR for years in HORIZON_YEARS] if horizon is None else [horizon]
     found: list[HorizonMap] = []
@@ -175,13 +184,12 @@ def _bound(labelled: Labelled, prognosis: Prognosis, slope: float) -> Floats:
         if new.task.horizon_days is not None:
             depth[rows] = calibration.probability(new.risk[rows], pattern)
             continue
-        for row in rows:
-            day = np.array([min(new.time[row], calibration.ends[-1])])
-            depth[row] = 1.0 - calibration.survival(new.risk[[row]], day, pattern)[0, 0]
+        days = np.minimum(new.time[rows], calibration.ends[-1])
+        depth[rows] = -np.expm1(-calibration.own_hazard(new.risk[rows], days, pattern))
     if new.task.horizon_days is not None:
         label, weight = known_by(new.time, new.event, new.task.horizon_days)
         return label_quantiles(depth[weight > 0], label[weight > 0])
-    return depth_quantiles(depth, death_weights(new.time, new.event))
+    return depth_quantiles(depth, death_weights(new.time, new.event, new.entry))
 
 
 def _require(events: int, method: Method, where: str) -> None:

@@ -98,17 +98,18 @@ def validate(
         labelled = from_landmark(labelled, landmark_years * YEAR)
     horizons, notes = usable_horizons(labelled, years)
     notes += _warnings(model, labelled)
-    other = None if competing is None else read_competing(labelled, store, competing)
+    first = None if competing is None else read_competing(labelled, store, competing)
     if model.prognosis.competing is not None:
-        other = Competing.of_model(labelled)
+        first = labelled, Competing.of_model(labelled)
         notes.append("these sections take competing events for censorings, as Competing events does not")
     sections = _sections(model, store, labelled, horizons, draws, notes)
     if stable := _stability_section(labelled, store, horizons, device):
         sections.insert(2, stable)
-    if other is not None:
-        sections.insert(2, _competing_section(labelled, other, horizons, draws))
+    if first is not None:
+        sections.insert(2, _competing_section(*first, horizons, draws))
     write_json(out / "flow.json", _flow(store, labelled))
-    outcome = pd.DataFrame({"time_days": labelled.time, "event": labelled.event})
+    entry = {} if labelled.entry is None else {"entry_days": labelled.entry}
+    outcome = pd.DataFrame({"time_days": labelled.time, "event": labelled.event, **entry})
     write_csv(out / "predictions.csv", pd.concat([labelled.table, outcome], axis=1), float_format="%.6g")
     facts = _facts(model_dir, model, store, draws) | {"wall_seconds": time.perf_counter() - started}
     for place, section in enumerate(sections):  # what was made at once counts once
@@ -156,6 +157,13 @@ def _warnings(model: FittedModel, labelled: Labelled) -> list[str]:
         found.append(
             f"patients followed beyond {horizon_name(labelled.landmark)}, risks and time from then on"
         )
+    if labelled.entry is not None:
+        late = labelled.entry > 0
+        found.append(
+            f"{int(late.sum())} of {len(late)} patients came under observation late, the first of all at"
+            f" {labelled.entry.min():g} days: each is at risk from the entry on; nothing is known of events"
+            " before the first entry, and what is weighted for censoring has no value"
+        )
     fitted = set(model.checkpoint.manifest.get("recalibration", {}).get("patient_ids", ()))
     recalibrated = int(labelled.table["patient_id"].astype(str).isin(fitted).sum())
     if recalibrated:
@@ -200,7 +208,8 @@ def _sections(
     groups = patient_groups(store, labelled)
     patterns = labelled.table["pattern"].to_numpy(dtype=str)
     days = horizons[len(horizons) // 2]
-    overall = performance_table(overall_rows(labelled, horizons, draws), labelled.task.name)
+    rows, late = overall_rows(labelled, horizons, draws), labelled.entry is not None
+    overall = performance_table(rows, labelled.task.name, late)
     clinical = clinical_table(store, labelled, draws)
     decisions = decision_rows(labelled, patterns, horizons, draws)
     sections = [
@@ -212,7 +221,10 @@ def _sections(
             notes,
         ),
         Section(
-            "decisions", "Clinical usefulness", [decision_table(decisions)], [decision_figure(decisions)]
+            "decisions",
+            "Clinical usefulness",
+            [decision_table(decisions, late)],
+            [decision_figure(decisions)],
         ),
     ]
     by_pattern = {"pattern": groups.pop("pattern")} if "pattern" in groups else {}
