@@ -26,9 +26,7 @@ def genes() -> pd.DataFrame:
     return pd.DataFrame(np.random.default_rng(1).normal(size=(PATIENTS, 3)), index=IDS, columns=list("abc"))
 
 
-@pytest.mark.parametrize(
-    "name", ["../evil", "../../evil", "a/b", "/tmp/evil", "", "x y", "clinical", "Clinical"]
-)
+@pytest.mark.parametrize("name", ["../evil", "../../evil", "a/b", "/evil", "", "x y", "clinical", "Clinical"])
 @pytest.mark.parametrize("as_source", [False, True])
 def test_a_source_writes_no_file_but_its_own(tmp_path: Path, name: str, as_source: bool) -> None:
     given: dict[str, Any] = {"rna": {name: genes()}} if as_source else {name: genes()}

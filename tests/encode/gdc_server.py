@@ -15,10 +15,11 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from prime.cli import run
+from tests.local_server import LocalServer
 
 Json = dict[str, Any]
 CHUNK = 8192
@@ -101,13 +102,11 @@ class Trouble:
         return chance.choice(self.kinds) if chance.random() < self.share else ""
 
 
-class GdcServer(ThreadingHTTPServer):
+class GdcServer(LocalServer):
     """The server: `files` by id (hit and bytes), `cases`, and a log of what was asked and sent."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.files: dict[str, tuple[Json, bytes]] = {}
         self.cases: list[Json] = []
         self.trouble = Trouble()

@@ -5,7 +5,7 @@ import re
 import shutil
 import threading
 from collections.abc import Generator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from prime.encode.reports.reading import PAGES, read_report
 from prime.encode.reports.sources import Report
 from prime.encode.reports.specks import specks, without_specks
 from prime.errors import InputError
+from tests.local_server import LocalServer
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TCGA = CHECKOUT / ".." / "shared" / "tcga"
@@ -495,8 +496,7 @@ LINES = {
 @pytest.fixture
 def textract(monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[str, type[FakeTextract]]]:
     handler = type("Handler", (FakeTextract,), {"requests": [], "answers": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = LocalServer(handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "fake")

@@ -8,8 +8,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.local_server import LocalServer
 
 WRITES, READS = "hf_writes", "hf_reads"  # tokens
 LFS = (".safetensors",)
@@ -32,13 +34,11 @@ class Repository:
         return (self.commits[-1][0] if self.commits else "0" * 40) if revision == "main" else revision
 
 
-class FakeHub(ThreadingHTTPServer):
+class FakeHub(LocalServer):
     """Repositories by name, uploads that no commit names yet, and every request as `METHOD /path`."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.repositories: dict[str, Repository] = {}
         self.uploads: dict[str, bytes] = {}
         self.asked: list[str] = []
