@@ -4,6 +4,7 @@ import logging
 import os
 import warnings
 from contextlib import suppress
+from importlib import import_module
 
 
 def quiet_libraries() -> None:
@@ -22,4 +23,4 @@ def quiet_progress_bars() -> None:
     """
     with warnings.catch_warnings(), suppress(ImportError):
         warnings.simplefilter("ignore")
-        import tqdm.auto  # noqa: F401
+        import_module("tqdm.auto")

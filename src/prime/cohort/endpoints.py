@@ -301,7 +301,8 @@ def _times(
     for column in columns:
         rows = np.flatnonzero(np.isnan(times))
         codes, values, first = distinct(table.cells[column].to_numpy(dtype=object)[rows])
-        found = [_time(v, column, table, rows[i], below) for v, i in zip(values, first, strict=True)]
+        firsts = [int(row) for row in rows[first]]
+        found = [_time(v, column, table, row, below) for v, row in zip(values, firsts, strict=True)]
         times[rows] = np.array(found, dtype=np.float64)[codes]
         of_death[rows] = len(columns) > 1 and _DEATH.search(column.lower()) is not None
     return times, of_death & ~np.isnan(times)
