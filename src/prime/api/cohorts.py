@@ -192,8 +192,14 @@ def from_mudata(
     there. Other layers, `obsm` and columns with patients are options of the reader (docs/formats.md).
 
     Args:
+        folder: of the files.
         mdata: whose `obs` has the columns below, one row a patient.
-        folder, time, event, unit, cancer_type, covariates, name: as of `from_tables`.
+        time: as of `from_tables`.
+        event: as of `from_tables`.
+        unit: of the times.
+        cancer_type: column of the cancer type.
+        covariates: as of `from_tables`.
+        name: of the cohort.
 
     Raises InputError as `from_tables`, where mudata is not installed, and for no MuData of patients.
     """
