@@ -66,6 +66,10 @@ def test_a_recalibrated_folder_is_whole_and_is_not_recalibrated_again(work: Work
         recalibrate(out, work.store, tmp_path / "third")
     with pytest.raises(InputError, match="holds something"):
         recalibrate(work.model_dir, work.store, out)
+    whole = {path.name: path.read_bytes() for path in out.iterdir()}
+    (out / "manifest.json").unlink()  # as a kill before the end leaves it
+    recalibrate(work.model_dir, work.store, out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == whole
     validate(out, work.store, tmp_path / "val", (1,), draws=Draws(0))
     notes = json.loads((tmp_path / "val" / "performance" / "manifest.json").read_text(encoding="utf-8"))
     assert any("recalibrated on 140 of these" in note for note in notes["notes"])

@@ -16,8 +16,8 @@ from prime.evaluation.logistic import logistic_constant, logistic_regression
 from prime.evaluation.lower_bounds import death_weights, depth_quantiles, label_quantiles
 from prime.evaluation.recalibration import LEAST_HAZARD, HorizonMap, hazard_recalibration, known_by
 from prime.files import sha256_file
-from prime.model.checkpoint import MANIFEST
-from prime.predict.model_folder import load_model, save_model
+from prime.model.checkpoint import CONFIG, MANIFEST, WEIGHTS
+from prime.predict.model_folder import ARRAYS, HEAD, load_model, save_model
 from prime.predict.prognosis import Prognosis
 from prime.predict.recalibration import Method, mapped, rebounded, rescaled
 from prime.sealed import DIGESTS, SEAL
@@ -71,8 +71,7 @@ def recalibrate(
     model = load_model(model_dir)
     if RECALIBRATION in model.checkpoint.manifest:
         raise InputError(f"{model_dir}: recalibrated already; give the model folder that prime fit wrote")
-    if out.exists() and any(out.iterdir()):
-        raise InputError(f"{out}: holds something; name a new folder for the recalibrated model")
+    _require_free(out)
     if model.prognosis.competing is not None:
         raise InputError(f"{model_dir}: a model of competing events, which is not recalibrated; fit it here")
     labelled = read_labelled(model, store, cohort_names, device)
@@ -86,6 +85,16 @@ def recalibrate(
     }
     save_model(out, replace(model, prognosis=prognosis), manifest)
     return found
+
+
+def _require_free(out: Path) -> None:
+    """Raise InputError for a folder with anything but parts of a model, which a killed run leaves.
+
+    The manifest is written last: where it is, the model is whole, and is not written over.
+    """
+    left = {WEIGHTS, CONFIG, ARRAYS, HEAD}
+    if out.exists() and any(path.name not in left and path.name[0] != "." for path in out.iterdir()):
+        raise InputError(f"{out}: holds something; name a new folder for the recalibrated model")
 
 
 def fit_recalibration(labelled: Labelled, method: Method, cohort: str) -> tuple[Recalibration, Prognosis]:
