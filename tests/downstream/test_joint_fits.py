@@ -340,21 +340,21 @@ def test_methods_that_need_labels_of_their_own_are_not_fitted_on_others(store: S
 
 
 def test_folds_by_site_set_everybody_of_a_tested_site_aside(store: Store, tmp_path: Path) -> None:
-    whole = plan(store, "block_ridge", tasks=[OS, PFI], splits="sites", folds=None)
+    whole = plan(store, "block_ridge", tasks=[OS], splits="sites", folds=None)
     frame = store.patients
     place = (frame["cohort"] + "/" + frame["site"]).to_numpy(dtype=str)
     for number in (0, 1):
         for fold in (f for f in whole.plan.folds["os", 0] if f.fold == number):
             tests = np.concatenate([who_is_tested(whole, number, cohort) for cohort in "ABC"])
             expected = [i for i in range(len(frame)) if place[i] in set(place[tests])]
-            found = whole.set_aside(0, fold)
+            found = whole.plan.set_aside(0, fold)
             np.testing.assert_array_equal(found, expected)
             assert len(found) > len(tests)
     whole = plan(store, "block_ridge", splits="sites", folds=None)
     before = survival(whole, "A")
     fold = whole.plan.folds["os", 0][0]
     silent = np.setdiff1d(
-        whole.set_aside(0, fold), np.concatenate([who_is_tested(whole, 0, c) for c in "ABC"])
+        whole.plan.set_aside(0, fold), np.concatenate([who_is_tested(whole, 0, c) for c in "ABC"])
     )
     assert frame["os_time_days"].iloc[silent].isna().all()
     changed = with_features(store, tmp_path / "store", silent)
@@ -367,7 +367,7 @@ def test_given_folds_set_aside_whom_they_test_alone(store: Store) -> None:
     whole = plan(store, "block_ridge", tasks=[OS, PFI], splits="sites")
     for fold in whole.plan.folds["os", 0]:
         expected = np.concatenate([who_is_tested(whole, fold.fold, cohort) for cohort in "ABC"])
-        np.testing.assert_array_equal(whole.set_aside(0, fold), np.sort(expected))
+        np.testing.assert_array_equal(whole.plan.set_aside(0, fold), np.sort(expected))
 
 
 # Predictions ------------------------------------------------------------------------------------------------

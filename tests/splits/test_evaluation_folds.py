@@ -165,3 +165,51 @@ def test_no_event_within_the_horizon(evaluation_store: Store) -> None:
     soon = TaskConfig(name="soon", endpoint="os", horizon_days=1.0)
     with pytest.raises(InputError, match="cohort 'A': all 100 patients have no event within 1 days"):
         folds_of(evaluation_store, soon)
+
+
+# Several tasks ----------------------------------------------------------------------------------------------
+
+EARLY = TaskConfig(name="early", endpoint="os", horizon_days=700)
+EARLIER = TaskConfig(name="earlier", endpoint="os", horizon_days=400)
+
+
+def places_of_tests(folds: list[Fold]) -> dict[int, tuple[str, int]]:
+    """The cohort and number of the fold that tests each patient."""
+    return {int(patient): (fold.cohort, fold.fold) for fold in folds for patient in fold.test}
+
+
+@pytest.mark.parametrize("splits", ["stratified", "sites"])
+def test_a_patient_is_tested_in_the_same_fold_of_every_task(evaluation_store: Store, splits: str) -> None:
+    config = EvaluateConfig.model_validate({"fold_count": 3, "splits": splits})
+    outcomes = [read_outcome(evaluation_store, task) for task in (EARLY, OS, EARLIER)]
+    found = [evaluation_folds(evaluation_store, outcome, config, 0, outcomes) for outcome in outcomes]
+    places: dict[int, tuple[str, int]] = {}
+    for folds, outcome in zip(found, outcomes, strict=True):
+        mine = places_of_tests(folds)
+        assert set(mine) == set(np.flatnonzero(outcome.usable))
+        assert all(places.setdefault(patient, place) == place for patient, place in mine.items())
+        for fold in folds:
+            everyone = np.concatenate([fold.train, fold.validation, fold.test])
+            assert len(np.unique(everyone)) == len(everyone)
+            assert outcome.event[fold.train].any()
+            assert outcome.event[fold.validation].any()
+    sites = evaluation_store.patients["site"].to_numpy(dtype=str)
+    if splits == "sites":
+        for fold in (fold for folds in found for fold in folds):
+            assert not set(sites[fold.test]) & set(sites[fold.labelled])
+    alone = [evaluation_folds(evaluation_store, outcome, config, 0) for outcome in outcomes]
+    assert same(found[0], alone[0]) or set(places_of_tests(found[0])) != set(places)
+    assert any(places_of_tests(a) != places_of_tests(b) for a, b in zip(found, alone, strict=True))
+
+
+def test_one_task_gets_the_folds_that_are_drawn_for_it_alone(evaluation_store: Store) -> None:
+    outcome = read_outcome(evaluation_store, OS)
+    config = EvaluateConfig.model_validate({"fold_count": 3})
+    assert same(
+        evaluation_folds(evaluation_store, outcome, config, 4, [outcome]), folds_of(evaluation_store, seed=4)
+    )
+    early = read_outcome(evaluation_store, EARLY)  # whoever it can use, the first can use too
+    assert same(
+        evaluation_folds(evaluation_store, outcome, config, 4, [outcome, early]),
+        folds_of(evaluation_store, seed=4),
+    )

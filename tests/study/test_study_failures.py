@@ -177,6 +177,23 @@ def test_an_ablation_is_one_entry(
     assert "Two experts" in (out / "table5" / "ablations.json").read_text(encoding="utf-8")
 
 
+def test_ablations_are_shown_for_each_shared_head_that_is_named(
+    study_config: Configure, run_study: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablations, "ABLATIONS", {"Two experts": {"model": {"experts": 2}}})
+    monkeypatch.setattr(ablations, "without_losses", lambda _: {})
+    config = study_config(tasks=[{"name": "os", "endpoint": "os"}], modes=["lp_missing", "lp_shared"])
+    out = run_study("table5", config, tmp_path) / "table5"
+    found = {
+        name: pd.read_csv(out / f"{name}_os.csv").set_index("arm")
+        for name in ("ablations", "ablations_lp_shared")
+    }
+    assert not list(out.glob("*lp_missing*"))
+    assert (out / "ablations_lp_shared.json").is_file()
+    values = [table.loc["Full method", "all"] for table in found.values()]
+    assert values[0] != values[1]
+
+
 def test_the_evaluation_of_an_arm_is_planned_once(
     study_store: Store,
     study_config: Configure,

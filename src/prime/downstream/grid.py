@@ -11,13 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as parquet
 import torch
 
 from prime import __version__
-from prime.arrays import Indices
 from prime.catalogue.methods import METHODS, Method
 from prime.downstream import networks as networks_module
 from prime.downstream.cause_fits import incidence_rows
@@ -187,7 +185,7 @@ class Evaluation:
         model = method.build(self.config.comparison.method_settings(method.name), method.covariates)
         code = method.place.partition(":")[0]
         outcome = self.outcomes[fit.task.name]
-        return JointFit(self.data, outcome, fit, model, tuple(inputs.sources), code, self.set_aside)
+        return JointFit(self.data, outcome, fit, model, tuple(inputs.sources), code, self.plan.set_aside)
 
     def _shared_probe(self, fit: Fit) -> JointFit:
         """PRIME's head over all cohorts: its tokens, beside the blocks of the sources."""
@@ -203,19 +201,7 @@ class Evaluation:
         code = "prime.methods.classical.block_ridge"
         outcome = self.outcomes[fit.task.name]
         model = SharedRidge(settings, covariates=fit.mode == "lp_shared_clinical")
-        return JointFit(self.data, outcome, fit, model, sources, code, self.set_aside, tokens)
-
-    def set_aside(self, seed: int, fold: Fold) -> Indices:
-        """Whom nothing may be fitted on in the fold of this seed and number, sorted.
-
-        With folds by site also everybody else from the tested sites, labelled or not.
-        """
-        tested = self.plan.set_aside(seed, fold)
-        if self.settings.splits != "sites" or self.settings.folds or fold.external:
-            return tested
-        frame = self.store.patients
-        place = frame["cohort"].astype(str) + "/" + frame["site"].astype(str)
-        return np.flatnonzero(place.isin(set(place.iloc[tested])))
+        return JointFit(self.data, outcome, fit, model, sources, code, self.plan.set_aside, tokens)
 
     # What a fit depends on, and where it is kept ----------------------------------------------------------
 

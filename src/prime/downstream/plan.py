@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prime.arrays import Indices
 from prime.catalogue.methods import METHODS
@@ -25,11 +26,13 @@ class Plan:
         fits: in the order of the tables.
         folds: of each task and seed, before any training patient is left out.
         not_fitted: folds with too few patients to train on, and why.
+        places: (P,) cohort and site of each patient, where folds keep whole sites together; else None.
     """
 
     fits: tuple[Fit, ...]
     folds: dict[tuple[str, int], list[Fold]]
     not_fitted: dict[str, str]
+    places: NDArray[np.str_] | None = None
 
     def tested(self, seed: int, fold: Fold) -> Indices:
         """Whom any task tests in the fold of this seed, cohort and number, sorted."""
@@ -42,9 +45,10 @@ class Plan:
         return np.unique(np.concatenate(same))
 
     def set_aside(self, seed: int, fold: Fold) -> Indices:
-        """Whom any task tests in a fold of this seed and number, in every cohort, sorted.
+        """Whom nothing may be fitted on in the fold of this seed and number, sorted.
 
-        A fold for external validation stands alone: whom it tests.
+        That is whom any task tests in a fold of the number, in every cohort; with folds of whole sites also
+        everybody else from these sites, labelled or not. A fold for external validation stands alone.
         """
         if fold.external:
             return self.tested(seed, fold)
@@ -54,7 +58,8 @@ class Plan:
             for other in folds
             if (drawn, other.fold) == (seed, fold.fold)
         ]
-        return np.unique(np.concatenate(same))
+        tested = np.unique(np.concatenate(same))
+        return tested if self.places is None else np.flatnonzero(np.isin(self.places, self.places[tested]))
 
 
 def plan_fits(data: EvaluationData, outcomes: dict[str, Outcome]) -> Plan:
@@ -64,8 +69,8 @@ def plan_fits(data: EvaluationData, outcomes: dict[str, Outcome]) -> Plan:
     drawn: dict[tuple[str, int], list[Fold]] = {}
     not_fitted: dict[str, str] = {}
     for seed, task in product(settings.seeds, settings.tasks):
-        outcome = outcomes[task.name]
-        folds = drawn[task.name, seed] = evaluation_folds(data.store, outcome, settings, seed)
+        outcome, every = outcomes[task.name], [outcomes[other.name] for other in settings.tasks]
+        folds = drawn[task.name, seed] = evaluation_folds(data.store, outcome, settings, seed, every)
         ways = list(product(settings.train_on, settings.shares))
         able: dict[tuple[str, float], list[Fold]] = {way: [] for way in ways}
         for (train_on, share), whole in product(ways, folds):
@@ -77,7 +82,17 @@ def plan_fits(data: EvaluationData, outcomes: dict[str, Outcome]) -> Plan:
                 not_fitted[name] = reason
         for cohort, way in product(dict.fromkeys(fold.cohort for fold in folds), ways):
             fits += _ways(settings, task, seed, *way, cohort, able[way])
-    return Plan(tuple(fits), drawn, not_fitted)
+    return Plan(tuple(fits), drawn, not_fitted, _places(data))
+
+
+def _places(data: EvaluationData) -> NDArray[np.str_] | None:
+    """The cohort and site of each patient where folds keep whole sites; without a site each is alone."""
+    if data.settings.splits != "sites" or data.settings.folds or data.settings.external:
+        return None
+    frame = data.store.patients
+    site = frame["site"].fillna("").astype(str).str.strip()
+    own = frame["patient_id"].astype(str).radd("of ")
+    return (frame["cohort"].astype(str) + "/" + site.where(site != "", own)).to_numpy(dtype=str)
 
 
 def require_able(settings: EvaluateConfig, task: TaskConfig, outcome: Outcome) -> None:

@@ -1,5 +1,6 @@
 """The folds of an evaluation: read from a file, drawn, by site, or external; and who trains in each."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from prime.arrays import Indices
 from prime.errors import InputError
 from prime.settings.evaluation import EvaluateConfig, ExternalConfig
-from prime.splits.folds import Fold, given_folds, label_subset, read_folds, stratified_folds
+from prime.splits.folds import Fold, given_folds, label_subset, read_folds, stratified_folds, with_validation
 from prime.splits.outcomes import Outcome
 from prime.splits.site_folds import external_fold, site_preserved_folds
 from prime.splits.split_files import read_splits
@@ -18,8 +19,14 @@ from prime.store.store import Store
 MIN_PATIENTS, MIN_EVENTS = 20, 4  # fewer training patients or events are not fitted
 
 
-def evaluation_folds(store: Store, outcome: Outcome, config: EvaluateConfig, seed: int) -> list[Fold]:
+def evaluation_folds(
+    store: Store, outcome: Outcome, config: EvaluateConfig, seed: int, tasks: Sequence[Outcome] = ()
+) -> list[Fold]:
     """Every fold of every cohort to be evaluated, from a file or drawn with `seed`.
+
+    Folds are drawn once for all `tasks`, the outcomes of an experiment (`outcome` alone, where there are
+    none): who is tested in a fold of one task is tested in the fold of that number in each. Drawn task by
+    task, a number would test, and so hide from pretraining, up to a fifth of the patients a task.
 
     Raises InputError for an unknown cohort, and for a cohort without an event.
     """
@@ -28,7 +35,7 @@ def evaluation_folds(store: Store, outcome: Outcome, config: EvaluateConfig, see
     elif config.folds and Path(config.folds).suffix == ".json":
         folds = _saved(store, outcome, config)
     else:
-        folds = _by_cohort(store, outcome, config, seed)
+        folds = _by_cohort(store, outcome, config, seed, tasks or (outcome,))
     if config.only_folds is not None:
         folds = [fold for fold in folds if fold.fold in config.only_folds]
     return folds
@@ -66,29 +73,64 @@ def _saved(store: Store, outcome: Outcome, config: EvaluateConfig) -> list[Fold]
     return [only(fold, outcome.usable) for fold in folds]
 
 
-def _by_cohort(store: Store, outcome: Outcome, config: EvaluateConfig, seed: int) -> list[Fold]:
+def _by_cohort(
+    store: Store, outcome: Outcome, config: EvaluateConfig, seed: int, tasks: Sequence[Outcome]
+) -> list[Fold]:
     table = read_folds(Path(config.folds)) if config.folds else None
     cohorts = store.patients["cohort"].to_numpy(dtype=str)
     if table is not None:
         _refuse_unknown(table["patient_id"].tolist(), store, str(config.folds))
     able = sorted({str(name) for name in cohorts[outcome.usable]} - {""})
     names = config.cohorts or (able if table is None else sorted(set(table["cohort"])))
+    whole = drawn_by(tasks)
     folds: list[Fold] = []
     for name in names:
         members = _members(store, outcome, name)
         if table is not None:
             ids = store.patients["patient_id"].to_numpy(dtype=object)
             folds += given_folds(table, str(config.folds), name, ids, members, outcome.event, seed)
-        elif config.splits == "sites":
-            sites = store.patients["site"].to_numpy(dtype=str)
-            folds += site_preserved_folds(
-                name, members, sites, outcome.time_days, outcome.event, config.fold_count, seed
-            )
         else:
-            folds += stratified_folds(
-                name, members, outcome.time_days, outcome.event, config.fold_count, seed
-            )
+            found = _drawn(store, whole, config, name, seed)
+            folds += [of_task(fold, outcome, whole, config.splits == "sites", seed) for fold in found]
     return folds
+
+
+def _drawn(store: Store, outcome: Outcome, config: EvaluateConfig, cohort: str, seed: int) -> list[Fold]:
+    """The folds of a cohort, drawn by an outcome."""
+    members = _members(store, outcome, cohort)
+    times = outcome.time_days, outcome.event, config.fold_count, seed
+    if config.splits == "sites":
+        return site_preserved_folds(cohort, members, store.patients["site"].to_numpy(dtype=str), *times)
+    return stratified_folds(cohort, members, *times)
+
+
+def drawn_by(tasks: Sequence[Outcome]) -> Outcome:
+    """The outcome that folds are drawn by: of each patient, that of the first task that can use them."""
+    first, *others = tasks
+    time, event, usable = first.time_days.copy(), first.event.copy(), first.usable.copy()
+    for other in others:
+        new = other.usable & ~usable
+        time[new], event[new] = other.time_days[new], other.event[new]
+        usable |= new
+    return replace(first, time_days=time, event=event, usable=usable)
+
+
+def of_task(fold: Fold, outcome: Outcome, drawn: Outcome, whole_sites: bool, seed: int) -> Fold:
+    """A fold that was drawn by the outcome `drawn`, with the patients whom a task can use.
+
+    Validation is drawn anew, stratified by the task's own events, where they differ; of whole sites it stays
+    as it is as long as both parts have an event.
+    """
+    members = np.concatenate([fold.train, fold.validation, fold.test])
+    if outcome.usable[members].all() and (outcome.event[members] == drawn.event[members]).all():
+        return fold
+    mine = only(fold, outcome.usable)
+    if whole_sites and outcome.event[mine.train].any() and outcome.event[mine.validation].any():
+        return mine
+    rest = mine.labelled
+    if len(rest) < 2:
+        return replace(mine, train=rest, validation=rest[:0])
+    return with_validation(fold.cohort, fold.fold, rest, mine.test, outcome.event, seed)
 
 
 def _refuse_unknown(patients: list[str], store: Store, source: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from prime.downstream.differences import paired_difference
+from prime.downstream.fit import SHARED_MODES
 from prime.render.figure import Figure, Panel, Reference, Series
 from prime.render.tables import ABSENT, Table, cell, mark_best
 from prime.settings.evaluation import TaskConfig
@@ -13,7 +14,7 @@ from prime.settings.experiment import merge
 from prime.settings.pretraining import PretrainConfig
 from prime.study.arms import Arm
 from prime.study.averages import POOLED, cohort_means, macro_means
-from prime.study.context import Context, Output, Results, Study
+from prime.study.context import MODES, Context, Output, Results, Study
 from prime.study.method_tables import metric_name
 
 FULL = "Full method"
@@ -63,9 +64,14 @@ def variants(context: Context) -> dict[str, Change]:
     return {name: change for name, change in every.items() if merge(own, change) != own}
 
 
+def probed(context: Context) -> list[str]:
+    """The linear probe, and the heads that cohorts share where the experiment names them."""
+    return [MODE, *(mode for mode in context.config.evaluate.modes if mode in SHARED_MODES)]
+
+
 def arms(context: Context) -> list[Arm]:
-    """The full method and each ablation, pretrained anew, with the same linear probes."""
-    probes = {"modes": [MODE]}
+    """The full method and each ablation, pretrained anew, with the same heads."""
+    probes = {"modes": probed(context)}
     full = context.probe_arm(FULL, evaluate=probes)
     return [full, *(context.probe_arm(n, evaluate=probes, **c) for n, c in variants(context).items())]
 
@@ -186,14 +192,24 @@ def compare_variants(
     return Output(tables, [variants_figure(pd.concat(paired.values()), tasks, texts)], notes)
 
 
-TEXTS = Texts("ablations", "Table V", "linear probe (LP)", "What each part is worth")
+def texts_of(mode: str) -> Texts:
+    """What the tables and the figure of a mode are called."""
+    if mode == MODE:
+        return Texts("ablations", "Table V", "linear probe (LP)", "What each part is worth")
+    name = MODES[mode]
+    return Texts(f"ablations_{mode}", "Table V", name, f"What each part is worth to {name}")
 
 
 def build(context: Context, results: Results) -> Output:
-    """The full method beside each ablation."""
+    """The full method beside each ablation, with each head."""
     notes = [] if set(context.config.evaluate.probe.readout.stages) != {"tokens"} else [BEFORE_FUSION]
-    tasks = context.config.evaluate.tasks
-    return compare_variants(results, tasks, list(variants(context)), FULL, TEXTS, notes)
+    tasks, names = context.config.evaluate.tasks, list(variants(context))
+    made = [
+        compare_variants(results.of_mode(mode), tasks, names, FULL, texts_of(mode), [])
+        for mode in probed(context)
+    ]
+    tables = [table for output in made for table in output.tables]
+    return Output(tables, [figure for output in made for figure in output.figures], notes)
 
 
 STUDY = Study("table5", "Table V: ablations", arms, build)

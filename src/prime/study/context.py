@@ -146,11 +146,19 @@ class Output:
 
 
 class Results:
-    """The finished arms of a study, as tables with a column `arm` and one `label`, the way of training."""
+    """The finished arms of a study, as tables with a column `arm` and one `label`, the way of training.
 
-    def __init__(self, works: Sequence[ArmWork]) -> None:
+    With a `mode`, what was fitted in this mode alone.
+    """
+
+    def __init__(self, works: Sequence[ArmWork], mode: str | None = None) -> None:
+        self.works, self.mode = works, mode
         self.arms = [work.arm for work in works]
         self.evaluations = [work.evaluation for work in works]
+
+    def of_mode(self, mode: str) -> "Results":
+        """The results of one mode."""
+        return Results(self.works, mode)
 
     def _joined(self, read: Callable[[Evaluation], pd.DataFrame]) -> pd.DataFrame:
         frames: list[pd.DataFrame] = []
@@ -158,6 +166,7 @@ class Results:
             if not evaluation.fits:
                 continue
             frame = read(evaluation)
+            frame = frame if self.mode is None else frame[frame["mode"] == self.mode]
             ways = frame[["method", "init", "mode"]].drop_duplicates()
             labels = [method_label(*way) + arm.suffix for way in ways.itertuples(index=False, name=None)]
             frame = frame.merge(ways.assign(label=labels), how="left")

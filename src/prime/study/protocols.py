@@ -1,5 +1,6 @@
 """What the protocol is worth: whom pretraining saw, whom heads are trained on, how folds are drawn."""
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -142,38 +143,48 @@ def _in_both(scores: pd.DataFrame) -> pd.DataFrame:
 TRAINING = Study("training", "Whom heads are trained on", training_arms, build_training)
 
 
+SPLITS = {"patients": "Patients at random", "sites": "Whole tissue source sites"}
+
+
 def split_arms(context: Context) -> list[Arm]:
-    """The folds given (or drawn by outcome), and folds drawn by whole tissue source sites."""
-    return [
-        context.probe_arm("patients", evaluate=PROBE),
-        context.probe_arm("sites", evaluate=PROBE | {"folds": None, "splits": "sites"}),
-    ]
+    """All methods on the folds given (or drawn by outcome), and on folds drawn by whole source sites."""
+    own = context.config
+    apart = own.evaluate.model_copy(update={"folds": None, "splits": "sites"})
+    by_site = replace(context, config=own.model_copy(update={"evaluate": apart}))
+    arms = {"patients": context.main_arms(), "sites": by_site.main_arms()}
+    return [replace(arm, name=f"{name}: {arm.name}") for name, found in arms.items() for arm in found]
 
 
 def build_splits(context: Context, results: Results) -> Output:
     """A table a task: random folds beside site-preserved folds."""
     tables: list[Table] = []
-    names = {"patients": "Patients at random", "sites": "Whole tissue source sites"}
+    scores = results.primary.assign(splits=results.primary["arm"].str.partition(":")[0])
     for task in context.config.evaluate.tasks:
-        scores = results.primary
         mine = scores[(scores["task"] == task.name) & (scores["pattern"] == "all")]
-        cohorts = cohort_means(mine, ["arm"])
-        macro = macro_means(mine, ["arm"]).set_index("arm")
-        text: dict[str, dict[str, str]] = {}
-        for arm, title in names.items():
-            rows = cohorts[cohorts["arm"] == arm].set_index("cohort")
-            text[title] = {str(c): cell(rows.loc[c, "mean"], rows.loc[c, "std"]) for c in rows.index}  # pyright: ignore[reportArgumentType]
-            total, low, high = (float(macro.loc[arm, name]) for name in ("mean", "low", "high"))  # pyright: ignore[reportArgumentType]
-            text[title] |= {"Avg": cell(total), "95%": interval_text(low, high)}
-        display = pd.DataFrame.from_dict(text, orient="index")
-        display.index.name = "Folds hold apart"
+        cohorts = cohort_means(mine, ["label", "splits"])
+        macro = macro_means(mine, ["label", "splits"]).set_index(["label", "splits"])
+        wide = cohorts.pivot(index=["label", "splits"], columns="cohort", values="mean")
+        wide = wide.reindex(columns=list(dict.fromkeys(cohorts["cohort"])))
+        rows = [
+            row
+            for label in dict.fromkeys(mine["label"])
+            for name in SPLITS
+            if (row := (label, name)) in wide.index
+        ]
+        display = wide.loc[rows].map(cell)
+        display["Avg"] = [cell(float(macro.loc[row, "mean"])) for row in rows]  # pyright: ignore[reportArgumentType]
+        display["95%"] = [
+            interval_text(*(float(macro.loc[row, name]) for name in ("low", "high"))) for row in rows
+        ]  # pyright: ignore[reportArgumentType]
+        names = [(label, SPLITS[splits]) for label, splits in rows]
+        display.index = pd.MultiIndex.from_tuples(names, names=["Method", "Folds hold apart"])
         tables.append(
             Table(
                 f"splits_{task.name}",
                 f"{metric_name(task)} of {task.name}: random and site-preserved folds",
-                f"Linear probe, everything observed. {POOLED} ± standard deviation over folds."
-                " Site-preserved: no tissue source site has patients in both training and test, so what a"
-                " site's laboratory left in the features cannot help (Howard et al., 2021).",
+                f"Everything observed. {POOLED} Site-preserved: no tissue source site has patients in both"
+                " training and test, so what a site's laboratory left in the features cannot help (Howard et"
+                " al., 2021). Pretraining and all else see nobody of a tested site.",
                 cohorts,
                 display,
             )
