@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from itertools import permutations
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from prime.predict.patients import read_patients
 from prime.predict.predict import Predictions, score_patients
 from prime.predict.predict import predict as write_predictions
 from prime.predict.reasons import feature_contributions, modality_values
+from prime.predict.source_values import without
 from prime.pretraining.loop import pretrain
 from prime.sealed import write_sealed
 from prime.settings.experiment import ExperimentConfig, load_experiment
@@ -459,6 +460,67 @@ def test_the_share_of_a_modality_is_that_of_all_orders(work: Path, clinical: Pat
         for place, name in enumerate(order):
             shares[name] += (value(frozenset(order[: place + 1])) - value(frozenset(order[:place]))) / 6
     np.testing.assert_allclose(found[patient], list(shares.values()), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["model", "early", "clinical"])
+def test_sources_share_what_their_modality_has(
+    work: Path, early: Path, clinical: Path, tmp_path: Path, name: str
+) -> None:
+    table = whole(work / name, work, tmp_path / "p.csv", by_source=True).patients
+    plain = whole(work / name, work, tmp_path / "plain.csv").patients
+    pd.testing.assert_frame_equal(table[plain.columns], plain)
+    own = [str(c) for c in table if str(c).startswith("why_image.")]
+    assert own == ["why_image.tiles", "why_image.slide_stats"]
+    assert [str(c) for c in table if "." in str(c)] == own  # the others have one source
+    scored = table[table["status"] == "scored"]
+    parts = scored[own].astype(float)
+    np.testing.assert_allclose(parts.sum(axis=1), scored["why_image"].astype(float), atol=1e-9)
+    lacking = ~scored["pattern"].str.contains("image")
+    assert (parts[lacking] == 0).all(axis=None)
+    assert (parts[~lacking].abs() > 1e-9).any(axis=0).all()
+    assert table.loc[table["status"] != "scored", own].isna().all(axis=None)
+    assert pd.read_csv(tmp_path / "p.csv").columns.tolist() == table.columns.tolist()
+
+
+def test_the_share_of_a_source_is_that_of_all_orders_that_keep_modalities_together(work: Path) -> None:
+    """Owen's value, from the risks that the patients would have with some of their sources alone."""
+    model, store = load_model(work / "model"), new_patients(work)
+    unions = {m: list(names) for m, names in model.checkpoint.model.inputs.modalities.items()}
+    every = [s for names in unions.values() for s in names]
+    risks: dict[frozenset[str], pd.Series] = {}
+
+    def value(members: frozenset[str]) -> pd.Series:
+        if members not in risks:
+            risks[members] = pd.Series(0.0, index=store.patients.index)
+            if members:
+                part = without(store, set(every) - members)
+                risks[members] = score_patients(model, part).patients["risk"].astype(float).fillna(0.0)
+        return risks[members]
+
+    shares = {s: pd.Series(0.0, index=store.patients.index) for s in every}
+    orders = [
+        [s for names in inner for s in names]
+        for outer in permutations(unions)
+        for inner in product(*(permutations(unions[m]) for m in outer))
+    ]
+    for order in orders:
+        for place, name in enumerate(order):
+            gain = value(frozenset(order[: place + 1])) - value(frozenset(order[:place]))
+            shares[name] += gain / len(orders)
+    found = score_patients(model, store, by_source=True).patients
+    scored = found["status"] == "scored"
+    for name in unions["image"]:
+        expected = shares[name][scored]
+        np.testing.assert_allclose(found.loc[scored, f"why_image.{name}"].astype(float), expected, atol=1e-9)
+
+
+def test_a_source_that_the_cohort_lacks_has_no_share(work: Path) -> None:
+    model, store = load_model(work / "model"), new_patients(work)
+    found = score_patients(model, without(store, {"tiles"}), by_source=True).patients
+    scored = found[found["status"] == "scored"]
+    assert (scored["why_image.tiles"] == 0).all()
+    np.testing.assert_array_equal(scored["why_image.slide_stats"], scored["why_image"])
+    assert found.loc[found["status"] != "scored", "why_image.tiles"].isna().all()
 
 
 @pytest.mark.parametrize("name", ["model", "early", "clinical"])

@@ -124,7 +124,8 @@ class PrimeModel:
 
     def predict(
         self, cohort: Cohort, *, months: Sequence[float] = (12, 36, 60), level: float = 0.9,
-        threshold: float | None = None, reasons: int = 0, similar: int = 0, accelerator: str = "auto",
+        threshold: float | None = None, reasons: int = 0, similar: int = 0, by_source: bool = False,
+        accelerator: str = "auto",
     ) -> Predictions:  # fmt: skip
         """What the model says of a cohort: tables `patients`, `tests`; where asked for `reasons`, `similar`.
 
@@ -135,6 +136,7 @@ class PrimeModel:
             threshold: probability at which a decision turns.
             reasons: features a patient to explain the risk by.
             similar: fitted patients to name beside each, of a model that keeps them.
+            by_source: share the risk among sources, too, in columns `why_MODALITY.SOURCE`.
             accelerator: where to compute.
 
         Raises InputError for other sources.
@@ -142,7 +144,9 @@ class PrimeModel:
         asked = Asked(tuple(float(m) for m in months), level, threshold)
         device = device_of(accelerator)
         store = cohort.counted_as(self.fitted.description.feature_names)
-        return score_patients(self.fitted, store, device, asked, reasons, similar=similar)
+        return score_patients(
+            self.fitted, store, device, asked, reasons, similar=similar, by_source=by_source
+        )
 
     def survival_curves(
         self, cohort: Cohort, patients: Sequence[str], *, level: float = 0.9, accelerator: str = "auto"

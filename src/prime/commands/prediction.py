@@ -68,6 +68,7 @@ def predict(
     level: Annotated[float, about("Of intervals, and of the months outlived.", "P")] = 0.9,
     threshold: Annotated[float | None, about("Where a decision turns (the type's average).", "P")] = None,
     reasons: Annotated[int, about("Features a patient to explain the risk by.", "N")] = 0,
+    by_source: Annotated[bool, about("Share the risk among sources, too, not modalities alone.")] = False,
     similar: Annotated[int, whole(0), about("Fitted patients to name beside each.", "N")] = 0,
     figures: Annotated[Folder | None, about("A figure for each patient (SVG).")] = None,
     root: Root = None,
@@ -91,7 +92,7 @@ def predict(
     loaded = load_model(folder)  # before any packing
     counted = load_cohort(cohort, root).with_vocabularies(loaded.description.feature_names)
     packed = open_cohort_store(counted, store)
-    found = score(folder, packed, out, device, asked, reasons, similar, figures)
+    found = score(folder, packed, out, device, asked, reasons, similar, figures, by_source)
     for line in require_same_makers(loaded.description.attributes, packed, str(packed.path)):
         say(f"not known: {line}")
     task = loaded.description.task

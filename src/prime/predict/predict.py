@@ -28,6 +28,7 @@ from prime.predict.patient_figure import FEATURES, grid_months, patient_figures,
 from prime.predict.patients import Patients, read_patients
 from prime.predict.reasons import feature_contributions, modality_values, players
 from prime.predict.similar import similar_patients
+from prime.predict.source_values import source_values
 from prime.predict.unusual import unusual
 from prime.predict.worth_of_tests import worth_of_tests
 from prime.render.figure import Figure
@@ -188,6 +189,7 @@ def score_patients(
     top: int = 0,
     any_type: bool = False,
     similar: int = 0,
+    by_source: bool = False,
 ) -> Predictions:
     """One row a patient of the store, in its order.
 
@@ -198,7 +200,8 @@ def score_patients(
     median_months (empty where survival does not fall to one half in the follow-up), the months that are
     outlived with the probability `asked.level`, and survival with its interval at each of `asked.months`
     (empty beyond the follow-up); for a binary task the probability of the event with its interval, and the
-    labels that can't be ruled out. Last `why_NAME`, the share of each modality in the risk.
+    labels that can't be ruled out. Last `why_NAME`, the share of each modality in the risk, and with
+    `by_source` `why_MODALITY.SOURCE`, that of each source (`source_values`).
 
     `top`: how many features a patient stand in the reasons; 0 for no reasons. `similar`: how many fitted
     patients stand beside each; 0 for none. `any_type`: give survival and
@@ -227,6 +230,9 @@ def score_patients(
             reasons.append(_of_store(found, patients))
         if similar and model.patients is not None:
             alike.append(_of_store(similar_patients(model.patients, patients, similar, scored), patients))
+    if by_source:
+        whole = {name: table[f"why_{name}"].to_numpy(dtype=np.float64) for name in model.modalities}
+        table = table.assign(**source_values(model, store, device, whole))
     ids = table["patient_id"].to_numpy(dtype=object)
     found = Predictions(
         table,
@@ -277,6 +283,7 @@ def predict(
     top: int = 0,
     similar: int = 0,
     figures: Path | None = None,
+    by_source: bool = False,
 ) -> Predictions:
     """Score every patient of a store with a model folder and write the tables.
 
@@ -287,7 +294,7 @@ def predict(
     similar patients are asked for and the model holds none.
     """
     model = load_model(model_dir)
-    found = score_patients(model, store, device, asked, top, similar=similar)
+    found = score_patients(model, store, device, asked, top, similar=similar, by_source=by_source)
     write_table(out, found.patients)
     for name, table in (("tests", found.tests), ("reasons", found.reasons), ("similar", found.similar)):
         if table is not None:
