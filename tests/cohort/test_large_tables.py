@@ -2,17 +2,20 @@
 
 import errno
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from prime.cohort import large_matrix as matrices
 from prime.cohort.large_matrix import large_matrix
 from prime.cohort.readers import read_source, vector
-from prime.cohort.readers.vector import VectorSource
-from prime.cohort.source import SourceRows
+from prime.cohort.readers.vector import RowsByPatient, VectorSource
+from prime.cohort.source import SourceRows, blocks_of
 from prime.errors import InputError
 
 
@@ -91,3 +94,43 @@ def test_a_full_disk_is_one_error_that_says_what_to_do(
         monkeypatch.setattr(matrices.tempfile, "TemporaryFile", full)
     with pytest.raises(InputError, match=r"t: 0\.0 GiB do not fit into .*No space left.*set TMPDIR"):
         large_matrix(300, 7, "t")
+
+
+@given(
+    ids=st.lists(st.sampled_from("abcdé"), max_size=12),
+    average=st.booleans(),
+    some_columns=st.booleans(),
+    together=st.integers(1, 30),
+)
+def test_blocks_of_patients_hold_what_each_patient_has(
+    ids: list[str], average: bool, some_columns: bool, together: int
+) -> None:
+    rng = np.random.default_rng(len(ids))
+    values = rng.normal(size=(len(ids) + 3, 4)).astype(np.float32)
+    values[rng.random(values.shape) < 0.2] = np.nan
+    rows = rng.permutation(len(values))[: len(ids)]
+    columns = np.array([0, 2]) if some_columns else slice(None)
+
+    def made() -> RowsByPatient:
+        return RowsByPatient(pd.Series(ids, dtype=object), rows, values, columns, average)
+
+    pairs = list(made())
+    assert [name for name, _ in pairs] == sorted(set(ids))
+    for name, own in pairs:
+        mine = values[[row for row, who in zip(rows, ids, strict=True) if who == name]][:, columns]
+        if average and len(mine) > 1:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                mine = np.nanmean(mine.astype(np.float64), axis=0, keepdims=True).astype(np.float32)
+        np.testing.assert_allclose(own, mine, rtol=1e-6)
+    for blocks in (list(made().blocks(together)), list(blocks_of(made(), together))):
+        found = [
+            (name, own)
+            for block in blocks
+            for name, own in zip(
+                block.patients, np.split(block.rows, np.cumsum(block.lengths)[:-1]), strict=True
+            )
+        ]
+        assert [name for name, _ in found] == [name for name, _ in pairs]
+        for (_, one), (_, other) in zip(found, pairs, strict=True):
+            np.testing.assert_array_equal(one, other)

@@ -46,6 +46,11 @@ def spelt(text: str) -> str:
     return text if match is None else text.upper().replace(match[1], "-")
 
 
+def all_spelt(texts: Sequence[str]) -> list[str]:
+    """Each text as `spelt` writes it."""
+    return [spelt(text) for text in texts] if occurs_in(texts) else list(texts)
+
+
 def is_tcga(text: str) -> bool:
     """Whether the text starts with a TCGA patient barcode."""
     return _PATIENT.match(text) is not None

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from prime.cohort import barcode
 from prime.errors import InputError, cut
@@ -22,6 +22,10 @@ _SPREADSHEET = {
 }
 
 _ANY = re.compile("|".join(f"(?:{pattern.pattern})" for pattern in _SPREADSHEET.values()))
+_ANY_LINE = re.compile(f"^(?:{_ANY.pattern})$", re.MULTILINE)
+_NUMBER_LINE = re.compile(f"^(?:{NUMBER.pattern})$", re.MULTILINE)
+# what two spellings of a name may differ in, beside case
+_BETWEEN_OR_AROUND = {code: None for code in (*range(33), 127, *map(ord, "-_\"'=")) if code != ord("\n")}
 
 
 def changed_by_spreadsheet(name: str) -> str | None:
@@ -30,6 +34,13 @@ def changed_by_spreadsheet(name: str) -> str | None:
         return None
     found = (what for what, pattern in _SPREADSHEET.items() if pattern.fullmatch(name))
     return next(found, None)
+
+
+def first_changed(names: Sequence[str]) -> int | None:
+    """The place of the first name that a spreadsheet changed; all names are looked at together first."""
+    if _ANY_LINE.search("\n".join(names)) is None:
+        return None
+    return next((place for place, name in enumerate(names) if changed_by_spreadsheet(name)), None)
 
 
 def refuse_changed(name: str, where: str) -> None:
@@ -85,8 +96,10 @@ def _plain(sign: str) -> str:
     return "" if kind in ("Cf", "Cc") and not sign.isspace() else "-" if kind == "Pd" or sign == "−" else sign
 
 
-def spelt_twice(names: Iterable[str]) -> list[list[str]]:
+def spelt_twice(names: Collection[str]) -> list[list[str]]:
     """Names in two spellings, see `one_spelling`: of ids, each group is one patient."""
+    if _surely_different(names):
+        return []
     first: dict[str, str] = {}
     several: dict[str, list[str]] = {}
     for name in names:
@@ -96,6 +109,20 @@ def spelt_twice(names: Iterable[str]) -> list[list[str]]:
         else:
             first[key] = name
     return [several[key] for key in first if key in several] if several else []
+
+
+def _surely_different(names: Collection[str]) -> bool:
+    """Whether no two names have one spelling, by a look at all of them together; False where it can't tell.
+
+    Names that differ in more than case and what may stand between or around letters have different spellings,
+    unless they are numbers or are not in ASCII.
+    """
+    text = "\n".join(names)
+    if not text.isascii():
+        return False
+    letters = text.lower().translate(_BETWEEN_OR_AROUND)
+    lines = letters.split("\n")
+    return len(set(lines)) == len(lines) == len(names) and _NUMBER_LINE.search(letters) is None
 
 
 def spellings(group: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from prime.arrays import Flags
 from prime.cohort import barcode
 from prime.cohort.cells import first_missing
-from prime.cohort.patient_names import changed_by_spreadsheet, refuse_changed
+from prime.cohort.patient_names import first_changed, refuse_changed
 from prime.cohort.table_bounds import parquet_fault, sheet_fault, text_fault
 from prime.errors import InputError, cut, first_line
 
@@ -217,10 +217,10 @@ def patient_ids(
     if row is not None:
         found = f" (found {ids[row]!r})" if ids[row] else ""
         raise InputError(f"{where}: {path}: row {row + 1} has no {column.name}{found}; give every row {what}")
-    changed = next((row for row, text in enumerate(ids) if changed_by_spreadsheet(text)), None)
+    changed = first_changed(ids)
     if changed is not None:
         refuse_changed(ids[changed], f"{where}: {path}: row {changed + 1}: {column.name}")
-    return pd.Series([barcode.spelt(text) for text in ids], column.index, dtype=object, name=column.name)
+    return pd.Series(barcode.all_spelt(ids), column.index, dtype=object, name=column.name)
 
 
 def refuse_duplicates(names: list[str], path: Path, where: str) -> None:

@@ -91,7 +91,7 @@ class Tissue:
 
     def notes(self) -> list[str]:
         """Counts by sample type, used and left out, one line each; none where no name has a type."""
-        found = [barcode.sample(name) for name in self.names]
+        found = [barcode.sample(name) if name else None for name in self.names]
         if not any(item is not None and item.type is not None for item in found):
             return []
         used: Counter[str] = Counter()

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from prime import __version__
@@ -15,7 +18,8 @@ from prime.cohort.config import CohortConfig
 from prime.cohort.endpoints import ClinicalTable, read_clinical
 from prime.cohort.patient_names import spellings, spelt_twice
 from prime.cohort.readers import read_source, source_files
-from prime.cohort.source import SourceConfig, SourceRows
+from prime.cohort.readers.vector import RowsByPatient
+from prime.cohort.source import RowBlock, SourceConfig, SourceRows, blocks_of
 from prime.errors import InputError, some
 from prime.files import replacing, sha256_file, write_npy, writing_below
 from prime.fingerprint import FileStamp, stamp
@@ -137,34 +141,19 @@ def _write(name: str, options: SourceConfig, root: Path, out: Path) -> tuple[Sou
 def _stream(source: SourceRows, path: Path, dtype: str) -> pd.DataFrame:
     """Write the rows. Returns a table of patient_id, start and length."""
     patients: list[str] = []
-    lengths: list[int] = []
+    lengths = [np.zeros(0, dtype=np.int64)]
+    found = source.patients
+    several = found.blocks if isinstance(found, RowsByPatient) else partial(blocks_of, found)
     with replacing(path) as temporary, ArrayWriter(temporary, source.dim, dtype) as writer:
-        for group in _several(source.patients):
-            rows = np.concatenate([own for _, own in group]) if len(group) > 1 else group[0][1]
-            if _has_bad_numbers(rows, source):
-                _refuse_bad_numbers(group, source)
-            writer.append(rows)
-            patients += [patient for patient, _ in group]
-            lengths += [len(own) for _, own in group]
-    length = np.asarray(lengths, dtype=np.int64)
+        for block in several(WRITTEN_TOGETHER):
+            if _has_bad_numbers(block.rows, source):
+                _refuse_bad_numbers(block, source)
+            writer.append(block.rows)
+            patients += block.patients
+            lengths.append(block.lengths)
+    length = np.concatenate(lengths)
     start = np.cumsum(length) - length
     return pd.DataFrame({"patient_id": pd.Series(patients, dtype=object), "start": start, "length": length})
-
-
-def _several(
-    patients: Iterable[tuple[str, NDArray[np.float32]]],
-) -> Iterator[list[tuple[str, NDArray[np.float32]]]]:
-    """Patients and their rows, those of few numbers together: a call for each takes longer than its work."""
-    waiting: list[tuple[str, NDArray[np.float32]]] = []
-    values = 0
-    for patient, rows in patients:
-        waiting.append((patient, rows))
-        values += rows.size
-        if values >= WRITTEN_TOGETHER:
-            yield waiting
-            waiting, values = [], 0
-    if waiting:
-        yield waiting
 
 
 def _has_bad_numbers(rows: NDArray[np.float32], source: SourceRows) -> bool:
@@ -172,9 +161,11 @@ def _has_bad_numbers(rows: NDArray[np.float32], source: SourceRows) -> bool:
     return bool((~np.isfinite(rows) if source.kind == "sequence" else np.isinf(rows)).any())
 
 
-def _refuse_bad_numbers(group: list[tuple[str, NDArray[np.float32]]], source: SourceRows) -> None:
+def _refuse_bad_numbers(block: RowBlock, source: SourceRows) -> None:
     """Raise InputError that names the first of these patients with such a number."""
-    patient = next(patient for patient, rows in group if _has_bad_numbers(rows, source))
+    parts = np.split(block.rows, np.cumsum(block.lengths)[:-1])
+    bad = (_has_bad_numbers(rows, source) for rows in parts)
+    patient = next(name for name, found in zip(block.patients, bad, strict=True) if found)
     raise InputError(f"{source.detected}: patient {patient} has NaN or an infinite number; correct the file")
 
 
@@ -262,5 +253,9 @@ def _all_ids(rows: dict[str, pd.DataFrame]) -> Iterator[str]:
 
 def patient_index(patients: pd.DataFrame, rows: pd.DataFrame) -> NDArray[np.int64]:
     """Start and length of each patient's rows, (P, 2) int64; 0, 0 where a patient has none."""
-    found = rows.set_index("patient_id").reindex(patients["patient_id"])
-    return found[["start", "length"]].fillna(0).to_numpy(dtype=np.int64)
+    ids, owners = (pa.array(table["patient_id"], type=pa.string()) for table in (patients, rows))
+    place = pc.index_in(ids, value_set=owners).fill_null(-1).to_numpy(zero_copy_only=False)
+    index = np.zeros((len(patients), 2), dtype=np.int64)
+    there = place >= 0
+    index[there] = rows[["start", "length"]].to_numpy(dtype=np.int64)[place[there]]
+    return index

@@ -27,8 +27,8 @@ from prime.cohort.readers.matrix_rows import (
 from prime.cohort.readers.registry import reader
 from prime.cohort.readers.thinning import Thinning
 from prime.cohort.readers.vector import (
+    RowsByPatient,
     gene_overlap,
-    rows_by_patient,
     rows_of_tumour,
     without_empty,
 )
@@ -178,7 +178,7 @@ def _vectors(
     average, places = config.instances == "mean" and config.kind != "sequence", np.flatnonzero(row_known)
     columns = slice(None) if known.all() else np.flatnonzero(known)
     if values is not None:
-        patients = rows_by_patient(ids.iloc[places], places, values, columns, average)
+        patients = RowsByPatient(ids.iloc[places], places, values, columns, average)
     else:
         patients = _sparse_by_patient(source, kept.only(places, known), average)
     if config.kind == "sequence":

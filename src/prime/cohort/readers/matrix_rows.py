@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from prime.arrays import Flags, Floats, Indices
-from prime.cohort.readers.vector import CHUNK_VALUES, FLOAT32_MAX, rows_by_patient
+from prime.cohort.readers.vector import CHUNK_VALUES, FLOAT32_MAX, RowsByPatient
 from prime.errors import InputError
 
 
@@ -80,7 +80,7 @@ def stream(matrix: Rows, kept: Kept, average: bool) -> Iterator[tuple[str, NDArr
         ends = np.r_[firsts[firsts > start], len(rows)]
         stop = int(ends[max(0, np.searchsorted(ends, start + height, side="right") - 1)])
         block = _gathered(matrix, rows[start:stop])[:, kept.columns].astype(np.float32)
-        yield from rows_by_patient(ids.iloc[start:stop], np.arange(stop - start), block, slice(None), average)
+        yield from RowsByPatient(ids.iloc[start:stop], np.arange(stop - start), block, slice(None), average)
         start = stop
 
 

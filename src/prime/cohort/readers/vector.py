@@ -14,7 +14,7 @@ from prime.cohort import barcode
 from prime.cohort.cells import is_missing, number
 from prime.cohort.large_matrix import large_matrix
 from prime.cohort.readers.registry import reader
-from prime.cohort.source import SourceRows, kept_attributes
+from prime.cohort.source import RowBlock, SourceRows, blocks_of, kept_attributes
 from prime.cohort.tables import (
     WideTable,
     feature_columns,
@@ -117,7 +117,7 @@ def read_vector(config: VectorSource, root: Path, where: str) -> SourceRows:
         kind="vector",
         dim=len(names),
         feature_names=names,
-        patients=rows_by_patient(ids.iloc[rows], rows, values, columns, config.instances == "mean"),
+        patients=RowsByPatient(ids.iloc[rows], rows, values, columns, config.instances == "mean"),
         detected=f"{path.suffix[1:]} table: {table.rows} rows, {len(names)} features by {config.patient_id}",
         notes=notes,
         groups=groups,
@@ -246,28 +246,55 @@ def _cell_numbers(
     return numbers
 
 
-def rows_by_patient(
-    ids: "pd.Series[str]",
-    rows: Indices,
-    values: NDArray[np.float32],
-    columns: slice | Indices,
-    average: bool,
-) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Yield each patient of `ids` (n,) once, in their order, with its rows (k, d) of values, or their mean.
+class RowsByPatient:
+    """Pairs of each patient, once and sorted, and its rows (k, d) float32, or their mean (1, d)."""
 
-    `rows` (n,) are those of values that belong to the ids.
-    """
-    if len(ids) == 0:
-        return
-    codes, unique = pd.factorize(ids, sort=True)
-    order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes, minlength=len(unique))).tolist()
-    places, plain, start = rows[order].tolist(), np.asarray(values), 0
-    for patient, end in zip(unique, ends, strict=True):
-        own = plain[places[start:end]] if end - start > 1 else plain[places[start] : places[start] + 1]
-        own = own if isinstance(columns, slice) else own[:, columns]
-        yield str(patient), _nan_mean(own) if average and end - start > 1 else own
-        start = end
+    def __init__(
+        self,
+        ids: "pd.Series[str]",
+        rows: Indices,
+        values: NDArray[np.float32],
+        columns: slice | Indices,
+        average: bool,
+    ) -> None:
+        """`rows` (n,) are those of values that belong to `ids` (n,); `columns` of them are taken."""
+        codes, unique = pd.factorize(ids, sort=True)
+        self.patients = [str(name) for name in unique]
+        self.places = rows[np.argsort(codes, kind="stable")]
+        self.lengths = np.bincount(codes, minlength=len(unique))
+        self.values, self.columns, self.average = np.asarray(values), columns, average
+        self._pairs = self._read()
+
+    def __iter__(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        return self._pairs
+
+    def __next__(self) -> tuple[str, NDArray[np.float32]]:
+        return next(self._pairs)
+
+    def _read(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        start = 0
+        for patient, length in zip(self.patients, self.lengths.tolist(), strict=True):
+            own = self._taken(slice(start, start + length))
+            yield patient, _nan_mean(own) if self.average and length > 1 else own
+            start += length
+
+    def _taken(self, part: slice) -> NDArray[np.float32]:
+        own = self.values[self.places[part]]
+        return own if isinstance(self.columns, slice) else own[:, self.columns]
+
+    def blocks(self, values: int) -> Iterator[RowBlock]:
+        """The same, of about so many `values` at a time: many patients of a row each take few calls."""
+        if self.average and (self.lengths > 1).any():
+            yield from blocks_of(self, values)
+            return
+        ends, first = np.cumsum(self.lengths), 0
+        height = max(1, values // max(1, self.values.shape[1]))
+        while first < len(ends):
+            before = int(ends[first - 1]) if first else 0
+            last = max(first + 1, int(np.searchsorted(ends, before + height, side="right")))
+            rows = self._taken(slice(before, int(ends[last - 1])))
+            yield RowBlock(self.patients[first:last], self.lengths[first:last], rows)
+            first = last
 
 
 def _nan_mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:
