@@ -272,14 +272,16 @@ class RowsByPatient:
         return next(self._pairs)
 
     def _read(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        start = 0
+        start, places = 0, self.places.tolist()
         for patient, length in zip(self.patients, self.lengths.tolist(), strict=True):
-            own = self._taken(slice(start, start + length))
+            first = places[start]
+            part = slice(first, first + 1) if length == 1 else self.places[start : start + length]
+            own = self._taken(part)
             yield patient, _nan_mean(own) if self.average and length > 1 else own
             start += length
 
-    def _taken(self, part: slice) -> NDArray[np.float32]:
-        own = self.values[self.places[part]]
+    def _taken(self, rows: slice | Indices) -> NDArray[np.float32]:
+        own = self.values[rows]
         return own if isinstance(self.columns, slice) else own[:, self.columns]
 
     def blocks(self, values: int) -> Iterator[RowBlock]:
@@ -292,7 +294,7 @@ class RowsByPatient:
         while first < len(ends):
             before = int(ends[first - 1]) if first else 0
             last = max(first + 1, int(np.searchsorted(ends, before + height, side="right")))
-            rows = self._taken(slice(before, int(ends[last - 1])))
+            rows = self._taken(self.places[before : int(ends[last - 1])])
             yield RowBlock(self.patients[first:last], self.lengths[first:last], rows)
             first = last
 
