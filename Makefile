@@ -53,11 +53,12 @@ notebooks: .venv/.stamp
 SEEDS ?= quick
 MORE ?=
 STUDY := --config configs/tcga.yaml --out runs/study-tcga --preset $(SEEDS) --jobs $(WORKERS) $(MORE)
+TABLES := table2 table3 table4 comparison metrics same_site intervals next_test sites
 FEW := --set 'evaluate.methods=[late_ridge,block_ridge_annotated,shared_ridge]' \
   --set 'evaluate.modes=[lp_shared,lp_shared_annotated]' --set 'evaluate.tasks=[{name: os, endpoint: os}]'
 
 results: .venv/.stamp
-	for name in table2 table3 table4 comparison metrics same_site; do $(BIN)/prime study $$name $(STUDY) || exit 1; done
+	for name in $(TABLES); do $(BIN)/prime study $$name $(STUDY) || exit 1; done
 	$(BIN)/prime study figure3 $(STUDY) $(FEW)
 	$(BIN)/prime report runs/study-tcga --markdown docs/results/inductive
 
