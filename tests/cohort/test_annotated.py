@@ -13,7 +13,7 @@ from anndata import AnnData
 from mudata import MuData, set_options
 from scipy import sparse
 
-from prime.cohort.readers import matrix_rows, read_source, vector
+from prime.cohort.readers import matrix_rows, read_source
 from prime.cohort.readers.annotated import AnnDataSource
 from prime.cohort.readers.vector import VectorSource
 from prime.cohort.source import SourceRows
@@ -339,7 +339,3 @@ def test_it_says_which_extra_is_needed(tmp_path: Path, monkeypatch: pytest.Monke
         InputError, match=r"needs the extra anndata: pip install 'prime-prognosis\[anndata\]'"
     ):
         read(tmp_path / "x.h5ad")
-
-
-def test_the_chunk_is_that_of_tables() -> None:
-    assert matrix_rows.CHUNK_VALUES == vector.CHUNK_VALUES

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from prime.cohort import large_matrix as matrices
 from prime.cohort.large_matrix import large_matrix
+from prime.cohort.patient_rows import RowsByPatient, blocks_of
 from prime.cohort.readers import read_source, vector
-from prime.cohort.readers.vector import RowsByPatient, VectorSource
-from prime.cohort.source import SourceRows, blocks_of
+from prime.cohort.readers.vector import VectorSource
+from prime.cohort.source import SourceRows
 from prime.errors import InputError
 
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from prime.errors import InputError
 
 IN_MEMORY = 2**26  # bytes
+CHUNK_VALUES = 2**22  # cells that are read at a time: 32 MB as float64
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 ZEROS = bytes(2**20)
 
 

@@ -1,6 +1,6 @@
 """Input and output of readers: the options of a source, its rows, or its texts before they are encoded."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -37,21 +37,6 @@ class SourceConfig(Strict):
 
     reader: str
     path: str
-
-
-@dataclass(frozen=True)
-class RowBlock:
-    """Patients and their rows, one after another.
-
-    Attributes:
-        patients: n ids.
-        lengths: (n,) how many rows each has, at least one.
-        rows: (R, d) float32.
-    """
-
-    patients: list[str]
-    lengths: NDArray[np.int64]
-    rows: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -111,24 +96,3 @@ def kept_attributes(found: Mapping[str, Any]) -> dict[str, str]:
 
 def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def blocks_of(pairs: Iterable[tuple[str, NDArray[np.float32]]], values: int) -> Iterator[RowBlock]:
-    """Patients and their rows, of about so many `values` together: calls for each take longer than work."""
-    patients: list[str] = []
-    parts: list[NDArray[np.float32]] = []
-    size = 0
-    for patient, rows in pairs:
-        patients.append(patient)
-        parts.append(rows)
-        size += rows.size
-        if size >= values:
-            yield _block(patients, parts)
-            patients, parts, size = [], [], 0
-    if patients:
-        yield _block(patients, parts)
-
-
-def _block(patients: list[str], parts: list[NDArray[np.float32]]) -> RowBlock:
-    rows = np.concatenate(parts) if len(parts) > 1 else parts[0]
-    return RowBlock(patients, np.array([len(own) for own in parts], dtype=np.int64), rows)

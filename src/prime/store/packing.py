@@ -17,9 +17,9 @@ from prime import __version__
 from prime.cohort.config import CohortConfig
 from prime.cohort.endpoints import ClinicalTable, read_clinical
 from prime.cohort.patient_names import spellings, spelt_twice
+from prime.cohort.patient_rows import RowBlock, RowsByPatient, blocks_of
 from prime.cohort.readers import read_source, source_files
-from prime.cohort.readers.vector import RowsByPatient
-from prime.cohort.source import RowBlock, SourceConfig, SourceRows, blocks_of
+from prime.cohort.source import SourceConfig, SourceRows
 from prime.errors import InputError, some
 from prime.files import replacing, sha256_file, write_npy, writing_below
 from prime.fingerprint import FileStamp, stamp

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from prime.arrays import Indices
 from prime.cohort.large_matrix import large_matrix
+from prime.cohort.patient_rows import RowsByPatient
 from prime.cohort.readers.annotated_files import OBS_NAMES, Annotated, annotated
 from prime.cohort.readers.matrix_rows import (
     ArrayRows,
@@ -27,7 +28,6 @@ from prime.cohort.readers.matrix_rows import (
 from prime.cohort.readers.registry import reader
 from prime.cohort.readers.thinning import Thinning
 from prime.cohort.readers.vector import (
-    RowsByPatient,
     gene_overlap,
     rows_of_tumour,
     without_empty,

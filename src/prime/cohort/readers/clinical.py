@@ -16,12 +16,11 @@ from prime.cohort.covariates import (
     covariate_columns,
     read_cells,
 )
+from prime.cohort.large_matrix import FLOAT32_MAX
 from prime.cohort.readers.registry import reader
 from prime.cohort.readers.vector import without_empty
 from prime.cohort.source import SourceConfig, SourceRows
 from prime.errors import InputError
-
-FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class ClinicalSource(SourceConfig):

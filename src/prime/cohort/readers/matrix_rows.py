@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from prime.arrays import Flags, Floats, Indices
-from prime.cohort.readers.vector import CHUNK_VALUES, FLOAT32_MAX, RowsByPatient
+from prime.cohort.large_matrix import CHUNK_VALUES, FLOAT32_MAX
+from prime.cohort.patient_rows import RowsByPatient
 from prime.errors import InputError
 
 
