@@ -254,7 +254,8 @@ def _all_ids(rows: dict[str, pd.DataFrame]) -> Iterator[str]:
 def patient_index(patients: pd.DataFrame, rows: pd.DataFrame) -> NDArray[np.int64]:
     """Start and length of each patient's rows, (P, 2) int64; 0, 0 where a patient has none."""
     ids, owners = (pa.array(table["patient_id"], type=pa.string()) for table in (patients, rows))
-    place = pc.index_in(ids, value_set=owners).fill_null(-1).to_numpy(zero_copy_only=False)
+    found = pc.call_function("index_in", [ids], pc.SetLookupOptions(value_set=owners))
+    place = found.fill_null(-1).to_numpy(zero_copy_only=False)
     index = np.zeros((len(patients), 2), dtype=np.int64)
     there = place >= 0
     index[there] = rows[["start", "length"]].to_numpy(dtype=np.int64)[place[there]]

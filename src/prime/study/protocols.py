@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from prime.downstream.differences import paired_difference
@@ -172,10 +173,9 @@ def build_splits(context: Context, results: Results) -> Output:
             if (row := (label, name)) in wide.index
         ]
         display = wide.loc[rows].map(cell)
-        display["Avg"] = [cell(float(macro.loc[row, "mean"])) for row in rows]  # pyright: ignore[reportArgumentType]
-        display["95%"] = [
-            interval_text(*(float(macro.loc[row, name]) for name in ("low", "high"))) for row in rows
-        ]  # pyright: ignore[reportArgumentType]
+        means = macro.loc[rows][["mean", "low", "high"]].to_numpy(dtype=np.float64).tolist()
+        display["Avg"] = [cell(mean) for mean, _, _ in means]
+        display["95%"] = [interval_text(low, high) for _, low, high in means]
         names = [(label, SPLITS[splits]) for label, splits in rows]
         display.index = pd.MultiIndex.from_tuples(names, names=["Method", "Folds hold apart"])
         tables.append(
