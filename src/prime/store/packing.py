@@ -256,7 +256,8 @@ def patient_index(patients: pd.DataFrame, rows: pd.DataFrame) -> NDArray[np.int6
     ids, owners = (pa.array(table["patient_id"], type=pa.string()) for table in (patients, rows))
     found = pc.call_function("index_in", [ids], pc.SetLookupOptions(value_set=owners))
     place = found.fill_null(-1).to_numpy(zero_copy_only=False)
-    index = np.zeros((len(patients), 2), dtype=np.int64)
+    # One column after the other, as in every store so far: networks know their data by this file's hash.
+    index = np.zeros((len(patients), 2), dtype=np.int64, order="F")
     there = place >= 0
     index[there] = rows[["start", "length"]].to_numpy(dtype=np.int64)[place[there]]
     return index
