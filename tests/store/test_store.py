@@ -13,9 +13,10 @@ import pytest
 
 from prime.cohort.config import CohortConfig, load_cohort
 from prime.errors import InputError
+from prime.files import write_npy
 from prime.store import packing
 from prime.store.array_writer import HEADER_BYTES, ArrayWriter, TooLargeForFloat16
-from prime.store.packing import pack
+from prime.store.packing import pack, patient_index
 from prime.store.store import Store, _points_to
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -425,3 +426,13 @@ def test_a_source_without_a_number_is_refused(root: Path, tmp_path: Path) -> Non
         pack(cohort(root), tmp_path / "store", progress=False)
     assert not (tmp_path / "store" / "manifest.json").exists()
     assert not (tmp_path / "store" / "genes.json").exists()
+
+
+def test_an_index_is_written_in_the_same_bytes_by_every_version(tmp_path: Path) -> None:
+    """Networks and embeddings know their data by this file's hash: another layout makes all of them anew."""
+    patients = pd.DataFrame({"patient_id": ["a", "b", "c"]})
+    rows = pd.DataFrame({"patient_id": ["a", "c"], "start": [0, 2], "length": [2, 3]})
+    write_npy(tmp_path / "index.npy", patient_index(patients, rows))
+    content = (tmp_path / "index.npy").read_bytes()
+    assert b"'<i8', 'fortran_order': True, 'shape': (3, 2)" in content
+    assert content.endswith(np.array([0, 0, 2, 2, 0, 3], dtype="<i8").tobytes())

@@ -231,8 +231,7 @@ def score_patients(
         if similar and model.patients is not None:
             alike.append(_of_store(similar_patients(model.patients, patients, similar, scored), patients))
     if by_source:
-        whole = {name: table[f"why_{name}"].to_numpy(dtype=np.float64) for name in model.modalities}
-        table = table.assign(**source_values(model, store, device, whole))
+        table = _with_sources(model, store, device, table)
     ids = table["patient_id"].to_numpy(dtype=object)
     found = Predictions(
         table,
@@ -243,6 +242,14 @@ def score_patients(
     if not any_type:
         _hide_absolute(model, store, found.patients, found.tests)
     return found
+
+
+def _with_sources(
+    model: FittedModel, store: Store, device: torch.device, table: pd.DataFrame
+) -> pd.DataFrame:
+    """The table with the share of each source beside that of its modality."""
+    whole = {name: table[f"why_{name}"].to_numpy(dtype=np.float64) for name in model.modalities}
+    return table.assign(**source_values(model, store, device, whole))
 
 
 def _no_patients(model: FittedModel) -> str:
